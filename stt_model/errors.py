@@ -1,0 +1,39 @@
+"""The project's exceptions: each message is one line that a user can act on."""
+
+from __future__ import annotations
+
+
+class BootstrapError(Exception):
+    """Something the user can put right; the command line prints it as one line and exits with 1."""
+
+
+class AlphabetError(BootstrapError):
+    """An alphabet file that cannot be read, or text that an alphabet cannot write."""
+
+
+class DataError(BootstrapError):
+    """A manifest or an audio file that cannot be used."""
+
+
+class ValidationError(DataError):
+    """A corpus with errors where none were allowed."""
+
+
+class CheckpointError(BootstrapError):
+    """A checkpoint that is missing, damaged, foreign, or not what was asked for."""
+
+
+class SurgeryError(BootstrapError):
+    """Layers that cannot be dropped or stitched as asked."""
+
+
+class StorageError(BootstrapError):
+    """A URI that cannot be fetched or unpacked."""
+
+
+class TrainingError(BootstrapError):
+    """Training that cannot start or go on."""
+
+
+class RefusedError(BootstrapError):
+    """A mode that the data and the checkpoint do not allow."""
