@@ -1,0 +1,104 @@
+"""Audio files as samples: any rate and channel count in, 16 kHz mono out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from stt_model.errors import DataError
+
+SAMPLE_RATE = 16000
+"""Samples a second of everything behind this module."""
+WINDOW = 512
+"""Samples of one feature frame (32 ms)."""
+STRIDE = 320
+"""Samples between the starts of two frames (20 ms)."""
+
+_BLOCK = 1 << 18
+"""Samples a channel decoded at once: what a header claims is never allocated up front."""
+
+
+def frame_count(samples: int) -> int:
+    """Return how many feature frames ``samples`` at 16 kHz give: only whole windows count."""
+    return 0 if samples < WINDOW else 1 + (samples - WINDOW) // STRIDE
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio file says."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+    """Samples a channel, at ``sample_rate``."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / self.sample_rate
+
+    @property
+    def frames(self) -> int:
+        """Feature frames after resampling to 16 kHz."""
+        return frame_count(round(self.samples * SAMPLE_RATE / self.sample_rate))
+
+
+def audio_info(path: Path | str) -> AudioInfo:
+    """Read the header only; DataError if the file is missing, empty or no audio."""
+    with _open(Path(path)) as sound:
+        return AudioInfo(sound.samplerate, sound.channels, sound.frames)
+
+
+def read_audio(path: Path | str) -> NDArray[np.float32]:
+    """Decode wav, flac, ogg (Vorbis, Opus) or mp3.
+
+    Returns samples: float32 [n], 16 kHz mono, in [-1, 1]. Channels are averaged, other rates
+    resampled (soxr, very high quality); 16-bit samples come out as exactly ``int16 / 32768``.
+    DataError if the file is missing, empty or damaged.
+    """
+    path = Path(path)
+    with _open(path) as sound:
+        rate = sound.samplerate
+        blocks = [block.mean(axis=1) for block in _blocks(sound)]
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    if not samples.size:
+        raise DataError(f"{path}: expected audio, found no samples")
+    if not np.isfinite(samples).all():
+        raise DataError(f"{path}: expected audio, found samples that are not finite numbers")
+    if rate != SAMPLE_RATE:
+        samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ")
+    return np.clip(samples, -1.0, 1.0)
+
+
+def _blocks(sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
+    while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+        yield block
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+    try:
+        # Opening a pipe or a device could block for ever.
+        if not path.is_file():
+            raise DataError(f"{path}: expected an audio file, found {_what_is_at(path)}")
+        if not path.stat().st_size:
+            raise DataError(f"{path}: expected an audio file, found an empty file")
+        # By handle, not by name: the library would guess the format of a *.raw from its name.
+        with path.open("rb") as handle, soundfile.SoundFile(handle) as sound:
+            yield sound
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: expected readable audio, found: {reason}") from error
+
+
+def _what_is_at(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "something else" if path.exists() else "nothing"

@@ -1,0 +1,178 @@
+"""A corpus on disk: CSV manifests in Coqui's form, one a split."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from stt_model.errors import DataError
+from stt_model.files import atomic_write
+
+SPLITS = ("train", "dev", "test")
+COLUMNS = ("wav_filename", "wav_filesize", "transcript")
+
+# Transcripts longer than the csv module's default limit of 128 KiB are still rows, not failures.
+_FIELD_LIMIT = 1 << 27
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One row of a manifest."""
+
+    wav_filename: str
+    """As the manifest has it."""
+    path: Path
+    """Absolute; a relative ``wav_filename`` starts at the folder of the manifest."""
+    wav_filesize: int
+    """Bytes; 0 where the manifest has no whole number there."""
+    transcript: str
+    row: int
+    """Data row in ``source``, from 1: the header and blank lines do not count."""
+    source: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """The columns beyond Coqui's three."""
+
+
+@dataclass(frozen=True)
+class RaggedRow:
+    """A row with more or fewer fields than the header has columns."""
+
+    columns: tuple[str, ...]
+    fields: tuple[str, ...]
+    row: int
+    source: Path
+
+    def __str__(self) -> str:
+        hint = (
+            "put a transcript that holds a comma in quotes"
+            if len(self.fields) > len(self.columns)
+            else "add what is missing"
+        )
+        return (
+            f"{self.source}, row {self.row}: expected {len(self.columns)} fields, "
+            f"found {len(self.fields)}; {hint}"
+        )
+
+
+def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
+    """Yield every row of a manifest, in order, without keeping any.
+
+    The file is UTF-8, with or without a byte order mark; any line ends; fields may be quoted.
+    DataError, naming the file, if it cannot be read, lacks a column, is not UTF-8, or its quotes
+    do not match (rows can then not be told apart).
+    """
+    source = Path(csv_path).absolute()
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as handle:
+            yield from _iter_rows(source, _reader(handle))
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{source}: expected UTF-8, found byte {error.object[error.start]:#04x} "
+            f"({error.reason}); save the file as UTF-8"
+        ) from error
+
+
+def _reader(handle: Iterable[str]) -> Iterator[list[str]]:
+    csv.field_size_limit(_FIELD_LIMIT)
+    return csv.reader(handle, strict=True)
+
+
+def _iter_rows(source: Path, reader: Iterator[list[str]]) -> Iterator[Utterance | RaggedRow]:
+    rows = filter(None, _readable(source, reader))
+    columns = _check_columns(source, next(rows, []))
+    for row, fields in enumerate(rows, start=1):
+        if len(fields) != len(columns):
+            yield RaggedRow(columns, tuple(fields), row, source)
+            continue
+        values = dict(zip(columns, fields, strict=True))
+        name, size, transcript = (values.pop(column) for column in COLUMNS)
+        path = source.parent / name
+        yield Utterance(name, path, _parse_size(size), transcript, row, source, values)
+
+
+def _readable(source: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    row = 0
+    try:
+        for row, fields in enumerate(reader):  # noqa: B007 (the number is for the message)
+            yield fields
+    except csv.Error as error:
+        raise DataError(
+            f"{source}: cannot be read after row {row}: {error}; check the quotes there"
+        ) from error
+
+
+def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
+    missing = [column for column in COLUMNS if column not in header]
+    if missing or len(set(header)) != len(header):
+        raise DataError(
+            f"{source}: expected the columns {','.join(COLUMNS)} once each in the first line, "
+            f"found {','.join(header)[:200]!r}"
+        )
+    return tuple(header)
+
+
+def _parse_size(text: str) -> int:
+    try:
+        # Tools that met an empty field write the whole column as "93638.0".
+        number = float(text)
+    except ValueError:
+        return 0
+    return int(number) if math.isfinite(number) and number > 0 else 0
+
+
+def read_manifest(csv_path: Path | str) -> list[Utterance]:
+    """Read a whole manifest.
+
+    DataError as in ``iter_manifest``, and for a row with too many or too few fields.
+    """
+    utterances = []
+    for row in iter_manifest(csv_path):
+        if isinstance(row, RaggedRow):
+            raise DataError(str(row))
+        utterances.append(row)
+    return utterances
+
+
+def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest with absolute audio paths, whole or not at all.
+
+    Extra columns are kept; an utterance that lacks one that others have gets an empty field.
+    """
+    utterances = list(utterances)
+    extra = dict.fromkeys(column for each in utterances for column in each.extra)
+    with atomic_write(path) as beside, beside.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, (*COLUMNS, *extra), restval="", lineterminator="\n")
+        writer.writeheader()
+        for each in utterances:
+            values = (str(each.path), each.wav_filesize, each.transcript)
+            writer.writerow({**each.extra, **dict(zip(COLUMNS, values, strict=True))})
+
+
+def find_splits(root: Path | str) -> dict[str, Path]:
+    """Return the manifests in a folder (a path or ``file://`` URI) by split.
+
+    ``train.csv`` and ``dev.csv`` must be there, DataError names what is not; ``test.csv`` may be
+    absent: a corpus can be trained on without being tested on.
+    """
+    folder = _local_path(root)
+    if not folder.is_dir():
+        raise DataError(f"{root}: expected a folder with train.csv and dev.csv, found none")
+    found = {split: folder / f"{split}.csv" for split in SPLITS}
+    splits = {split: path for split, path in found.items() if path.is_file()}
+    if missing := [f"{split}.csv" for split in ("train", "dev") if split not in splits]:
+        held = ", ".join(sorted(path.name for path in folder.glob("*.csv"))) or "no CSV file"
+        raise DataError(f"{root}: expected {' and '.join(missing)}, found {held}")
+    return splits
+
+
+def _local_path(root: Path | str) -> Path:
+    if isinstance(root, str) and root.startswith("file://"):
+        return Path(url2pathname(urlsplit(root).path))
+    return Path(root)
