@@ -1,0 +1,57 @@
+"""Samples to the mel-frequency cepstral coefficients that Coqui STT's network was trained on.
+
+TensorFlow's own ``AudioSpectrogram`` and ``Mfcc`` kernels do the work: they are the very kernels that
+made the features of the released checkpoints, and that the exported models run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stt_model.audio import SAMPLE_RATE, STRIDE, WINDOW
+
+COEFFICIENTS = 26
+MEL_CHANNELS = 40
+LOWEST_HERTZ = 20.0
+HIGHEST_HERTZ = SAMPLE_RATE / 2
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+def mfcc(samples: Any) -> Any:
+    """Return the features of one utterance.
+
+    Args:
+        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [frames, 26]; one frame per 320 samples (20 ms), each over 512 samples (32 ms).
+    """
+    spectrogram = tf.raw_ops.AudioSpectrogram(
+        input=samples[:, tf.newaxis], window_size=WINDOW, stride=STRIDE, magnitude_squared=True
+    )
+    coefficients = tf.raw_ops.Mfcc(
+        spectrogram=spectrogram,
+        sample_rate=SAMPLE_RATE,
+        dct_coefficient_count=COEFFICIENTS,
+        filterbank_channel_count=MEL_CHANNELS,
+        lower_frequency_limit=LOWEST_HERTZ,
+        upper_frequency_limit=HIGHEST_HERTZ,
+    )
+    return tf.reshape(coefficients, [-1, COEFFICIENTS])
+
+
+def extract_features(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the features of one utterance as an array.
+
+    Args:
+        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [frames, 26].
+    """
+    with tf.device("CPU:0"):
+        return np.asarray(mfcc(samples))
