@@ -418,7 +418,8 @@ def is_control(character: str) -> bool:
 def describe_character(character: str) -> str:
     """Return a character as a reader can tell it from its look-alikes: ``'ñ' U+00F1 NAME``."""
     name = unicodedata.name(character, "")
-    shown = f"'{character}' " if character.isprintable() else ""
+    carrier = "\u25cc" if unicodedata.combining(character) else ""
+    shown = f"'{carrier}{character}' " if character.isprintable() else ""
     return f"{shown}U+{ord(character):04X} {name}".rstrip()
 
 

@@ -222,6 +222,7 @@ def test_markdown_shows_one_table_row_for_each_missing_character():
 def test_unprintable_characters_are_described_by_number():
     assert describe_character("\u200c") == "U+200C ZERO WIDTH NON-JOINER"
     assert describe_character("\t") == "U+0009"
+    assert describe_character("\u0301") == "'\u25cc\u0301' U+0301 COMBINING ACUTE ACCENT"
 
 
 @given(st.text())
