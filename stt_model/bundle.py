@@ -113,7 +113,7 @@ class Bundle:
                     f"{path.stat().st_size}; copy or fetch it again"
                 )
 
-    def read(self, name: str) -> NDArray[np.generic]:
+    def read(self, name: str) -> NDArray[Any]:
         """One variable, read-only, its checksum compared.
 
         Raises:
