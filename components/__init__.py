@@ -1,1 +1,11 @@
 """One folder per component: what Kubeflow sees. All logic is in ``stt_model``."""
+
+COMPONENTS = (
+    "dataset_validation",
+    "checkpoint_fetch",
+    "alphabet_analysis",
+    "layer_surgery",
+    "training",
+    "evaluation",
+    "refusal",
+)

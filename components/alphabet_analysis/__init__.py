@@ -1,0 +1,1 @@
+"""The alphabet analysis component."""

@@ -1,0 +1,46 @@
+"""What Kubeflow sees of the choice between fine-tuning and transfer-learning."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def alphabet_analysis(
+    dataset: dsl.Input[dsl.Dataset],
+    checkpoint: dsl.Input[dsl.Model],
+    model_alphabet: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.Markdown],
+    mode: str = "auto",
+    alphabet_uri: str = "",
+) -> NamedTuple("Outputs", [("mode", str), ("reason", str)]):  # type: ignore[valid-type]
+    """Decide between fine-tuning and transfer by what the checkpoint's output layer can write.
+
+    Args:
+        dataset: Clean manifests, as dataset_validation writes them.
+        checkpoint: Checkpoint folder in Coqui's layout.
+        mode: auto, fine-tune or transfer. A mode that cannot work is refused with the reason.
+        alphabet_uri: Alphabet file to train with, as a path or file:// URI; empty for the
+            checkpoint's, or one built from the transcripts.
+
+    Returns:
+        model_alphabet: Alphabet file of the model to be trained; one comment line in bytes mode.
+        report: The decision and its evidence: missing characters, counts, examples, look-alikes.
+        mode: fine-tune, transfer or refuse. A refusal does not fail here: its evidence survives.
+        reason: Why, in one line.
+    """
+    from pathlib import Path
+
+    from stt_model import steps
+
+    decided = steps.analyse_alphabet(
+        Path(dataset.path),
+        Path(checkpoint.path),
+        Path(model_alphabet.path),
+        Path(report.path),
+        mode=mode,
+        alphabet_uri=alphabet_uri,
+    )
+    return (decided.mode, decided.reason)

@@ -1,0 +1,36 @@
+"""What Kubeflow sees of checkpoint fetching."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def checkpoint_fetch(
+    checkpoint_uri: str,
+    checkpoint: dsl.Output[dsl.Model],
+    report: dsl.Output[dsl.Markdown],
+    expected_sha256: str = "",
+) -> NamedTuple("Outputs", [("sha256", str)]):  # type: ignore[valid-type]
+    """Fetch a Coqui STT or DeepSpeech checkpoint and open it, so that a damaged one fails early.
+
+    Args:
+        checkpoint_uri: Folder, or tar or zip archive, as a path, file:// or http(s):// URI.
+        expected_sha256: Digest that it must have, in hexadecimal; empty for no check.
+
+    Returns:
+        checkpoint: Checkpoint folder in Coqui's layout, with its geometry as metadata.
+        report: The checkpoint described for people.
+        sha256: Digest of what was fetched, to be expected the next time.
+    """
+    from pathlib import Path
+
+    from stt_model import steps
+
+    fetched = steps.fetch_checkpoint(
+        checkpoint_uri, Path(checkpoint.path), Path(report.path), expected_sha256=expected_sha256
+    )
+    checkpoint.metadata.update(fetched.metadata)
+    return (fetched.sha256,)

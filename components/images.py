@@ -1,0 +1,19 @@
+"""The image references of the components, in this one place.
+
+``localhost`` never resolves to a public registry: an image that was not built is reported as
+missing, not pulled from strangers. ``pipelines.compile`` writes packages for other registries.
+"""
+
+REGISTRY = "localhost/stt-bootstrap"
+TAG = "0.1.0"
+NAMES = ("light", "model")
+
+
+def reference(name: str, registry: str = REGISTRY, tag: str = TAG) -> str:
+    """Return the reference of an image, such as ``localhost/stt-bootstrap/light:0.1.0``."""
+    return f"{registry}/{name}:{tag}"
+
+
+# Without TensorFlow, so that the data steps start in a second.
+LIGHT = reference("light")
+MODEL = reference("model")

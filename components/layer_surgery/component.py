@@ -1,0 +1,44 @@
+"""What Kubeflow sees of layer surgery."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.MODEL, install_kfp_package=False)
+def layer_surgery(
+    checkpoint: dsl.Input[dsl.Model],
+    model_alphabet: dsl.Input[dsl.Artifact],
+    grafted_checkpoint: dsl.Output[dsl.Model],
+    report: dsl.Output[dsl.Markdown],
+    drop_source_layers: int = 1,
+    warm_start: bool = True,
+    random_seed: int = 4568,
+) -> None:
+    """Replace the last layers of a checkpoint by new ones, the output sized to another alphabet.
+
+    Args:
+        checkpoint: Checkpoint folder in Coqui's layout.
+        model_alphabet: Alphabet file that the new output layer is for.
+        drop_source_layers: How many layers to replace, counted from the output: 1 to 5.
+        warm_start: Keep the output rows of characters that both alphabets share, where only the
+            output layer is replaced.
+        random_seed: Where the new weights come from.
+
+    Returns:
+        grafted_checkpoint: Checkpoint folder in the same layout; kept layers are equal bit for bit.
+        report: What was dropped, kept and taken over.
+    """
+    from pathlib import Path
+
+    from stt_model import steps
+
+    steps.graft_layers(
+        Path(checkpoint.path),
+        Path(model_alphabet.path),
+        Path(grafted_checkpoint.path),
+        Path(report.path),
+        drop_source_layers=drop_source_layers,
+        warm_start=warm_start,
+        random_seed=random_seed,
+    )

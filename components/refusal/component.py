@@ -1,0 +1,17 @@
+"""What Kubeflow sees of a refusal."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def refusal(reason: str) -> None:
+    """Fail with a reason: the run asked for something that its dataset and checkpoint do not allow.
+
+    Args:
+        reason: What was asked, what is allowed, in one line.
+    """
+    from stt_model import steps
+
+    steps.refuse(reason)

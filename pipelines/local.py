@@ -1,0 +1,203 @@
+"""Run the compiled pipeline on this machine, its results in plain places."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from kfp import components, local
+
+from components import COMPONENTS
+from pipelines.package import PACKAGE, ParameterError, check_parameters
+from pipelines.watch import Watch
+from stt_model.errors import BootstrapError
+
+Runner = Literal["subprocess", "docker"]
+
+# What the executor of kfp leaves beside the artifacts of a task that came to its end.
+EXECUTOR_OUTPUT = "executor_output.json"
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended and where its results are; None stands for what it did not get to."""
+
+    errors: tuple[str, ...]
+    """One line for each task that failed."""
+    tasks: tuple[str, ...]
+    """What ran, in order, as the package names it: ``training-2`` is the transfer's."""
+    mode: str | None
+    """fine-tune, transfer or refuse."""
+    reason: str | None
+    """Why that mode, in one line."""
+    wer: float | None
+    cer: float | None
+    model: Path | None
+    """The trained checkpoint folder."""
+    samples: Path | None
+    """JSON list of the transcribed utterances."""
+    reports: Mapping[str, Path]
+    """Markdown files by component, such as ``layer_surgery``."""
+    run_dir: Path
+    """Everything that this run left: ``tasks``, and what they printed in ``logs``."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run came to its end without a failure."""
+        return not self.errors
+
+
+def run(
+    parameters: Mapping[str, object],
+    *,
+    output_dir: Path | str,
+    runner: Runner = "subprocess",
+    verbose: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> RunOutcome:
+    """Run the pipeline and return the outcome; a task that fails is part of the outcome.
+
+    ``output_dir`` gets ``model`` (a link to the checkpoint), ``samples.json`` and ``reports/`` of
+    this run in place of an earlier one's, and ``runs/`` with everything of every run.
+
+    Args:
+        parameters: Values by the names in the compiled pipeline; local paths may be relative.
+        output_dir: Folder for the results; made if it is not there.
+        runner: ``subprocess`` uses this Python, ``docker`` the images of the components.
+        verbose: Say what the tasks print, too.
+        say: Takes one line of progress at a time; by default it goes to stderr.
+
+    Raises:
+        BootstrapError: a parameter, the folder or the runner cannot be used.
+    """
+    values = {name: _absolute(name, value) for name, value in check_parameters(parameters).items()}
+    output_dir = Path(output_dir).resolve()
+    model = output_dir / "model"
+    if model.exists() and not model.is_symlink():
+        raise ParameterError(f"{model}: not of an earlier run; give another output folder")
+    chosen_runner = _make_runner(runner, values)
+    run_dir = _make_run_dir(output_dir / "runs")
+    watch = Watch(run_dir / "logs", say or _say, verbose)
+    local.init(chosen_runner, pipeline_root=str(run_dir / "tasks"), raise_on_error=False)
+    with _docker_errors_in_one_line(), watch.listening():
+        outputs = components.load_component_from_file(str(PACKAGE))(**values).outputs
+    return _collect(output_dir, run_dir, watch, outputs)
+
+
+def _absolute(name: str, value: Any) -> Any:
+    is_relative = name.endswith("_uri") and value and "://" not in value
+    return str(Path(value).absolute()) if is_relative else value
+
+
+def _make_run_dir(runs: Path) -> Path:
+    runs.mkdir(parents=True, exist_ok=True)
+    run_dir = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=runs))
+    (run_dir / "logs").mkdir()
+    return run_dir
+
+
+def _make_runner(runner: str, values: Mapping[str, Any]) -> Any:
+    if runner == "subprocess":
+        return local.SubprocessRunner(use_venv=False)
+    if runner != "docker":
+        raise ParameterError(f"runner must be subprocess or docker, found {runner!r}")
+    try:
+        from docker.types import Mount
+    except ImportError as error:
+        raise BootstrapError("the docker runner needs a package: pip install docker") from error
+    # Whatever is local on this machine is at the same path in the containers.
+    uris = [value for name, value in values.items() if name.endswith("_uri")]
+    paths = sorted({path for path in map(_local_path, uris) if path})
+    return local.DockerRunner(
+        mounts=[Mount(path, path, type="bind", read_only=True) for path in paths],
+        user=f"{os.getuid()}:{os.getgid()}",
+        environment={"HOME": "/tmp"},
+    )
+
+
+def _local_path(uri: str) -> str | None:
+    parts = urlsplit(uri)
+    return url2pathname(parts.path) if uri and parts.scheme in ("", "file") else None
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _docker_errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("docker."):
+            raise
+        message = " ".join(str(error).split())
+        raise BootstrapError(f"docker: {message}; does it run, are the images built?") from error
+
+
+def _collect(
+    output_dir: Path, run_dir: Path, watch: Watch, outputs: Mapping[str, Any]
+) -> RunOutcome:
+    # kfp.local gives every task a folder, with a file or folder for each artifact.
+    tasks = {_component(path.name): path for path in run_dir.glob("tasks/*/*")}
+    decided = _parameters_of(tasks.get("alphabet_analysis"))
+    return RunOutcome(
+        errors=tuple(watch.errors),
+        tasks=tuple(watch.tasks),
+        mode=decided.get("mode"),
+        reason=decided.get("reason"),
+        wer=outputs.get("wer"),
+        cer=outputs.get("cer"),
+        model=_link(tasks.get("training"), "trained_checkpoint", output_dir / "model"),
+        samples=_copy(tasks.get("evaluation"), "samples", output_dir / "samples.json"),
+        reports=_copy_reports(tasks, output_dir / "reports"),
+        run_dir=run_dir,
+    )
+
+
+def _component(task: str) -> str:
+    """Return the component of a task: kfp numbers the tasks of one component from the second on."""
+    return re.sub(r"-\d+$", "", task).replace("-", "_")
+
+
+def _parameters_of(task: Path | None) -> dict[str, Any]:
+    """Return the parameters that a task put out, none if it did not run to its end."""
+    if task is None or not (task / EXECUTOR_OUTPUT).is_file():
+        return {}
+    output = json.loads((task / EXECUTOR_OUTPUT).read_text(encoding="utf-8"))
+    return dict(output["parameterValues"])
+
+
+def _link(task: Path | None, artifact: str, place: Path) -> Path | None:
+    place.unlink(missing_ok=True)
+    # A task that failed may have left half of its artifact.
+    if task is None or not (task / EXECUTOR_OUTPUT).is_file():
+        return None
+    place.symlink_to(os.path.relpath(task / artifact, place.parent))
+    return place
+
+
+def _copy(task: Path | None, artifact: str, place: Path) -> Path | None:
+    place.unlink(missing_ok=True)
+    if task is None or not (task / artifact).is_file():
+        return None
+    place.parent.mkdir(exist_ok=True)
+    return Path(shutil.copyfile(task / artifact, place))
+
+
+def _copy_reports(tasks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    places = {name: folder / f"{name}.md" for name in COMPONENTS}
+    copied = {name: _copy(tasks.get(name), "report", place) for name, place in places.items()}
+    return {name: place for name, place in copied.items() if place}

@@ -1,0 +1,82 @@
+"""The compiled pipeline: where it lies, and which parameters it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from stt_model.errors import BootstrapError
+
+PACKAGE = Path(__file__).with_name("bootstrap.yaml")
+
+_TYPES: dict[str, type] = {
+    "STRING": str,
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "BOOLEAN": bool,
+}
+
+
+class ParameterError(BootstrapError):
+    """A parameter that the pipeline does not take, lacks, or cannot use."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the pipeline; ``default`` is None where a value must be given."""
+
+    name: str
+    type: type
+    default: str | int | float | bool | None
+    description: str
+
+
+def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
+    """Return the parameters of the compiled pipeline by name, the required ones first."""
+    root = yaml.safe_load(package.read_text(encoding="utf-8"))["root"]
+    parameters = []
+    for name, spec in root["inputDefinitions"]["parameters"].items():
+        kind = _TYPES[spec["parameterType"]]
+        # The package holds every number as a float.
+        default = kind(spec["defaultValue"]) if "defaultValue" in spec else None
+        parameters.append(Parameter(name, kind, default, spec.get("description", "")))
+    return {p.name: p for p in sorted(parameters, key=lambda p: p.default is not None)}
+
+
+def check_parameters(
+    values: Mapping[str, object], package: Path = PACKAGE
+) -> dict[str, str | int | float | bool]:
+    """Return ``values`` as the compiled pipeline takes them; a whole number may stand for a float.
+
+    Raises:
+        ParameterError: names that are unknown, values that are missing or of another type.
+    """
+    known = package_parameters(package)
+    problems = [
+        f"unknown parameter {name!r} (there are {', '.join(known)})"
+        for name in values
+        if name not in known
+    ]
+    problems += [
+        f"parameter {name!r} needs a value"
+        for name, parameter in known.items()
+        if parameter.default is None and values.get(name) in (None, "")
+    ]
+    checked: dict[str, str | int | float | bool] = {}
+    for name, value in values.items():
+        if name not in known or value is None:
+            continue
+        wanted = known[name].type
+        if wanted is float and type(value) is int:
+            value = float(value)
+        if isinstance(value, (str, int, float)) and type(value) is wanted:
+            checked[name] = value
+        else:
+            found = f"{value!r} ({type(value).__name__})"
+            problems.append(f"parameter {name!r} must be {wanted.__name__}, found {found}")
+    if problems:
+        raise ParameterError("; ".join(problems))
+    return checked

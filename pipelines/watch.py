@@ -1,0 +1,87 @@
+"""Follow a run of kfp.local: which task runs, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# What kfp.local logs around a task; colours may surround the name.
+_STARTED = re.compile(r"Executing task \S*'([\w-]+)'")
+_FINISHED = re.compile(r"Task \S*'[\w-]+'\S* finished with status \S*(SUCCESS|FAILURE)")
+_INDENT = "    "
+_OWN_ERROR = re.compile(r"stt_model\.errors\.\w+: (.+)")
+
+
+class Watch(io.TextIOBase):
+    """Stands in for stdout while kfp.local runs.
+
+    Attributes:
+        tasks: what was started, in order, by the names in the compiled pipeline.
+        errors: one line for each task that failed.
+    """
+
+    def __init__(self, logs: Path, say: Callable[[str], None], verbose: bool = False) -> None:
+        """Keep what each task prints in ``logs``; ``say`` takes the lines meant for a person."""
+        self.tasks: list[str] = []
+        self.errors: list[str] = []
+        self._logs = logs
+        self._say = say
+        self._verbose = verbose
+        self._line = ""
+        self._started = 0.0
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take over what is printed, and logged at the root, until the block ends."""
+        handler = logging.StreamHandler(self)
+        logging.getLogger().addHandler(handler)
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(self):
+                # Run as subprocesses, the components do without the images that they name.
+                warnings.filterwarnings("ignore", "You may be attemping to run a task")
+                yield
+        finally:
+            logging.getLogger().removeHandler(handler)
+
+    def write(self, text: str) -> int:
+        """Take some text; whole lines are dealt with at once."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._take(line)
+        return len(text)
+
+    def _take(self, line: str) -> None:
+        if started := _STARTED.search(line):
+            self.tasks.append(started[1])
+            self._started = time.monotonic()
+            self._say(f"{started[1]}: running")
+        elif finished := _FINISHED.search(line):
+            self._finish(succeeded=finished[1] == "SUCCESS")
+        elif self.tasks:
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write(line.removeprefix(_INDENT) + "\n")
+            if self._verbose:
+                self._say(line)
+
+    def _finish(self, succeeded: bool) -> None:
+        seconds = time.monotonic() - self._started
+        self._say(f"{self.tasks[-1]}: {'done in' if succeeded else 'failed after'} {seconds:.0f} s")
+        if not succeeded:
+            self.errors.append(self._read_error())
+
+    @property
+    def _log(self) -> Path:
+        return self._logs / f"{self.tasks[-1]}.log"
+
+    def _read_error(self) -> str:
+        """Return the last line that the task printed: that of its exception."""
+        text = self._log.read_text(encoding="utf-8") if self._log.is_file() else ""
+        last = next((line for line in reversed(text.splitlines()) if line.strip()), "no message")
+        own = _OWN_ERROR.fullmatch(last)
+        return own[1] if own else f"{self.tasks[-1]} failed: {last}; all it printed: {self._log}"

@@ -1,0 +1,233 @@
+"""The steps of the pipeline, one function each: folders and files in, folders and files out.
+
+A step reads what earlier steps wrote, has one module do the work, and leaves a Markdown report.
+TensorFlow is imported only by the steps that need it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stt_model.alphabet import (
+    Alphabet,
+    BytesAlphabet,
+    format_alphabet,
+    read_alphabet,
+    write_alphabet,
+)
+from stt_model.checkpoint import Checkpoint, open_checkpoint
+from stt_model.corpus import find_splits, read_manifest
+from stt_model.errors import RefusedError
+from stt_model.files import atomic_write
+from stt_model.markdown import cell
+from stt_model.storage import fetch, local_path
+
+if TYPE_CHECKING:
+    from stt_model.decision import Decision
+    from stt_model.evaluation import EvaluationResult
+
+
+def validate_dataset(
+    dataset_uri: str, clean_dataset: Path, report: Path, *, strict: bool = False
+) -> dict[str, float]:
+    """Check a dataset, write its clean manifests and the report; return counts by name.
+
+    Raises:
+        ValidationError: a row has an error and ``strict`` is set; the report is written even so.
+    """
+    from stt_model.validation import validate
+
+    result = validate(find_splits(dataset_uri))
+    result.write(clean_dataset)
+    _write(report, (clean_dataset / "report.md").read_text(encoding="utf-8"))
+    if strict:
+        result.require_no_errors()
+    return result.metrics()
+
+
+@dataclass(frozen=True)
+class FetchedCheckpoint:
+    """The digest of what was fetched, and what the checkpoint says of itself."""
+
+    sha256: str
+    metadata: dict[str, str | int | bool]
+
+
+def fetch_checkpoint(
+    checkpoint_uri: str, checkpoint: Path, report: Path, *, expected_sha256: str = ""
+) -> FetchedCheckpoint:
+    """Bring a checkpoint to the folder ``checkpoint`` and open it, so that a foreign one fails."""
+    fetched = fetch(checkpoint_uri, checkpoint, sha256=expected_sha256)
+    found = open_checkpoint(checkpoint)
+    metadata: dict[str, str | int | bool] = {
+        "sha256": fetched.sha256,
+        "name": found.prefix.name,
+        "step": found.step,
+        "n_hidden": found.geometry.n_hidden,
+        "layer_norm": found.geometry.layer_norm,
+        "bytes_output_mode": found.alphabet.is_bytes,
+        "labels": found.alphabet.size,
+    }
+    rows = "".join(f"| {name} | {cell(str(value))} |\n" for name, value in metadata.items())
+    _write(report, f"# Checkpoint\n\n| | |\n| --- | --- |\n{rows}")
+    return FetchedCheckpoint(fetched.sha256, metadata)
+
+
+def analyse_alphabet(
+    dataset: Path,
+    checkpoint: Path,
+    model_alphabet: Path,
+    report: Path,
+    *,
+    mode: str = "auto",
+    alphabet_uri: str = "",
+) -> Decision:
+    """Decide between fine-tuning and transfer, and write the alphabet that the model will have.
+
+    A refusal is a decision too: its report says why, and the alphabet is then the checkpoint's.
+    """
+    from stt_model.decision import decide
+
+    source = open_checkpoint(checkpoint)
+    transcripts = [
+        utterance.transcript
+        for manifest in find_splits(dataset).values()
+        for utterance in read_manifest(manifest)
+    ]
+    given = read_alphabet(local_path(alphabet_uri)) if alphabet_uri else None
+    decision = decide(source.alphabet, transcripts, mode=mode, alphabet=given)
+    write_alphabet(decision.alphabet or source.alphabet, model_alphabet)
+    _write(report, decision.to_markdown())
+    return decision
+
+
+def graft_layers(
+    checkpoint: Path,
+    model_alphabet: Path,
+    grafted_checkpoint: Path,
+    report: Path,
+    *,
+    drop_source_layers: int = 1,
+    warm_start: bool = True,
+    random_seed: int = 4568,
+) -> None:
+    """Replace the last layers of a checkpoint by new ones for another alphabet."""
+    from stt_model.surgery import operate
+
+    surgery = operate(
+        checkpoint,
+        grafted_checkpoint,
+        target_alphabet=_read_model_alphabet(model_alphabet),
+        mode="transfer",
+        drop_source_layers=drop_source_layers,
+        seed=random_seed,
+        warm_start=warm_start,
+    )
+    _write(report, surgery.to_markdown())
+
+
+def train(
+    dataset: Path,
+    checkpoint: Path,
+    model_alphabet: Path,
+    trained_checkpoint: Path,
+    report: Path,
+    *,
+    epochs: int,
+    train_batch_size: int,
+    dev_batch_size: int,
+    learning_rate: float,
+    dropout_rate: float,
+    random_seed: int,
+) -> dict[str, float]:
+    """Train from a checkpoint, labels in the order of ``model_alphabet``; return figures."""
+    from stt_model import training
+
+    splits = find_splits(dataset)
+    with _in_label_order(checkpoint, _read_model_alphabet(model_alphabet)) as source:
+        result = training.train(
+            training.TrainingConfig(
+                train_files=[splits["train"]],
+                dev_files=[splits["dev"]],
+                load_checkpoint_dir=source.directory,
+                load_train=source.which,
+                save_checkpoint_dir=trained_checkpoint,
+                epochs=epochs,
+                train_batch_size=train_batch_size,
+                dev_batch_size=dev_batch_size,
+                learning_rate=learning_rate,
+                dropout_rate=dropout_rate,
+                random_seed=random_seed,
+            )
+        )
+    _write(report, result.to_markdown())
+    return result.metrics()
+
+
+def evaluate(
+    dataset: Path,
+    checkpoint: Path,
+    samples: Path,
+    report: Path,
+    *,
+    test_batch_size: int,
+    beam_width: int,
+) -> EvaluationResult:
+    """Test a checkpoint on the test split, or on the dev split of a dataset that has no other."""
+    from stt_model import evaluation
+
+    splits = find_splits(dataset)
+    result = evaluation.evaluate(
+        evaluation.EvaluationConfig(
+            test_files=[splits.get("test", splits["dev"])],
+            load_checkpoint_dir=checkpoint,
+            test_batch_size=test_batch_size,
+            beam_width=beam_width,
+            test_output_file=samples,
+        )
+    )
+    warning = "" if "test" in splits else _NO_TEST_SPLIT
+    _write(report, result.to_markdown() + warning)
+    return result
+
+
+_NO_TEST_SPLIT = (
+    "\n**The dataset has no test split.** These figures are of the dev split, on which the best"
+    " epoch was chosen: expect worse on other speech.\n"
+)
+
+
+def refuse(reason: str) -> None:
+    """Raise RefusedError with the reason, so that the run ends as failed and says why."""
+    raise RefusedError(reason)
+
+
+def _read_model_alphabet(path: Path) -> Alphabet:
+    # In bytes mode the file holds a comment and nothing else, as the labels cannot be lines.
+    data = path.read_bytes()
+    return BytesAlphabet() if data == format_alphabet(BytesAlphabet()) else read_alphabet(path)
+
+
+@contextmanager
+def _in_label_order(checkpoint: Path, alphabet: Alphabet) -> Iterator[Checkpoint]:
+    """Yield the checkpoint with its output columns in the order of ``alphabet``."""
+    source = open_checkpoint(checkpoint)
+    if source.alphabet == alphabet:
+        yield source
+        return
+    from stt_model.surgery import operate
+
+    with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
+        permuted = Path(folder) / "checkpoint"
+        operate(checkpoint, permuted, target_alphabet=alphabet, mode="fine-tune")
+        yield open_checkpoint(permuted)
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as beside:
+        beside.write_text(text, encoding="utf-8")
