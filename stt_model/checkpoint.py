@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,6 @@ from stt_model.files import atomic_write
 
 Weights = Mapping[str, NDArray[np.float32]]
 Moments = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-Which = Literal["best", "last"]
 
 DENSE_LAYERS = ("layer_1", "layer_2", "layer_3", "layer_5", "layer_6")
 NORMALISED_LAYERS = ("layer_1", "layer_2", "layer_3", "layer_5")
@@ -37,8 +36,8 @@ LSTM = "cudnn_lstm/rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell"
 LSTM_KERNEL = f"{LSTM}/kernel"
 LSTM_BIAS = f"{LSTM}/bias"
 
-_STATE_FILES: dict[Which, str] = {"best": "best_dev_checkpoint", "last": "checkpoint"}
-_STEMS: dict[Which, str] = {"best": "best_dev", "last": "train"}
+_STATE_FILES: dict[str, str] = {"best": "best_dev_checkpoint", "last": "checkpoint"}
+_STEMS: dict[str, str] = {"best": "best_dev", "last": "train"}
 _FRESH_BETA_POWERS = (0.9, 0.999)
 _SHOWN = 6
 """How many variables a one-line message names before it only counts the rest."""
@@ -99,7 +98,7 @@ class Checkpoint:
 
     directory: Path
     prefix: Path
-    which: Which
+    which: str  # best or last
     step: int
     geometry: Geometry
     alphabet: Alphabet
@@ -154,7 +153,7 @@ def weights_digest(weights: Weights) -> str:
 
 def open_checkpoint(
     directory: Path | str,
-    which: Literal["auto", "best", "last"] = "auto",
+    which: str = "auto",
     alphabet: Alphabet | None = None,
 ) -> Checkpoint:
     """Find and check a checkpoint without reading its weights or importing TensorFlow.
@@ -212,7 +211,7 @@ def write_checkpoint(
     weights: Weights,
     alphabet: Alphabet,
     *,
-    which: Which = "best",
+    which: str = "best",
     step: int = 0,
     learning_rate: float = 0.001,
     adam: Moments | None = None,
@@ -239,6 +238,7 @@ def write_checkpoint(
             not fit them, a directory of another model, or a disk that did not keep the bytes.
     """
     directory = Path(directory)
+    _check_which(which, *_STATE_FILES)
     geometry = geometry_of_weights(weights)
     _check_finite(weights)
     _check_moments(geometry, adam)
@@ -296,14 +296,19 @@ def geometry_of_weights(weights: Weights) -> Geometry:
 # Finding the bundle
 
 
-def _locate(
-    directory: Path, which: Literal["auto", "best", "last"]
-) -> tuple[Path, Which, list[str]]:
+def _check_which(which: str, *allowed: str) -> None:
+    if which not in allowed:
+        raise CheckpointError(f"which checkpoint: expected {' or '.join(allowed)}, found {which!r}")
+
+
+def _locate(directory: Path, which: str) -> tuple[Path, str, list[str]]:
     """The bundle's prefix, whether it is the best or the last, and notes."""
     if not directory.is_dir():
         raise CheckpointError(f"{directory}: no such checkpoint directory")
-    wanted: tuple[Which, ...] = ("best", "last") if which == "auto" else (which,)
-    for candidate in wanted:
+    _check_which(which, "auto", *_STATE_FILES)
+    for candidate in _STATE_FILES:
+        if which not in ("auto", candidate):
+            continue
         state_file = directory / _STATE_FILES[candidate]
         if state_file.is_file():
             prefix = directory / _name_in_state(state_file)
@@ -315,21 +320,19 @@ def _locate(
             return prefix, candidate, []
     if which != "auto":
         raise CheckpointError(
-            f"{directory}: expected a state file {_STATE_FILES[which]} for the {which} checkpoint, "
-            f"found {_listing(directory)}"
+            f"{directory}: no {which} checkpoint: its state file is missing; found "
+            f"{_listing(directory)}"
         )
     return _locate_without_state(directory)
 
 
-def _present(directory: Path) -> list[Literal["auto", "best", "last"]]:
+def _present(directory: Path) -> list[str]:
     """What ``open_checkpoint`` finds in a directory, which may not exist."""
-    whiches: list[Literal["auto", "best", "last"]] = [
-        which for which, name in _STATE_FILES.items() if (directory / name).is_file()
-    ]
+    whiches = [which for which, name in _STATE_FILES.items() if (directory / name).is_file()]
     return whiches or (["auto"] if any(directory.glob("*.index")) else [])
 
 
-def _locate_without_state(directory: Path) -> tuple[Path, Which, list[str]]:
+def _locate_without_state(directory: Path) -> tuple[Path, str, list[str]]:
     indexes = sorted(directory.glob("*.index"))
     if len(indexes) > 1:
         names = ", ".join(path.stem for path in indexes)
@@ -343,7 +346,7 @@ def _locate_without_state(directory: Path) -> tuple[Path, Which, list[str]]:
             f".index and .data files that it names; found {_listing(directory)}"
         )
     prefix = indexes[0].with_suffix("")
-    found: Which = "best" if prefix.name.startswith(_STEMS["best"]) else "last"
+    found: str = "best" if prefix.name.startswith(_STEMS["best"]) else "last"
     return prefix, found, [f"no state file; took the only checkpoint there is, {prefix.name}"]
 
 
@@ -625,7 +628,7 @@ def _variables(
 
 
 @contextmanager
-def _staging(directory: Path, which: Which) -> Iterator[Path]:
+def _staging(directory: Path, which: str) -> Iterator[Path]:
     """A folder inside ``directory``, gone at the end, as is one that a killed process left."""
     folder = directory / f".writing-{_STEMS[which]}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -696,7 +699,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
         )
 
 
-def _publish(directory: Path, which: Which, staged: Path) -> None:
+def _publish(directory: Path, which: str, staged: Path) -> None:
     """Give the staged bundle its name, then point the state file at it, then drop the old one."""
     state_file = directory / _STATE_FILES[which]
     old_name = _name_in_state(state_file) if state_file.is_file() else None

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from stt_model.alphabet import Alphabet
 from stt_model.checkpoint import (
     LSTM,
-    Checkpoint,
     Geometry,
     Weights,
     open_checkpoint,
@@ -32,8 +31,6 @@ from stt_model.checkpoint import (
 )
 from stt_model.errors import SurgeryError
 from stt_model.files import atomic_directory
-
-Mode = Literal["fine-tune", "transfer"]
 
 LAYERS = ("layer_1", "layer_2", "layer_3", "lstm", "layer_5", "layer_6")
 """From input to output; ``drop_source_layers`` counts from the end."""
@@ -46,7 +43,7 @@ _OUTPUT_BIAS = "layer_6/bias"
 class Surgery:
     """What was done to a checkpoint's layers."""
 
-    mode: Mode
+    mode: Literal["fine-tune", "transfer", "scratch"]
     dropped_layers: tuple[str, ...]
     kept_layers: tuple[str, ...]
     seed: int | None
@@ -212,7 +209,8 @@ def operate(
     output_dir: Path | str,
     *,
     target_alphabet: Alphabet,
-    mode: Mode,
+    mode: str,
+    which: str = "auto",
     drop_source_layers: int = 1,
     seed: int = 4568,
     warm_start: bool = True,
@@ -228,6 +226,7 @@ def operate(
         output_dir: must not hold anything yet; is made whole or not at all.
         target_alphabet: the labels of the new checkpoint.
         mode: ``fine-tune`` keeps all weights, ``transfer`` replaces the last layers.
+        which: see ``open_checkpoint``.
         drop_source_layers: how many, in a transfer.
         seed: of the new layers' weights.
         warm_start: see ``drop_layers``.
@@ -237,10 +236,8 @@ def operate(
         CheckpointError: the source cannot be read or the result not be written.
         SurgeryError: what was asked cannot be done, or ``output_dir`` is not empty.
     """
-    output_dir = Path(output_dir)
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise SurgeryError(f"{output_dir}: expected an empty or new directory for the result")
-    source = open_checkpoint(source_dir, alphabet=source_alphabet)
+    _check_output(Path(output_dir))
+    source = open_checkpoint(source_dir, which, source_alphabet)
     weights = read_weights(source)
     result: Weights
     if mode == "transfer":
@@ -259,22 +256,53 @@ def operate(
         surgery = Surgery("fine-tune", (), LAYERS, None, reordered=reordered)
     else:
         raise SurgeryError(f"unknown mode {mode!r}; expected fine-tune or transfer")
-    lineage = _lineage(surgery, source, weights_digest(weights))
-    with atomic_directory(output_dir) as beside:
-        write_checkpoint(beside, result, target_alphabet, lineage=lineage)
+    origin = {
+        "name": source.prefix.name,
+        "step": source.step,
+        "digest": weights_digest(weights),
+        "alphabet_digest": source.alphabet.digest,
+        "lineage": source.lineage,
+    }
+    _write(output_dir, result, target_alphabet, surgery, origin)
     return surgery
 
 
-def _lineage(surgery: Surgery, source: Checkpoint, digest: str) -> Mapping[str, Any]:
-    return {
+def start_from_scratch(
+    output_dir: Path | str, alphabet: Alphabet, geometry: Geometry, *, seed: int
+) -> Surgery:
+    """Make a checkpoint of new weights only, for training without a source.
+
+    Args:
+        output_dir: must not hold anything yet; is made whole or not at all.
+        alphabet: of ``geometry.n_classes`` classes.
+        geometry: the sizes of the network.
+        seed: of the weights.
+
+    Raises:
+        CheckpointError: alphabet and geometry do not fit, or the result cannot be written.
+        SurgeryError: a negative seed, or ``output_dir`` is not empty.
+    """
+    _check_output(Path(output_dir))
+    surgery = Surgery("scratch", LAYERS, (), seed)
+    _write(output_dir, initialise(geometry, seed), alphabet, surgery, None)
+    return surgery
+
+
+def _check_output(output_dir: Path) -> None:
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise SurgeryError(f"{output_dir}: expected an empty or new directory for the result")
+
+
+def _write(
+    output_dir: Path | str,
+    weights: Weights,
+    alphabet: Alphabet,
+    surgery: Surgery,
+    origin: Mapping[str, Any] | None,
+) -> None:
+    lineage = {
         **surgery.to_dict(),
-        "source": {
-            "name": source.prefix.name,
-            "step": source.step,
-            "digest": digest,
-            "alphabet_digest": source.alphabet.digest,
-            "lineage": source.lineage,
-        },
+        "source": origin,
         "versions": {
             "stt-bootstrap": version("stt-bootstrap"),
             "numpy": np.__version__,
@@ -282,3 +310,5 @@ def _lineage(surgery: Surgery, source: Checkpoint, digest: str) -> Mapping[str, 
         },
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+    with atomic_directory(output_dir) as beside:
+        write_checkpoint(beside, weights, alphabet, lineage=lineage)
