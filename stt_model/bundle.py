@@ -78,7 +78,11 @@ class Bundle:
         try:
             values = dict(_table_items(table))
             self._shards = _parse_header(values.pop(b""))
-            self.entries = {name.decode(): _parse_entry(value) for name, value in values.items()}
+            # The parts of a sliced variable have binary keys.
+            self.entries = {
+                key.decode(errors="backslashreplace"): _parse_entry(value)
+                for key, value in values.items()
+            }
         except _Malformed as error:
             raise CheckpointError(f"{self.index_path}: {error}; copy or fetch it again") from error
         except (KeyError, IndexError, ValueError, struct.error) as error:
