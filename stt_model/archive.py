@@ -81,17 +81,17 @@ def unpack(
     the disk passes through.
     """
     label = name or str(archive)
-    member_name = ""
+    member_name = None
     try:
         writer = _Writer(target, unpacked_limit, member_limit)
         for member in _members(archive):
             member_name = member.name
             writer.write(member)
-        member_name = ""
+        member_name = None
         if not writer.files:
             raise _Refused("it holds no files")
     except _Refused as refusal:
-        where = f"member {member_name!r}: " if member_name else ""
+        where = f"member {member_name!r}: " if member_name is not None else ""
         raise StorageError(f"{label}: refused to unpack: {where}{refusal}") from None
     except _DAMAGE as error:
         raise StorageError(_damage(label, member_name, error)) from error
@@ -102,8 +102,8 @@ def unpack(
         raise StorageError(_damage(label, member_name, error)) from error
 
 
-def _damage(label: str, member_name: str, error: Exception) -> str:
-    where = f"at or after member {member_name!r}" if member_name else "at its start"
+def _damage(label: str, member_name: str | None, error: Exception) -> str:
+    where = f"at or after member {member_name!r}" if member_name is not None else "at its start"
     reason = " ".join(str(error).split()) or type(error).__name__
     return f"{label}: not a whole tar or zip archive, unreadable {where} ({reason}); get it again"
 

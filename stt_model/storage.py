@@ -213,7 +213,10 @@ def _files(directory: Path) -> list[Path]:
     for folder, _, files in os.walk(directory, onerror=_raise, followlinks=True):
         for path in (Path(folder, file) for file in files):
             if not path.is_file():
-                raise StorageError(f"{path}: neither a file nor a folder, or a link that is broken")
+                raise StorageError(
+                    f"{path}: neither a file nor a folder, or a link that is broken or leads in a "
+                    "circle; remove it"
+                )
             names.append(path.relative_to(directory))
     return sorted(names, key=os.fsencode)
 

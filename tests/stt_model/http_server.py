@@ -16,7 +16,8 @@ class Resource:
     """What the server answers for one path; the lists are used up, one entry a request."""
 
     content: bytes
-    etag: str = '"1"'
+    version: str = '"1"'
+    version_header: str = "ETag"
     ranges: bool = True
     heeds_if_range: bool = True
     declares_length: bool = True
@@ -98,8 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200 if start is None else 206)
         if start is not None:
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        if resource.etag:
-            self.send_header("ETag", resource.etag)
+        if resource.version:
+            self.send_header(resource.version_header, resource.version)
         if resource.declares_length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -112,8 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _start(self, resource: Resource) -> int | None:
         """Return the first byte that the request asks for; None: the whole file."""
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        condition = self.headers.get("If-Range", resource.etag)
-        changed = resource.heeds_if_range and condition != resource.etag
+        condition = self.headers.get("If-Range", resource.version)
+        changed = resource.heeds_if_range and condition != resource.version
         return int(asked[1]) if asked and resource.ranges and not changed else None
 
     def log_message(self, format: str, *args: object) -> None:
