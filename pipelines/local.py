@@ -113,10 +113,8 @@ def _make_runner(runner: str, values: Mapping[str, Any]) -> Any:
         return local.SubprocessRunner(use_venv=False)
     if runner != "docker":
         raise ParameterError(f"runner must be subprocess or docker, found {runner!r}")
-    try:
-        from docker.types import Mount
-    except ImportError as error:
-        raise BootstrapError("the docker runner needs a package: pip install docker") from error
+    from docker.types import Mount
+
     # Whatever is local on this machine is at the same path in the containers.
     uris = [value for name, value in values.items() if name.endswith("_uri")]
     paths = sorted({path for path in map(_local_path, uris) if path})
@@ -154,7 +152,7 @@ def _collect(
     tasks = {_component(path.name): path for path in run_dir.glob("tasks/*/*")}
     decided = _parameters_of(tasks.get("alphabet_analysis"))
     return RunOutcome(
-        errors=tuple(watch.errors),
+        errors=tuple(watch.failures),
         tasks=tuple(watch.tasks),
         mode=decided.get("mode"),
         reason=decided.get("reason"),

@@ -23,13 +23,13 @@ class Watch(io.TextIOBase):
 
     Attributes:
         tasks: what was started, in order, by the names in the compiled pipeline.
-        errors: one line for each task that failed.
+        failures: one line for each task that failed.
     """
 
     def __init__(self, logs: Path, say: Callable[[str], None], verbose: bool = False) -> None:
         """Keep what each task prints in ``logs``; ``say`` takes the lines meant for a person."""
         self.tasks: list[str] = []
-        self.errors: list[str] = []
+        self.failures: list[str] = []
         self._logs = logs
         self._say = say
         self._verbose = verbose
@@ -73,7 +73,7 @@ class Watch(io.TextIOBase):
         seconds = time.monotonic() - self._started
         self._say(f"{self.tasks[-1]}: {'done in' if succeeded else 'failed after'} {seconds:.0f} s")
         if not succeeded:
-            self.errors.append(self._read_error())
+            self.failures.append(self._read_error())
 
     @property
     def _log(self) -> Path:

@@ -7,7 +7,7 @@ TensorFlow is imported only by the steps that need it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +38,15 @@ def validate_dataset(
     """Check a dataset, write its clean manifests and the report; return counts by name.
 
     Raises:
-        ValidationError: a row has an error and ``strict`` is set; the report is written even so.
+        ValidationError: nothing may be trained on the dataset; the report is written even so.
     """
     from stt_model.validation import validate
 
-    result = validate(find_splits(dataset_uri))
-    result.write(clean_dataset)
-    _write(report, (clean_dataset / "report.md").read_text(encoding="utf-8"))
-    if strict:
-        result.require_no_errors()
+    result = validate(find_splits(dataset_uri), strict=strict)
+    try:
+        result.write(clean_dataset)
+    finally:
+        _write(report, (clean_dataset / "report.md").read_text(encoding="utf-8"))
     return result.metrics()
 
 
@@ -73,8 +73,7 @@ def fetch_checkpoint(
         "bytes_output_mode": found.alphabet.is_bytes,
         "labels": found.alphabet.size,
     }
-    rows = "".join(f"| {name} | {cell(str(value))} |\n" for name, value in metadata.items())
-    _write(report, f"# Checkpoint\n\n| | |\n| --- | --- |\n{rows}")
+    _write(report, _table("Checkpoint", metadata))
     return FetchedCheckpoint(fetched.sha256, metadata)
 
 
@@ -128,7 +127,7 @@ def graft_layers(
         seed=random_seed,
         warm_start=warm_start,
     )
-    _write(report, surgery.to_markdown())
+    _write(report, _table("Layer surgery", surgery.to_dict()))
 
 
 def train(
@@ -226,6 +225,14 @@ def _in_label_order(checkpoint: Path, alphabet: Alphabet) -> Iterator[Checkpoint
         permuted = Path(folder) / "checkpoint"
         operate(checkpoint, permuted, target_alphabet=alphabet, mode="fine-tune")
         yield open_checkpoint(permuted)
+
+
+def _table(title: str, values: Mapping[str, object]) -> str:
+    rows = [f"# {title}", "", "| | |", "| --- | --- |"]
+    for name, value in values.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        rows.append(f"| {name.replace('_', ' ')} | {cell(shown)} |")
+    return "\n".join(rows) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

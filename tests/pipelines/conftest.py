@@ -1,0 +1,79 @@
+"""Runs of the compiled pipeline on tiny inputs, shared by the tests: each takes seconds."""
+
+import pytest
+
+from pipelines.local import run
+from stt_model.alphabet import CharacterAlphabet, write_alphabet
+from stt_model.checkpoint import Geometry, write_checkpoint
+from stt_model.surgery import initialise
+from tests.corpora import write_tone_dataset
+
+SMALL = {"epochs": 1, "train_batch_size": 2, "dev_batch_size": 2, "test_batch_size": 2}
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """Transcripts of the letters a to d and space."""
+    return write_tone_dataset(tmp_path_factory.mktemp("tones"), train=4, other=2)
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory):
+    def make(labels):
+        directory = tmp_path_factory.mktemp("checkpoint")
+        alphabet = CharacterAlphabet(labels)
+        geometry = Geometry(n_hidden=8, n_classes=alphabet.classes)
+        write_checkpoint(directory, initialise(geometry, seed=1), alphabet, step=40)
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def latin(make_checkpoint):
+    """A checkpoint whose labels cover the transcripts."""
+    return make_checkpoint(" abcd")
+
+
+@pytest.fixture(scope="session")
+def foreign(make_checkpoint):
+    """A checkpoint that lacks most of the letters."""
+    return make_checkpoint(" axyz")
+
+
+@pytest.fixture(scope="session")
+def fine_tuned(dataset, latin, tmp_path_factory):
+    """The outcome of a run in the checkpoint's own letters, asked for in another order."""
+    folder = tmp_path_factory.mktemp("fine-tuned")
+    write_alphabet(CharacterAlphabet("dcba "), folder / "alphabet.txt")
+    parameters = {
+        "dataset_uri": str(dataset),
+        "checkpoint_uri": f"file://{latin}",
+        "alphabet_uri": str(folder / "alphabet.txt"),
+    }
+    return run({**parameters, **SMALL}, output_dir=folder / "out")
+
+
+@pytest.fixture(scope="session")
+def progress():
+    """The lines that the transferring run said."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def transferred(dataset, foreign, progress, tmp_path_factory):
+    """The outcome of a run whose letters the checkpoint lacks."""
+    parameters = {"dataset_uri": str(dataset), "checkpoint_uri": str(foreign)}
+    folder = tmp_path_factory.mktemp("transferred")
+    return run({**parameters, **SMALL}, output_dir=folder, say=progress.append)
+
+
+@pytest.fixture(scope="session")
+def refused(dataset, foreign, tmp_path_factory):
+    """The outcome of a run that was asked to fine-tune although letters are missing."""
+    parameters = {
+        "dataset_uri": str(dataset),
+        "checkpoint_uri": str(foreign),
+        "mode": "fine-tune",
+    }
+    return run(parameters, output_dir=tmp_path_factory.mktemp("refused"))

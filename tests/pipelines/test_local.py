@@ -1,0 +1,140 @@
+import json
+
+import pytest
+
+from pipelines import local
+from pipelines.package import ParameterError
+from stt_model.checkpoint import open_checkpoint
+from stt_model.errors import BootstrapError
+
+FIRST = ("checkpoint-fetch", "dataset-validation", "alphabet-analysis")
+
+
+def folders_of(outcome):
+    """Return the tasks that left a folder, whatever the log says."""
+    return {path.name for path in outcome.run_dir.glob("tasks/*/*")}
+
+
+def test_fine_tuning_runs_its_branch_and_no_other(fine_tuned):
+    assert fine_tuned.errors == ()
+    assert fine_tuned.mode == "fine-tune"
+    assert sorted(fine_tuned.tasks) == sorted((*FIRST, "training", "evaluation"))
+    assert folders_of(fine_tuned) == set(fine_tuned.tasks)
+
+
+def test_transfer_runs_its_branch_and_no_other(transferred):
+    assert transferred.errors == ()
+    assert transferred.mode == "transfer"
+    branch = ("layer-surgery", "training-2", "evaluation-2")
+    assert sorted(transferred.tasks) == sorted((*FIRST, *branch))
+    assert transferred.tasks[-3:] == branch
+    assert folders_of(transferred) == set(transferred.tasks)
+
+
+def test_refusal_runs_no_branch_and_says_why(refused):
+    assert not refused.succeeded
+    assert refused.mode == "refuse"
+    assert sorted(refused.tasks) == sorted((*FIRST, "refusal"))
+    # A task without outputs leaves no folder.
+    assert folders_of(refused) == set(FIRST)
+    (error,) = refused.errors
+    assert error == refused.reason
+    assert "fine-tune was asked for" in error
+    assert (refused.model, refused.samples, refused.wer) == (None, None, None)
+
+
+def test_evidence_of_a_refusal_is_kept(refused):
+    assert set(refused.reports) == {"dataset_validation", "checkpoint_fetch", "alphabet_analysis"}
+    assert "refuse" in refused.reports["alphabet_analysis"].read_text()
+
+
+def test_model_of_a_fine_tuning_has_the_order_of_the_given_alphabet(fine_tuned, latin):
+    model = open_checkpoint(fine_tuned.model)
+    assert model.alphabet.labels == tuple("dcba ")
+    assert model.geometry == open_checkpoint(latin).geometry
+
+
+def test_model_of_a_transfer_has_the_alphabet_of_the_transcripts(transferred):
+    model = open_checkpoint(transferred.model)
+    assert model.alphabet.labels == tuple(" abcd")
+    assert model.geometry.n_classes == 6
+
+
+def test_results_lie_in_plain_places(transferred):
+    folder = transferred.run_dir.parent.parent
+    assert transferred.model == folder / "model"
+    assert not transferred.model.readlink().is_absolute()
+    assert sorted(path.name for path in (folder / "reports").iterdir()) == sorted(
+        f"{name}.md" for name in transferred.reports
+    )
+    assert set(transferred.reports) == {
+        "dataset_validation",
+        "checkpoint_fetch",
+        "alphabet_analysis",
+        "layer_surgery",
+        "training",
+        "evaluation",
+    }
+    samples = json.loads((folder / "samples.json").read_text())
+    assert len(samples) == 2
+    assert {"wav_filename", "src", "res", "loss", "wer", "cer"} <= set(samples[0])
+
+
+def test_error_rates_are_those_of_the_report(transferred):
+    (metrics,) = transferred.run_dir.glob("tasks/*/evaluation-2/executor_output.json")
+    logged = json.loads(metrics.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
+    assert transferred.wer == pytest.approx(logged["wer"])
+    assert transferred.cer == pytest.approx(logged["cer"])
+
+
+def test_progress_names_each_task_once_begun_and_once_done(transferred, progress):
+    begun = [line.partition(":")[0] for line in progress if line.endswith(": running")]
+    done = [line.partition(":")[0] for line in progress if ": done in " in line]
+    assert tuple(begun) == tuple(done) == transferred.tasks
+    assert len(progress) == 2 * len(transferred.tasks)
+
+
+def test_failed_tasks_give_their_own_line_each(foreign, dataset, tmp_path):
+    # What an earlier run left is not to be taken for this one's.
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "training.md").write_text("old")
+    (tmp_path / "reports" / "notes.md").write_text("not ours")
+    parameters = {
+        "dataset_uri": str(tmp_path / "nowhere"),
+        "checkpoint_uri": str(foreign),
+        "checkpoint_sha256": "0" * 64,
+    }
+    outcome = local.run(parameters, output_dir=tmp_path)
+    assert len(outcome.errors) == 2
+    assert any("nowhere" in error and "train.csv" in error for error in outcome.errors)
+    assert any("sha256" in error and "0" * 64 in error for error in outcome.errors)
+    assert not any("Traceback" in error or "\n" in error for error in outcome.errors)
+    assert (outcome.mode, outcome.reports) == (None, {})
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["notes.md"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"checkpoint_uri": "c"}, "'dataset_uri' needs a value"),
+        ({"dataset_uri": "d", "checkpoint_uri": "c", "epoch": 1}, "unknown parameter 'epoch'"),
+        ({"dataset_uri": "d", "checkpoint_uri": "c", "epochs": "1"}, "'epochs' must be int"),
+    ],
+)
+def test_wrong_parameters_start_nothing(parameters, message, tmp_path):
+    with pytest.raises(ParameterError, match=message):
+        local.run(parameters, output_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_somebody_elses_model_is_not_replaced(tmp_path):
+    (tmp_path / "model").mkdir()
+    with pytest.raises(BootstrapError, match="another output folder"):
+        local.run({"dataset_uri": "d", "checkpoint_uri": "c"}, output_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_unknown_runner(tmp_path):
+    with pytest.raises(ParameterError, match="'kubernetes'"):
+        parameters = {"dataset_uri": "d", "checkpoint_uri": "c"}
+        local.run(parameters, output_dir=tmp_path / "out", runner="kubernetes")

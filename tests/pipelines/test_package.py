@@ -1,0 +1,65 @@
+import pytest
+
+from pipelines.package import Parameter, ParameterError, check_parameters, package_parameters
+
+NEEDED = {"dataset_uri": "data", "checkpoint_uri": "checkpoint"}
+
+
+def test_only_dataset_and_checkpoint_have_no_default():
+    parameters = package_parameters()
+    assert list(parameters)[:2] == ["checkpoint_uri", "dataset_uri"]
+    assert [name for name, each in parameters.items() if each.default is None] == list(parameters)[
+        :2
+    ]
+
+
+def test_types_and_defaults_are_pythons():
+    parameters = package_parameters()
+    description = "Passes over the training split."
+    assert parameters["epochs"] == Parameter("epochs", int, 75, description)
+    assert type(parameters["epochs"].default) is int
+    assert parameters["warm_start"].default is True
+    assert parameters["learning_rate"].default == pytest.approx(1e-4)
+
+
+def test_every_parameter_is_described():
+    assert all(parameter.description for parameter in package_parameters().values())
+
+
+def test_a_whole_number_may_stand_for_a_float():
+    checked = check_parameters({**NEEDED, "learning_rate": 1, "epochs": 3})
+    assert checked == {**NEEDED, "learning_rate": 1.0, "epochs": 3}
+    assert type(checked["learning_rate"]) is float
+
+
+def test_none_means_the_default():
+    assert check_parameters({**NEEDED, "epochs": None}) == NEEDED
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("epochs", True, "int"),
+        ("epochs", 1.0, "int"),
+        ("epochs", "1", "int"),
+        ("learning_rate", "0.1", "float"),
+        ("warm_start", 1, "bool"),
+        ("mode", 1, "str"),
+        ("mode", ["auto"], "str"),
+    ],
+)
+def test_other_types_are_refused(name, value, wanted):
+    with pytest.raises(ParameterError) as error:
+        check_parameters({**NEEDED, name: value})
+    assert f"parameter '{name}' must be {wanted}, found {value!r}" in str(error.value)
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(ParameterError) as error:
+        check_parameters({"datset_uri": "data", "epochs": "1"})
+    message = str(error.value)
+    assert "unknown parameter 'datset_uri'" in message
+    assert "parameter 'dataset_uri' needs a value" in message
+    assert "parameter 'checkpoint_uri' needs a value" in message
+    assert "parameter 'epochs' must be int" in message
+    assert "\n" not in message

@@ -1,0 +1,64 @@
+import logging
+
+import pytest
+
+from pipelines.watch import Watch
+
+STARTED = "12:00:00.000 - INFO - Executing task \x1b[96m'training-2'\x1b[0m\n"
+FAILED = (
+    "12:00:09.000 - ERROR - Task \x1b[96m'training-2'\x1b[0m finished with status"
+    " \x1b[91mFAILURE\x1b[0m\n"
+)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def watch(tmp_path, said):
+    return Watch(tmp_path, said.append)
+
+
+def test_an_error_of_the_project_is_told_alone(watch):
+    watch.write(STARTED)
+    watch.write("    Traceback (most recent call last):\n")
+    watch.write(
+        "    stt_model.errors.TrainingError: the loss is not finite: a.wav; take it out\n\n\n"
+    )
+    watch.write(FAILED)
+    assert watch.failures == ["the loss is not finite: a.wav; take it out"]
+
+
+def test_any_other_end_is_told_with_the_task_and_its_log(watch, tmp_path):
+    watch.write(STARTED + "    MemoryError: 3 GiB\n" + FAILED)
+    log = tmp_path / "training-2.log"
+    assert watch.failures == [f"training-2 failed: MemoryError: 3 GiB; all it printed: {log}"]
+    assert log.read_text() == "MemoryError: 3 GiB\n"
+
+
+def test_a_task_that_dies_without_a_word(watch):
+    watch.write(STARTED + FAILED)
+    assert watch.failures[0].startswith("training-2 failed: no message")
+
+
+def test_lines_may_arrive_in_pieces(watch, said):
+    for character in STARTED + "    epoch 1\n" + FAILED:
+        watch.write(character)
+    assert watch.tasks == ["training-2"]
+    assert said == ["training-2: running", "training-2: failed after 0 s"]
+
+
+def test_verbose_says_what_tasks_print(tmp_path, said):
+    Watch(tmp_path, said.append, verbose=True).write(STARTED + "    epoch 1\n")
+    assert said == ["training-2: running", "    epoch 1"]
+
+
+def test_stdout_and_logging_are_as_before_afterwards(watch, capsys):
+    handlers = list(logging.getLogger().handlers)
+    with watch.listening():
+        print("taken")
+    print("shown")
+    assert capsys.readouterr().out == "shown\n"
+    assert logging.getLogger().handlers == handlers

@@ -1,0 +1,66 @@
+"""The rules that keep the rooms of the project apart."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+KUBEFLOW = {"kfp", "components", "pipelines"}
+LIGHT = ("alphabet", "corpus", "validation", "audio", "storage", "errors", "checkpoint", "decision")
+
+
+def imports(node):
+    """Return the top-level packages that are imported anywhere below a node."""
+    found = set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in each.names}
+        elif isinstance(each, ast.ImportFrom) and each.module:
+            found.add(each.module.partition(".")[0])
+    return found
+
+
+def modules(folder):
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    assert paths
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths]
+
+
+@pytest.mark.parametrize("path", modules("stt_model"))
+def test_workers_know_nothing_of_kubeflow(path):
+    assert not imports(ast.parse(path.read_text())) & KUBEFLOW
+
+
+@pytest.mark.parametrize("path", modules("components"))
+def test_components_import_workers_only_inside_functions(path):
+    tree = ast.parse(path.read_text())
+    outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    assert not set().union(*map(imports, outside)) & {"stt_model", "pipelines"}
+
+
+@pytest.mark.parametrize("path", modules("components"))
+def test_component_files_hold_one_function_that_calls_one_step(path):
+    if path.name != "component.py":
+        pytest.skip("not an interface")
+    functions = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)]
+    assert [function.name for function in functions] == [path.parent.name]
+    steps = [
+        node
+        for node in ast.walk(functions[0])
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "steps"
+    ]
+    assert len(steps) == 1
+
+
+def test_light_modules_do_without_tensorflow():
+    names = ", ".join(f"stt_model.{name}" for name in (*LIGHT, "steps", "cli"))
+    script = f"import sys, {names}; print(*{{'tensorflow', 'keras'}} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == ""
