@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import requests
 import tenacity
@@ -71,9 +70,8 @@ def downloaded(uri: str, *, size_limit: int, progress: bool = False) -> Iterator
     """
     part = cache_directory() / f"{hashlib.sha256(os.fsencode(uri)).hexdigest()}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
-    with part.open("ab") as file:
-        _lock(file, uri)
-        transfer = _Transfer(uri, part, file, size_limit, progress)
+    with _locked(part, uri):
+        transfer = _Transfer(uri, part, size_limit, progress)
         try:
             transfer.run()
             try:
@@ -99,26 +97,27 @@ def cache_directory() -> Path:
         ) from None
 
 
-def _lock(file: IO[bytes], uri: str) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StorageError(
-            f"{redact(uri)}: another process is downloading it to {file.name}; wait for that one, "
-            f"or set {CACHE_VARIABLE} to another folder"
-        ) from None
+@contextmanager
+def _locked(part: Path, uri: str) -> Iterator[None]:
+    """Keep other processes away from ``part``; it is made if there is none."""
+    with part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{redact(uri)}: another process is downloading it to {part}; wait for that one, "
+                f"or set {CACHE_VARIABLE} to another folder"
+            ) from None
+        yield
 
 
 class _Transfer:
     """One file on its way from ``uri`` to ``part``, in as many attempts as it takes."""
 
-    def __init__(
-        self, uri: str, part: Path, file: IO[bytes], size_limit: int, progress: bool
-    ) -> None:
+    def __init__(self, uri: str, part: Path, size_limit: int, progress: bool) -> None:
         self._uri = uri
         self._label = redact(uri)
         self._part = part
-        self._file = file
         self._size_limit = size_limit
         self._progress = progress
         # Which version the part belongs to; without it the part cannot be continued.
@@ -138,11 +137,15 @@ class _Transfer:
         except _InterruptedError as error:
             start = f"go on from {self._part}" if self._resumable() else "begin anew"
             raise StorageError(f"{error}; gave up, run it again to {start}") from error
-        self._file.flush()
+        except OSError as error:
+            raise StorageError(
+                f"{self._label}: {self._part}: {error.strerror}; make room, "
+                f"or set {CACHE_VARIABLE} to another folder"
+            ) from error
 
     def restart(self) -> None:
         """Empty the part: what it holds is of no more use."""
-        self._file.truncate(0)
+        os.truncate(self._part, 0)
         self._version_file.unlink(missing_ok=True)
 
     def clean_up(self) -> None:
@@ -157,7 +160,7 @@ class _Transfer:
         return self._offset() > 0 and self._version_file.exists()
 
     def _offset(self) -> int:
-        return self._file.seek(0, os.SEEK_END)
+        return self._part.stat().st_size
 
     def _attempt(self) -> None:
         # Identity: a sha256 is given for the bytes as they lie on the server.
@@ -204,24 +207,26 @@ class _Transfer:
         return _version(response) in ("", self._version_file.read_text("utf-8"))
 
     def _receive(self, response: requests.Response) -> None:
-        offset = self._offset()
+        size = self._offset()
         length = response.headers.get("Content-Length", "")
-        total = offset + int(length) if length.isdecimal() else None
+        total = size + int(length) if length.isdecimal() else None
         self._check_size(total or 0)
-        with tqdm(
+        bar = tqdm(
             desc=self._label.rpartition("/")[2],
             total=total,
-            initial=offset,
+            initial=size,
             unit="B",
             unit_scale=True,
             disable=None if self._progress else True,
-        ) as bar:
+        )
+        with bar, self._part.open("ab") as file:
             # Not decoded: some servers label a .tar.gz as gzip-encoded, and mean the file itself.
             for block in response.raw.stream(_CHUNK, decode_content=False):
-                self._check_size(self._offset() + len(block))
-                self._file.write(block)
+                size += len(block)
+                self._check_size(size)
+                file.write(block)
                 bar.update(len(block))
-        if total is not None and self._offset() != total:
+        if total is not None and size != total:
             raise self._interrupted(f"{total} bytes were promised")
 
     def _check_size(self, size: int) -> None:

@@ -77,7 +77,7 @@ def fetch(
         _check_size(label, source.stat().st_size, size_limit)
         return _fetch_archive(source, label, target, expected, unpacked_limit)
     except OSError as error:
-        place = error.filename or target
+        place = error.filename2 or error.filename or target
         raise StorageError(f"{label}: {place}: {error.strerror or error}") from error
 
 
@@ -184,7 +184,7 @@ def _fetch_archive(
 
 
 def _content_root(folder: Path) -> Path:
-    """Return the first folder, from ``folder`` down, that holds more than one other folder."""
+    """Return the first folder, from ``folder`` down, that holds more than a folder alone."""
     entries = [entry for entry in folder.iterdir() if entry.name != _MACOS_FOLDER]
     alone = len(entries) == 1 and entries[0].is_dir()
     return _content_root(entries[0]) if alone else folder

@@ -119,7 +119,7 @@ def test_permissions_of_the_archive_are_not_taken_over(tmp_path: Path, target: P
         (["good", "a/../../bad"], "climbs out"),
         (["good", "a\\..\\bad"], "backslash"),
         (["good", "bad\n"], "control character"),
-        (["good", "a/" * 600 + "x"], "longer than 1024"),
+        (["good", "a/" * 127 + "xy"], "longer than 255"),
         (["twice", "./twice"], "'twice' occurs twice"),
         (["a/x", "a"], "'a' occurs twice"),
         (["a", "a/x"], "'a' occurs twice"),
@@ -223,7 +223,7 @@ def test_a_changed_byte_is_noticed_by_the_checksum(tmp_path: Path, target: Path)
 
 def test_disk_errors_pass_through(tmp_path: Path, target: Path) -> None:
     archive = tmp_path / "a.tar"
-    archive.write_bytes(tar_bytes(("x" * 300, b"1")))
+    archive.write_bytes(tar_bytes(("ж" * 200, b"1")))
     with pytest.raises(OSError, match="File name too long"):
         unpack(archive, target)
 

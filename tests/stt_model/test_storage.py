@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import logging
 import os
+import resource as resource_limits
 import shutil
 import subprocess
 import sys
@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,13 @@ from tests.stt_model.http_server import FileServer, Resource
 FILES = {"best_dev-7.index": b"index" * 9, "alphabet.txt": "ж\n".encode()}
 # Random, so that it does not shrink: breaks must fall into the middle of the download.
 WEIGHTS = os.urandom(300_000)
+FULL = 65_536
 
 
-def make_tar(prefix: str = "", mode: str = "w:gz") -> bytes:
+def make_tar(prefix: str = "", mode: str = "w:gz", weights: bytes = WEIGHTS) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, content in {**FILES, "best_dev-7.data": WEIGHTS}.items():
+        for name, content in {**FILES, "best_dev-7.data": weights}.items():
             info = tarfile.TarInfo(prefix + name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
@@ -87,6 +89,17 @@ def failure(uri: str, out: Path, **options: object) -> str:
     assert list(out.iterdir()) == []
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond FULL bytes, which fails like a disk without room."""
+    before = resource_limits.getrlimit(resource_limits.RLIMIT_FSIZE)
+    resource_limits.setrlimit(resource_limits.RLIMIT_FSIZE, (FULL, before[1]))
+    try:
+        yield
+    finally:
+        resource_limits.setrlimit(resource_limits.RLIMIT_FSIZE, before)
 
 
 def ranges(server: FileServer) -> list[str | None]:
@@ -183,14 +196,15 @@ class TestLocal:
             str(archive), out, sha256="abc"
         )
 
-    def test_full_disk(self, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def copyfile(source: Path, target: Path) -> None:
-            target.write_bytes(b"half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        monkeypatch.setattr(shutil, "copyfile", copyfile)
-        source = self.write(tmp_path / "source")
-        assert f"{out / 'target'}: No space left on device" in failure(str(source), out)
+    def test_full_disk(self, tmp_path: Path, out: Path) -> None:
+        archive = tmp_path / "model.tar.gz"
+        archive.write_bytes(ARCHIVE)
+        (tmp_path / "source").mkdir()
+        (tmp_path / "source" / "model").write_bytes(ARCHIVE)
+        for source in (archive, tmp_path / "source"):
+            with full_disk():
+                message = failure(str(source), out)
+            assert str(out) in message and "File too large" in message
 
     def test_a_target_that_cannot_be_written(self, tmp_path: Path) -> None:
         source = self.write(tmp_path / "source")
@@ -274,26 +288,32 @@ class TestHttp:
         assert "run it again to begin anew" in failure(server.url("/model.tar.gz"), out)
         assert list(cache.iterdir()) == []
 
+    def test_full_cache(self, server: FileServer, out: Path, cache: Path) -> None:
+        with full_disk():
+            message = failure(server.url("/model.tar.gz"), out)
+        (part,) = cache.glob("*.part")
+        assert f"{part}: File too large; make room, or set STT_BOOTSTRAP_CACHE" in message
+        fetch(server.url("/model.tar.gz"), out / "target", sha256=DIGEST)
+        assert ranges(server) == [None, f"bytes={FULL}-"]
+
     def test_a_whole_part_is_not_loaded_again(
         self,
         server: FileServer,
+        resource: Resource,
         out: Path,
         cache: Path,
-        monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        def full(*_: object, **__: object) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        with monkeypatch.context() as patch:
-            patch.setattr("stt_model.storage.unpack", full)
+        resource.content = make_tar(weights=bytes(2 * FULL))
+        assert len(resource.content) < FULL
+        with full_disk():
             message = failure(server.url("/model.tar.gz"), out)
         (part,) = cache.glob("*.part")
-        assert f"{out / 'target'}: No space left on device" in message
+        assert f"{out / 'target'}: File too large" in message
         assert f"what arrived is kept in {part}" in caplog.text
-        fetch(server.url("/model.tar.gz"), out / "target", sha256=DIGEST)
-        assert contents(out / "target") == UNPACKED
-        assert ranges(server) == [None, f"bytes={len(ARCHIVE)}-"]
+        fetch(server.url("/model.tar.gz"), out / "target")
+        assert (out / "target" / "best_dev-7.data").read_bytes() == bytes(2 * FULL)
+        assert ranges(server) == [None, f"bytes={len(resource.content)}-"]
 
     def test_wrong_digest_keeps_nothing(self, server: FileServer, out: Path, cache: Path) -> None:
         message = failure(server.url("/model.tar.gz"), out, sha256="0" * 64)
@@ -409,11 +429,27 @@ class TestHttp:
         first.join()
         assert contents(out / "first") == UNPACKED
 
-    def test_progress(
-        self, server: FileServer, out: Path, capfd: pytest.CaptureFixture[str]
+    def test_progress(self, server: FileServer, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = io.StringIO()
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        fetch(server.url("/model.tar.gz"), out / "quiet")
+        assert terminal.getvalue() == ""
+        fetch(server.url("/model.tar.gz"), out / "drawn", progress=True)
+        assert "model.tar.gz: 100%" in terminal.getvalue()
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        fetch(server.url("/model.tar.gz"), out / "no terminal", progress=True)
+        assert sys.stderr.getvalue() == ""
+
+    def test_no_home_folder(
+        self, server: FileServer, out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        fetch(server.url("/model.tar.gz"), out / "target", progress=True)
-        assert capfd.readouterr().err == ""  # no terminal here
+        def home() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.delenv(download.CACHE_VARIABLE)
+        monkeypatch.setattr(Path, "home", home)
+        assert "set STT_BOOTSTRAP_CACHE to a folder" in failure(server.url("/model.tar.gz"), out)
 
     def test_cache_folder_that_cannot_be_used(
         self, server: FileServer, out: Path, cache: Path
