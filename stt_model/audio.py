@@ -30,6 +30,14 @@ def frame_count(samples: int) -> int:
     return 0 if samples < WINDOW else 1 + (samples - WINDOW) // STRIDE
 
 
+class AudioError(DataError):
+    """A file that is no audio; ``found`` says what it is instead."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(f"{path}: expected readable audio, found {found}")
+        self.found = found
+
+
 @dataclass(frozen=True)
 class AudioInfo:
     """What the header of an audio file says."""
@@ -51,7 +59,7 @@ class AudioInfo:
 
 
 def audio_info(path: Path | str) -> AudioInfo:
-    """Read the header only; DataError if the file is missing, empty or no audio."""
+    """Read the header only; AudioError if the file is missing, empty or no audio."""
     with _open(Path(path)) as sound:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
@@ -61,7 +69,7 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
 
     Returns samples: float32 [n], 16 kHz mono, in [-1, 1]. Channels are averaged, other rates
     resampled (soxr, very high quality); 16-bit samples come out as exactly ``int16 / 32768``.
-    DataError if the file is missing, empty or damaged.
+    AudioError if the file is missing, empty or damaged.
     """
     path = Path(path)
     with _open(path) as sound:
@@ -69,9 +77,9 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
         blocks = [block.mean(axis=1) for block in _blocks(sound)]
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if not samples.size:
-        raise DataError(f"{path}: expected audio, found no samples")
+        raise AudioError(path, "no samples")
     if not np.isfinite(samples).all():
-        raise DataError(f"{path}: expected audio, found samples that are not finite numbers")
+        raise AudioError(path, "samples that are not finite numbers")
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ")
     return np.clip(samples, -1.0, 1.0)
@@ -87,15 +95,14 @@ def _open(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         # Opening a pipe or a device could block for ever.
         if not path.is_file():
-            raise DataError(f"{path}: expected an audio file, found {_what_is_at(path)}")
+            raise AudioError(path, _what_is_at(path))
         if not path.stat().st_size:
-            raise DataError(f"{path}: expected an audio file, found an empty file")
+            raise AudioError(path, "an empty file")
         # By handle, not by name: the library would guess the format of a *.raw from its name.
         with path.open("rb") as handle, soundfile.SoundFile(handle) as sound:
             yield sound
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: expected readable audio, found: {reason}") from error
+        raise AudioError(path, f"a file that fails: {' '.join(str(error).split())}") from error
 
 
 def _what_is_at(path: Path) -> str:

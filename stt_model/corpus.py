@@ -20,6 +20,14 @@ COLUMNS = ("wav_filename", "wav_filesize", "transcript")
 _FIELD_LIMIT = 1 << 27
 
 
+class ManifestError(DataError):
+    """A file that is no manifest, or not to its end."""
+
+    def __init__(self, source: Path, expected: str, found: str) -> None:
+        super().__init__(f"{source}: expected {expected}, found {found}")
+        self.expected, self.found = expected, found
+
+
 @dataclass(frozen=True)
 class Utterance:
     """One row of a manifest."""
@@ -63,20 +71,18 @@ def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
     """Yield every row of a manifest, in order, without keeping any.
 
     The file is UTF-8, with or without a byte order mark; any line ends; fields may be quoted.
-    DataError, naming the file, if it cannot be read, lacks a column, is not UTF-8, or its quotes
-    do not match (rows can then not be told apart).
+    ManifestError, naming the file, if it cannot be read, lacks a column, is not UTF-8, or its
+    quotes do not match (rows can then not be told apart).
     """
     source = Path(csv_path).absolute()
     try:
         with source.open(encoding="utf-8-sig", newline="") as handle:
             yield from _iter_rows(source, _reader(handle))
     except OSError as error:
-        raise DataError(f"{source}: cannot be read: {error.strerror}") from error
+        raise ManifestError(source, "a readable file", f"{error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{source}: expected UTF-8, found byte {error.object[error.start]:#04x} "
-            f"({error.reason}); save the file as UTF-8"
-        ) from error
+        found = f"byte {error.object[error.start]:#04x} ({error.reason}); save the file as UTF-8"
+        raise ManifestError(source, "UTF-8", found) from error
 
 
 def _reader(handle: Iterable[str]) -> Iterator[list[str]]:
@@ -103,17 +109,17 @@ def _readable(source: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
         for row, fields in enumerate(reader):  # noqa: B007 (the number is for the message)
             yield fields
     except csv.Error as error:
-        raise DataError(
-            f"{source}: cannot be read after row {row}: {error}; check the quotes there"
-        ) from error
+        found = f"after row {row}: {error}; check the quotes there"
+        raise ManifestError(source, "rows that can be told apart", found) from error
 
 
 def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
     missing = [column for column in COLUMNS if column not in header]
     if missing or len(set(header)) != len(header):
-        raise DataError(
-            f"{source}: expected the columns {','.join(COLUMNS)} once each in the first line, "
-            f"found {','.join(header)[:200]!r}"
+        raise ManifestError(
+            source,
+            f"the columns {','.join(COLUMNS)} in the first line, and none twice",
+            repr(",".join(header)[:200]),
         )
     return tuple(header)
 
@@ -130,7 +136,7 @@ def _parse_size(text: str) -> int:
 def read_manifest(csv_path: Path | str) -> list[Utterance]:
     """Read a whole manifest.
 
-    DataError as in ``iter_manifest``, and for a row with too many or too few fields.
+    ManifestError as in ``iter_manifest``; DataError for a row with too many or too few fields.
     """
     utterances = []
     for row in iter_manifest(csv_path):
@@ -148,7 +154,14 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     utterances = list(utterances)
     extra = dict.fromkeys(column for each in utterances for column in each.extra)
     with atomic_write(path) as beside, beside.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, (*COLUMNS, *extra), restval="", lineterminator="\n")
+        writer = csv.DictWriter(
+            handle,
+            (*COLUMNS, *extra),
+            restval="",
+            lineterminator="\n",
+            # Minimal quoting leaves a bare CR unquoted, which a reader takes for a line end.
+            quoting=csv.QUOTE_NONNUMERIC,
+        )
         writer.writeheader()
         for each in utterances:
             values = (str(each.path), each.wav_filesize, each.transcript)

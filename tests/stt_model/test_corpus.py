@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from stt_model.corpus import (
     COLUMNS,
     RaggedRow,
+    Utterance,
     find_splits,
     iter_manifest,
     read_manifest,
@@ -96,11 +97,14 @@ def test_ragged_rows_are_reported_with_their_number(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "expected the columns wav_filename,wav_filesize,transcript once each"),
+        ("", "expected the columns wav_filename,wav_filesize,transcript in the first line"),
         ("wav_filename,transcript\na.wav,text\n", "found 'wav_filename,transcript'"),
-        (f"{HEADER},transcript\n", "once each"),
+        (f"{HEADER},transcript\n", "and none twice"),
         (HEADER.encode() + b"\na.wav,1,\xff\n", "expected UTF-8, found byte 0xff"),
-        (f'{HEADER}\na.wav,1,ok\nb.wav,1,"open\nc.wav,1,x\n', "cannot be read after row 1"),
+        (
+            f'{HEADER}\na.wav,1,ok\nb.wav,1,"open\nc.wav,1,x\n',
+            "expected rows that can be told apart, found after row 1: ",
+        ),
         (f'{HEADER}\na.wav,1,"to"day\n', "check the quotes there"),
     ],
 )
@@ -112,7 +116,7 @@ def test_a_file_that_is_no_manifest_is_named(tmp_path, content, said):
 
 
 def test_a_missing_manifest_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"none\.csv: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"none\.csv: expected a readable file, found No such file"):
         read_manifest(tmp_path / "none.csv")
 
 
@@ -147,3 +151,18 @@ def test_missing_splits_are_named(tmp_path):
         find_splits(tmp_path)
     with pytest.raises(DataError, match="expected a folder"):
         find_splits(tmp_path / "absent")
+
+
+@given(st.lists(st.tuples(cell, cell, cell)))
+def test_what_was_written_is_what_is_read(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("csv") / "train.csv"
+    written = [
+        Utterance(name, path.parent / name, 7, text, row, path, {"note": note})
+        for row, (name, text, note) in enumerate(rows, start=1)
+    ]
+    write_manifest(path, written)
+    kept = [(each.path, each.wav_filesize, each.transcript, each.extra) for each in written]
+    assert kept == [
+        (each.path, each.wav_filesize, each.transcript, each.extra or {"note": ""})
+        for each in read_manifest(path)
+    ]
