@@ -1,4 +1,4 @@
-"""The console command ``stt-bootstrap``: the steps of ``stt_model.cli``, and what needs Kubeflow."""
+"""The console command ``stt-bootstrap``: ``stt_model.cli`` and what needs Kubeflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stt_model import cli
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit code (0 done, 1 refused or failed with one line, 2 wrong usage)."""
+    """Run a command; return 0 if done, 1 if refused or failed with one line, 2 for wrong usage."""
     parser, commands = cli.build_parser()
     cli.add_command(
         commands,

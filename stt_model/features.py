@@ -1,7 +1,7 @@
 """Samples to the mel-frequency cepstral coefficients that Coqui STT's network was trained on.
 
-TensorFlow's own ``AudioSpectrogram`` and ``Mfcc`` kernels do the work: they are the very kernels that
-made the features of the released checkpoints, and that the exported models run.
+TensorFlow's own ``AudioSpectrogram`` and ``Mfcc`` kernels do the work: the very kernels that made
+the features of the released checkpoints, and that exported models run.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def to_keras(kernel: Array, bias: Array) -> list[Array]:
 
 
 def from_keras(arrays: Sequence[Array]) -> tuple[Array, Array]:
-    """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the checkpoint's two."""
+    """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two."""
     kernel, recurrent_kernel, bias = arrays
     stacked = np.concatenate([kernel, recurrent_kernel], axis=0)
     return _swap_middle_gates(stacked), _swap_middle_gates(bias)

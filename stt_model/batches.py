@@ -1,0 +1,195 @@
+"""Utterances to padded batches, the like of length together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stt_model.alphabet import Alphabet
+from stt_model.audio import audio_info, read_audio
+from stt_model.corpus import Utterance, read_manifest
+from stt_model.errors import DataError
+from stt_model.features import COEFFICIENTS, extract_features
+
+# Features take 5 MB an hour of speech and less to keep than to compute again.
+MEMORY_FOR_FEATURES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance ready to be fed: its labels, and its length as its file's header tells it."""
+
+    utterance: Utterance
+    labels: tuple[int, ...]
+    frames: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Which samples go together; a weight of 0 marks one that only fills the batch up."""
+
+    rows: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> list[Sample]:
+    """Read manifests and make sure that every row can be trained on.
+
+    Raises:
+        DataError: if there is no row, or a row has a blank transcript, characters outside the
+            alphabet, or more labels than its audio has frames. The first such row is shown and
+            the others are counted.
+    """
+    utterances = [utterance for path in manifests for utterance in read_manifest(path)]
+    if not utterances:
+        names = ", ".join(str(path) for path in manifests)
+        raise DataError(f"{names}: expected at least one utterance, found none")
+    with ThreadPoolExecutor() as pool:
+        infos = list(pool.map(lambda utterance: audio_info(utterance.path), utterances))
+    samples, problems = [], []
+    for utterance, info in zip(utterances, infos, strict=True):
+        problem = _problem(utterance, alphabet, info.frames)
+        if problem:
+            problems.append(f"{utterance.source}, row {utterance.row}: {problem}")
+            continue
+        labels = tuple(alphabet.encode(utterance.transcript))
+        samples.append(Sample(utterance, labels, info.frames, info.duration))
+    if problems:
+        more = f" (and {len(problems) - 1} more such rows)" if len(problems) > 1 else ""
+        raise DataError(
+            f"{problems[0]}{more}; `stt-bootstrap validate` lists every such row and writes"
+            " manifests without them"
+        )
+    return samples
+
+
+def _problem(utterance: Utterance, alphabet: Alphabet, frames: int) -> str | None:
+    missing = alphabet.missing(utterance.transcript)
+    if missing:
+        characters = ", ".join(repr(character) for character in sorted(missing))
+        return (
+            f"expected only characters of the alphabet ({alphabet.size} labels), found"
+            f" {characters}; to give the model a new alphabet, use --drop_source_layers and --alphabet_config_path"
+        )
+    labels = alphabet.encode(utterance.transcript)
+    if not utterance.transcript.strip():
+        return "expected a transcript, found none"
+    needed = frames_needed(labels)
+    if frames < needed:
+        return (
+            f"expected at least {needed} frames of audio for its {len(labels)} labels,"
+            f" found {frames}"
+        )
+    return None
+
+
+def frames_needed(labels: Sequence[int]) -> int:
+    """Return the frames that CTC needs: one a label, and a blank between two that are the same."""
+    return len(labels) + sum(first == second for first, second in pairwise(labels))
+
+
+def plan_batches(
+    samples: Sequence[Sample],
+    batch_size: int,
+    *,
+    replicas: int = 1,
+    shuffle_seed: int | None = None,
+) -> list[Batch]:
+    """Group samples of like length, so that little is padding.
+
+    Args:
+        samples: what to group.
+        batch_size: samples in a batch, over all replicas.
+        replicas: every batch is filled up to a multiple of this with samples of weight 0.
+        shuffle_seed: draws the order of the batches; without it the shortest come first.
+    """
+    order = sorted(range(len(samples)), key=lambda row: (samples[row].frames, row))
+    batches = []
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        filling = -len(rows) % replicas
+        weights = (1.0,) * len(rows) + (0.0,) * filling
+        batches.append(Batch(tuple(rows) + (rows[0],) * filling, weights))
+    if shuffle_seed is not None:
+        random.Random(shuffle_seed).shuffle(batches)
+    return batches
+
+
+@dataclass
+class FeatureStore:
+    """Features of samples, each computed once and kept as long as the memory given lasts."""
+
+    samples: Sequence[Sample]
+    limit: int = MEMORY_FOR_FEATURES
+    _kept: dict[int, NDArray[np.float32]] = field(default_factory=dict, init=False)
+    _bytes: int = field(default=0, init=False)
+
+    def __getitem__(self, row: int) -> NDArray[np.float32]:
+        """Return the features of a sample, float32 [frames, 26]."""
+        features = self._kept.get(row)
+        if features is None:
+            features = extract_features(read_audio(self.samples[row].utterance.path))
+            if self._bytes + features.nbytes <= self.limit:
+                self._kept[row] = features
+                self._bytes += features.nbytes
+        return features
+
+
+def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Dataset:
+    """Return the batches as a dataset, prepared ahead of their use.
+
+    Each element holds ``features`` float32 [batch, frames, 26], ``frames`` int32 [batch],
+    ``labels`` int32 [batch, labels] padded with 0, ``label_lengths`` int32 [batch], ``weights``
+    float32 [batch] and ``rows`` int32 [batch], the samples' places in the store.
+    """
+    signature = {
+        "features": tf.TensorSpec([None, None, COEFFICIENTS], tf.float32),
+        "frames": tf.TensorSpec([None], tf.int32),
+        "labels": tf.TensorSpec([None, None], tf.int32),
+        "label_lengths": tf.TensorSpec([None], tf.int32),
+        "weights": tf.TensorSpec([None], tf.float32),
+        "rows": tf.TensorSpec([None], tf.int32),
+    }
+
+    def generate() -> Iterator[dict[str, NDArray[Any]]]:
+        with ThreadPoolExecutor() as pool:
+            for batch in batches:
+                features = list(pool.map(store.__getitem__, batch.rows))
+                yield _padded(store.samples, batch, features)
+
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    options = tf.data.Options()
+    # There are no files to share out between workers; the batches themselves are split.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.prefetch(4).with_options(options)
+
+
+def _padded(
+    samples: Sequence[Sample], batch: Batch, features: Sequence[NDArray[np.float32]]
+) -> dict[str, NDArray[Any]]:
+    labels = [samples[row].labels for row in batch.rows]
+    frames = np.array([len(item) for item in features], np.int32)
+    label_lengths = np.array([len(item) for item in labels], np.int32)
+    padded_features = np.zeros((len(features), frames.max(), COEFFICIENTS), np.float32)
+    padded_labels = np.zeros((len(labels), label_lengths.max()), np.int32)
+    for place, (feature, label) in enumerate(zip(features, labels, strict=True)):
+        padded_features[place, : len(feature)] = feature
+        padded_labels[place, : len(label)] = label
+    return {
+        "features": padded_features,
+        "frames": frames,
+        "labels": padded_labels,
+        "label_lengths": label_lengths,
+        "weights": np.array(batch.weights, np.float32),
+        "rows": np.array(batch.rows, np.int32),
+    }

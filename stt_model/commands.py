@@ -1,0 +1,292 @@
+"""What each command of ``stt-bootstrap`` does: from flags to the modules that do the work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stt_model.alphabet import (
+    Alphabet,
+    BytesAlphabet,
+    build_alphabet,
+    read_alphabet,
+    write_alphabet,
+)
+from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
+from stt_model.errors import BootstrapError, CheckpointError, RefusedError, TrainingError
+from stt_model.files import atomic_write
+from stt_model.quiet import import_tensorflow_quietly
+
+log = logging.getLogger(__name__)
+
+DEFAULT_N_HIDDEN = 2048
+
+
+def validate(args: argparse.Namespace) -> int:
+    """Check a dataset; exit with 1 if ``--strict`` and there were errors."""
+    from stt_model.corpus import find_splits
+    from stt_model.validation import validate as check
+
+    alphabet = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+    result = check(find_splits(args.dataset), alphabet=alphabet)
+    result.write(args.output)
+    for finding in result.findings:
+        print(finding, file=sys.stderr)
+    print(result.summary())
+    print(f"manifests, rejected.csv and report.md: {args.output}")
+    if args.strict:
+        result.require_no_errors()
+    return 0
+
+
+def alphabet(args: argparse.Namespace) -> int:
+    """Build an alphabet, or decide what a checkpoint's alphabet means for the transcripts."""
+    from stt_model.corpus import read_manifest
+    from stt_model.decision import decide
+
+    manifests = [*args.train_files, *args.dev_files, *args.test_files]
+    transcripts = [row.transcript for path in manifests for row in read_manifest(path)]
+    given = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+    if args.checkpoint_dir:
+        source = open_checkpoint(args.checkpoint_dir)
+        decision = decide(source.alphabet, transcripts, mode=args.mode, alphabet=given)
+        print(decision.to_markdown())
+        if decision.mode == "refuse":
+            raise RefusedError(decision.reason)
+        chosen = decision.alphabet
+    else:
+        chosen = given or build_alphabet(transcripts, order=args.order)
+        print("\n".join(repr(label) for label in chosen.labels))
+    if args.output and chosen and not chosen.is_bytes:
+        write_alphabet(chosen, args.output)
+        print(f"alphabet: {args.output}")
+    return 0
+
+
+def fetch(args: argparse.Namespace) -> int:
+    """Bring a checkpoint to a folder and say what it is."""
+    from stt_model import storage
+
+    fetched = storage.fetch(args.uri, args.target, sha256=args.sha256, progress=sys.stderr.isatty())
+    print(json.dumps({"path": str(fetched.path), "sha256": fetched.sha256, "bytes": fetched.bytes}))
+    return 0
+
+
+def surgery(args: argparse.Namespace) -> int:
+    """Replace a checkpoint's last layers."""
+    from stt_model.surgery import operate
+
+    report = operate(
+        args.load_checkpoint_dir,
+        args.save_checkpoint_dir,
+        target_alphabet=read_alphabet(args.alphabet_config_path),
+        mode="transfer",
+        drop_source_layers=args.drop_source_layers,
+        seed=args.random_seed,
+        warm_start=args.warm_start,
+    )
+    _print_json(report.to_dict())
+    return 0
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Show what a checkpoint is."""
+    given = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+    _print_json(open_checkpoint(args.checkpoint_dir, which=args.which, alphabet=given).describe())
+    return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    """Fine-tune or transfer as Coqui STT's flags say it, then test the model that came out."""
+    _start_tensorflow(args)
+    from stt_model.training import TrainingConfig
+    from stt_model.training import train as run_training
+
+    _settle_directories(args)
+    with _source_checkpoint(args) as source:
+        result = run_training(
+            TrainingConfig(
+                train_files=args.train_files,
+                dev_files=args.dev_files,
+                load_checkpoint_dir=source.directory,
+                load_train=source.which,
+                save_checkpoint_dir=args.save_checkpoint_dir,
+                epochs=args.epochs,
+                train_batch_size=args.train_batch_size,
+                dev_batch_size=args.dev_batch_size,
+                learning_rate=args.learning_rate,
+                dropout_rate=args.dropout_rate,
+                random_seed=args.random_seed,
+                show_progressbar=args.show_progressbar,
+            )
+        )
+    report = result.to_markdown()
+    if args.test_files:
+        # The checkpoint just trained, never the one it came from.
+        report += "\n" + _test(args, args.save_checkpoint_dir, "auto", None)
+    _write_report(args.report_file, report)
+    print(f"checkpoint: {args.save_checkpoint_dir}")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Test a checkpoint."""
+    _start_tensorflow(args)
+    given = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+    source = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
+    _check_n_hidden(args.n_hidden, source)
+    report = _test(args, args.checkpoint_dir, args.load_evaluate, given)
+    _write_report(args.report_file, report)
+    return 0
+
+
+def _test(
+    args: argparse.Namespace, checkpoint_dir: Path, which: str, given: Alphabet | None
+) -> str:
+    from stt_model.evaluation import EvaluationConfig
+    from stt_model.evaluation import evaluate as run_evaluation
+
+    result = run_evaluation(
+        EvaluationConfig(
+            test_files=args.test_files,
+            load_checkpoint_dir=checkpoint_dir,
+            load_evaluate=which,
+            alphabet=given,
+            test_batch_size=args.test_batch_size,
+            beam_width=args.beam_width,
+            test_output_file=args.test_output_file,
+            report_count=args.report_count,
+            show_progressbar=args.show_progressbar,
+        )
+    )
+    print(
+        f"{len(result.samples)} utterances: WER {result.wer:.4f}, CER {result.cer:.4f},"
+        f" loss {result.loss:.4f}"
+    )
+    return result.to_markdown()
+
+
+def _settle_directories(args: argparse.Namespace) -> None:
+    """Work out where to load from and save to, and refuse what would lose somebody's checkpoint."""
+    if args.checkpoint_dir:
+        args.load_checkpoint_dir = args.save_checkpoint_dir = args.checkpoint_dir
+    if not args.save_checkpoint_dir:
+        raise TrainingError(
+            "expected --checkpoint_dir or --save_checkpoint_dir, found neither;"
+            " say where the model goes"
+        )
+    if args.load_checkpoint_dir is None:
+        args.load_checkpoint_dir = args.save_checkpoint_dir
+    for flag in ("train_cudnn", "load_cudnn"):
+        if getattr(args, flag) is not None:
+            log.info("--%s is no longer needed and changes nothing: see --help", flag)
+    if args.drop_source_layers and _same(args.load_checkpoint_dir, args.save_checkpoint_dir):
+        raise TrainingError(
+            f"{args.save_checkpoint_dir}: --drop_source_layers would write over its own source;"
+            " give --save_checkpoint_dir another folder than --load_checkpoint_dir"
+        )
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.resolve() == second.resolve()
+
+
+@contextmanager
+def _source_checkpoint(args: argparse.Namespace) -> Iterator[Checkpoint]:
+    """Yield the checkpoint to start from: as it is, after surgery, or freshly initialised."""
+    from stt_model import surgery
+
+    target = _given_alphabet(args)
+    which = _which_source(args)
+    with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as temporary:
+        made = Path(temporary) / "source"
+        if which is None:
+            alphabet = target or _alphabet_of_data(args)
+            n_hidden = args.n_hidden or DEFAULT_N_HIDDEN
+            geometry = Geometry(n_hidden, alphabet.classes, layer_norm=args.layer_norm)
+            surgery.start_from_scratch(made, alphabet, geometry, seed=args.random_seed)
+            yield open_checkpoint(made)
+            return
+        source = open_checkpoint(args.load_checkpoint_dir, which=which)
+        _check_n_hidden(args.n_hidden, source)
+        if target is None and args.drop_source_layers:
+            target = _alphabet_of_data(args)
+        if target is None or (target == source.alphabet and not args.drop_source_layers):
+            yield source
+            return
+        surgery.operate(
+            args.load_checkpoint_dir,
+            made,
+            which=which,
+            target_alphabet=target,
+            mode="transfer" if args.drop_source_layers else "fine-tune",
+            drop_source_layers=args.drop_source_layers,
+            seed=args.random_seed,
+            warm_start=args.warm_start,
+        )
+        yield open_checkpoint(made)
+
+
+def _given_alphabet(args: argparse.Namespace) -> Alphabet | None:
+    if args.bytes_output_mode and args.alphabet_config_path:
+        raise BootstrapError(
+            "expected --alphabet_config_path or --bytes_output_mode, found both; leave one out"
+        )
+    if args.bytes_output_mode:
+        return BytesAlphabet()
+    return read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+
+
+def _which_source(args: argparse.Namespace) -> str | None:
+    """Return which checkpoint to load, or None to start from scratch."""
+    if args.load_train == "init":
+        return None
+    folder = args.load_checkpoint_dir
+    empty = not folder.is_dir() or not any(folder.glob("*.index"))
+    if args.load_train == "auto" and empty and _same(folder, args.save_checkpoint_dir):
+        log.info("%s holds no checkpoint: training from scratch", folder)
+        return None
+    return str(args.load_train)
+
+
+def _alphabet_of_data(args: argparse.Namespace) -> Alphabet:
+    from stt_model.corpus import read_manifest
+
+    manifests = [*args.train_files, *args.dev_files, *args.test_files]
+    built = build_alphabet(row.transcript for path in manifests for row in read_manifest(path))
+    log.info("alphabet built from the transcripts: %d labels", built.size)
+    return built
+
+
+def _check_n_hidden(n_hidden: int | None, source: Checkpoint) -> None:
+    if n_hidden is not None and n_hidden != source.geometry.n_hidden:
+        raise CheckpointError(
+            f"{source.prefix}: --n_hidden says {n_hidden}, the checkpoint's layers are"
+            f" {source.geometry.n_hidden} wide; leave --n_hidden out"
+        )
+
+
+def _write_report(path: Path | None, report: str) -> None:
+    if path:
+        with atomic_write(path) as beside:
+            beside.write_text(report, encoding="utf-8")
+        print(f"report: {path}")
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _start_tensorflow(args: argparse.Namespace) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if args.debug:
+        return
+    import_tensorflow_quietly()
+    # What concerns its own insides, such as retracing or how a loop is split over devices.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
