@@ -103,9 +103,11 @@ def unpack(
 
 
 def _damage(label: str, member_name: str | None, error: Exception) -> str:
-    where = f"at or after member {member_name!r}" if member_name is not None else "at its start"
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{label}: not a whole tar or zip archive, unreadable {where} ({reason}); get it again"
+    where = ""
+    if member_name is not None:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        where = f", unreadable at or after member {member_name!r} ({reason})"
+    return f"{label}: not a whole tar or zip archive{where}; check the address or get it again"
 
 
 def _members(archive: Path) -> Iterator[_Member]:

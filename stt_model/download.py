@@ -135,8 +135,10 @@ class _Transfer:
         try:
             retrying(self._attempt)
         except _InterruptedError as error:
-            start = f"go on from {self._part}" if self._resumable() else "begin anew"
-            raise StorageError(f"{error}; gave up, run it again to {start}") from error
+            advice = f"to go on from {self._part}" if self._resumable() else "to begin anew"
+            raise StorageError(
+                f"{error}; gave up after {_ATTEMPTS} attempts, run it again {advice}"
+            ) from error
         except OSError as error:
             raise StorageError(
                 f"{self._label}: {self._part}: {error.strerror}; make room, "
@@ -175,11 +177,16 @@ class _Transfer:
                 if self._begin(response):
                     self._receive(response)
         except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
-            raise StorageError(f"{self._label}: no secure connection ({_cause(error)})") from error
+            raise StorageError(
+                f"{self._label}: no secure connection ({_cause(error)}); check the address and "
+                "the certificates of this machine"
+            ) from error
         except _TRANSIENT_ERRORS as error:
             raise self._interrupted(_cause(error)) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise StorageError(f"{self._label}: cannot be downloaded ({_cause(error)})") from error
+            raise StorageError(
+                f"{self._label}: cannot be downloaded ({type(error).__name__}); check the address"
+            ) from error
 
     def _begin(self, response: requests.Response) -> bool:
         """Make the part ready for the body of ``response``; return False if it is whole already."""
@@ -238,9 +245,9 @@ class _Transfer:
             )
 
     def _interrupted(self, reason: str) -> _InterruptedError:
-        return _InterruptedError(
-            f"{self._label}: the download broke off after {self._offset()} bytes ({reason})"
-        )
+        size = self._offset()
+        what = f"the download broke off after {size} bytes" if size else "nothing was downloaded"
+        return _InterruptedError(f"{self._label}: {what} ({reason})")
 
 
 def _version(response: requests.Response) -> str:
