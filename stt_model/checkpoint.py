@@ -245,13 +245,17 @@ def write_checkpoint(
     check_save_directory(directory, geometry, alphabet)
     variables = _variables(weights, adam, learning_rate, beta_powers, step)
 
-    with _staging(directory, which) as staged_folder:
-        name = _free_name(directory, f"{_STEMS[which]}-{step}")
-        staged = staged_folder / name
-        _save_bundle(staged, variables)
-        _compare_bundle(staged, variables)
-        _write_descriptions(directory, geometry, alphabet, flags, lineage)
-        _publish(directory, which, staged)
+    name = _free_name(directory, f"{_STEMS[which]}-{step}")
+    try:
+        with _staging(directory, which) as staging:
+            _save_bundle(staging / name, variables)
+            _compare_bundle(staging / name, variables)
+            _write_descriptions(directory, geometry, alphabet, flags, lineage)
+            _publish(directory, which, staging / name)
+    except OSError as error:
+        raise CheckpointError(
+            f"{directory}: cannot write the checkpoint: {error.strerror}"
+        ) from error
     return directory / name
 
 
@@ -651,13 +655,17 @@ def _free_name(directory: Path, name: str) -> str:
 def _save_bundle(prefix: Path, variables: Mapping[str, NDArray[Any]]) -> None:
     import tensorflow as tf
 
-    with tf.device("/CPU:0"):
-        tf.raw_ops.SaveV2(
-            prefix=str(prefix),
-            tensor_names=list(variables),
-            shape_and_slices=[""] * len(variables),
-            tensors=[tf.convert_to_tensor(values) for values in variables.values()],
-        )
+    try:
+        with tf.device("/CPU:0"):
+            tf.raw_ops.SaveV2(
+                prefix=str(prefix),
+                tensor_names=list(variables),
+                shape_and_slices=[""] * len(variables),
+                tensors=[tf.convert_to_tensor(values) for values in variables.values()],
+            )
+    except tf.errors.OpError as error:
+        reason = error.message.splitlines()[0]
+        raise CheckpointError(f"{prefix}: cannot write the checkpoint: {reason}") from error
 
 
 def _compare_bundle(prefix: Path, variables: Mapping[str, NDArray[Any]]) -> None:
