@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -108,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(resource.silence.pop(0))
         if resource.break_after:
             body = body[: resource.break_after.pop(0)]
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # the client may have seen enough
+            self.wfile.write(body)
 
     def _start(self, resource: Resource) -> int | None:
         """Return the first byte that the request asks for; None: the whole file."""
