@@ -23,8 +23,10 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADER = "# One label a line, in the order of the output layer; \\# is the label '#'.\n"
 _BYTES_NOTE = "# Bytes output mode: label n is the byte n + 1 of the text in UTF-8.\n"
-_SHOWN = 8
-"""How many characters a one-line message names before it only counts the rest."""
+_NAMED = 5
+"""Characters that a one-line message names before it only counts the rest."""
+_TABLED = 40
+"""Missing characters that the report lists."""
 
 
 class Alphabet(ABC):
@@ -324,9 +326,12 @@ class AlphabetComparison:
             lines += [
                 f"| {escape_markdown(describe_character(each.char))} | {each.count} "
                 f"| {each.line}: {escape_markdown(shorten(each.example, 80))} |"
-                for each in self._by_count()
+                for each in self._by_count()[:_TABLED]
             ]
             lines.append("")
+        if (more := len(self.missing) - _TABLED) > 0:
+            rest = (each.char for each in self._by_count()[_TABLED:])
+            lines += [f"and {more} more: {escape_markdown(show_characters(rest))}", ""]
         lines += [f"- {advice}" for advice in self._advice()]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -334,25 +339,23 @@ class AlphabetComparison:
         return sorted(self.missing.values(), key=lambda each: (-each.count, each.char))
 
     def _advice(self) -> list[str]:
-        def names(characters: Iterable[str]) -> str:
-            return escape_markdown(", ".join(map(describe_character, characters)))
-
-        advice = [
-            f"Look-alike: {names([char])} can be taken for the label {names([label])}; "
-            "replace it if it was meant to be that."
+        alike = (
+            f"{describe_character(char)} for {show_characters(label)}"
             for char, label in self.lookalikes
-        ]
-        sections = [
-            ("Capitals whose small letter is a label (write the transcripts in lower case)",
-             [capital for capital, _ in self.uppercase]),
-            ("Decomposed letters (write the transcripts in NFC and these are gone)",
-             self.decomposed),
-            ("Combining marks without a composed form (each needs a label of its own)", self.marks),
-            ("Digits (spell the numbers out as they are spoken)", self.digits),
-            ("Control characters (take them out of the transcripts)", self.control),
-            ("Labels that no transcript uses", self.unused),
-        ]  # fmt: skip
-        return advice + [f"{title}: {names(found)}." for title, found in sections if found]
+        )
+        sections = {
+            "Look-alikes (replace them if the label was meant)": ", ".join(alike),
+            "Capitals whose small letter is a label (write the transcripts in lower case)":
+                show_characters(capital for capital, _ in self.uppercase),
+            "Decomposed letters (write the transcripts in NFC and these are gone)":
+                ", ".join(map(describe_character, self.decomposed)),
+            "Combining marks without a composed form (each needs a label of its own)":
+                ", ".join(map(describe_character, self.marks)),
+            "Digits (spell the numbers out as they are spoken)": show_characters(self.digits),
+            "Control characters (take them out of the transcripts)": show_characters(self.control),
+            "Labels that no transcript uses": show_characters(self.unused),
+        }  # fmt: skip
+        return [f"{title}: {escape_markdown(found)}" for title, found in sections.items() if found]
 
 
 def compare_alphabet(alphabet: Alphabet, transcripts: Iterable[str]) -> AlphabetComparison:
@@ -385,7 +388,7 @@ def compare_alphabet(alphabet: Alphabet, transcripts: Iterable[str]) -> Alphabet
         lookalikes=_lookalikes(missing, labels),
         uppercase=tuple((char, char.lower()) for char in lacking(lambda c: c.lower() in labels)),
         decomposed=lacking(lambda char: char not in missing_in_nfc),
-        marks=lacking(lambda char: char in missing_in_nfc and bool(unicodedata.combining(char))),
+        marks=lacking(lambda char: char in missing_in_nfc and is_mark(char)),
         digits=lacking(str.isdigit),
         control=lacking(is_control),
     )
@@ -415,12 +418,29 @@ def is_control(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs")
 
 
+def is_mark(character: str) -> bool:
+    """Whether a character joins the one before it: an accent, a vowel sign."""
+    return unicodedata.category(character).startswith("M")
+
+
+def show_characters(characters: Iterable[str]) -> str:
+    """Return characters side by side, each as a reader can see it: a space as ``␣``."""
+    return " ".join(map(_show, characters))
+
+
+def _show(character: str) -> str:
+    if character == " ":
+        return "\u2423"
+    if not character.isprintable():
+        return f"U+{ord(character):04X}"
+    return ("\u25cc" if is_mark(character) else "") + character
+
+
 def describe_character(character: str) -> str:
     """Return a character as a reader can tell it from its look-alikes: ``'ñ' U+00F1 NAME``."""
     name = unicodedata.name(character, "")
-    carrier = "\u25cc" if unicodedata.combining(character) else ""
-    shown = f"'{carrier}{character}' " if character.isprintable() else ""
-    return f"{shown}U+{ord(character):04X} {name}".rstrip()
+    shown = f"'{character if character == ' ' else _show(character)}' "
+    return f"{shown if character.isprintable() else ''}U+{ord(character):04X} {name}".rstrip()
 
 
 def describe_characters(characters: Iterable[str]) -> str:
@@ -440,8 +460,8 @@ def escape_markdown(text: str) -> str:
 
 
 def _join_some(names: list[str]) -> str:
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _is_unwritable(character: str) -> bool:

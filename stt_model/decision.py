@@ -18,6 +18,7 @@ from stt_model.alphabet import (
     compare_alphabet,
     describe_characters,
     escape_markdown,
+    show_characters,
 )
 from stt_model.errors import AlphabetError
 
@@ -74,9 +75,9 @@ class Decision:
             ("model to be trained", _describe(self.alphabet) if self.alphabet else "none"),
         ]
         if self.new_labels:
-            rows.append(("new labels", " ".join(self.new_labels)))
+            rows.append(("new labels", show_characters(self.new_labels)))
         if self.dropped_labels:
-            rows.append(("labels dropped", " ".join(self.dropped_labels)))
+            rows.append(("labels dropped", show_characters(self.dropped_labels)))
         lines = [
             f"# Mode: {self.mode}",
             "",
@@ -209,7 +210,7 @@ def _characters(alphabet: Alphabet | None) -> tuple[str, ...]:
 def _describe(alphabet: Alphabet) -> str:
     if alphabet.is_bytes:
         return f"{alphabet.size} labels, one for each byte of UTF-8 but NUL"
-    return f"{alphabet.size} labels: {' '.join(alphabet.labels)}"
+    return f"{alphabet.size} labels: {show_characters(alphabet.labels)}"
 
 
 def _summary(alphabet: Alphabet) -> dict[str, object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,7 +19,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from stt_model.alphabet import Alphabet, describe_characters, is_control, normalise, shorten
+from stt_model.alphabet import (
+    Alphabet,
+    describe_characters,
+    is_control,
+    normalise,
+    shorten,
+    show_characters,
+)
 from stt_model.audio import SAMPLE_RATE, AudioError, audio_info, frame_count, read_audio
 from stt_model.corpus import ManifestError, RaggedRow, Utterance, iter_manifest
 from stt_model.validation_report import Check, Finding, Rejected, Severity, ValidationResult
@@ -39,7 +47,7 @@ class Limits:
     """Shorter is hardly a word."""
     max_seconds: float = 30.0
     """Longer needs much memory a batch, and CTC learns little from it."""
-    max_seconds_read: float = 600.0
+    max_seconds_read: float = 300.0
     """Longer is a recording that was never cut into utterances: an error, and not decoded."""
     silence_dbfs: float = -60.0
     """Root mean square of the whole utterance, relative to full scale."""
@@ -140,9 +148,11 @@ def transcript_fits_audio(item: Item, settings: Settings) -> Discrepancy | None:
 
 def transcript_normal_form(item: Item, settings: Settings) -> Discrepancy | None:
     """The transcript is not in NFC; the clean manifest has it in NFC."""
-    if item.text == item.utterance.transcript:
+    written = item.utterance.transcript
+    if item.text == written:
         return None
-    return Discrepancy("composed characters (NFC)", shorten(ascii(item.utterance.transcript)))
+    changed = describe_characters(sorted(set(written) - set(item.text))) or "marks in another order"
+    return Discrepancy("composed characters (NFC)", f"{changed} in {shorten(written)!r}")
 
 
 def transcript_digits(item: Item, settings: Settings) -> Discrepancy | None:
@@ -151,7 +161,9 @@ def transcript_digits(item: Item, settings: Settings) -> Discrepancy | None:
     digits = {character for character in item.text if character.isdigit()}
     if not digits or (alphabet is not None and not alphabet.is_bytes):
         return None
-    return Discrepancy("numbers spelled out", f"{''.join(sorted(digits))!r} in {item.text!r:.80}")
+    return Discrepancy(
+        "numbers spelled out", f"{show_characters(sorted(digits))} in {shorten(item.text)!r}"
+    )
 
 
 def duration_short(item: Item, settings: Settings) -> Discrepancy | None:
@@ -236,7 +248,9 @@ def audio_repeated(items: Sequence[Item], settings: Settings) -> Iterator[tuple[
     for copies in _groups(items, lambda item: (item.split, _digest(item))):
         first = copies[0]
         for item in copies[1:]:
-            kind = "the same text" if item.text == first.text else f"the text {first.text!r:.60}"
+            kind = (
+                "the same text" if item.text == first.text else f"the text {shorten(first.text)!r}"
+            )
             yield item, Discrepancy("new audio", f"it is {_place(first)} already, with {kind}")
 
 
@@ -303,7 +317,7 @@ def validate(
 
     ``splits`` names the manifests, from the one trained on to the most held out. With an
     ``alphabet``, transcripts must keep to it. With ``strict``, ``ValidationResult.write`` refuses a
-    corpus with any error. ``workers`` threads decode audio (default: as many as suit the machine).
+    corpus with any error. ``workers`` threads decode audio (default: one a processor).
     Nothing in a manifest or an audio file makes this raise: it becomes a finding.
     """
     settings = Settings(alphabet, limits or Limits())
@@ -364,7 +378,7 @@ def _inspect_all(
     """Yield each utterance with its audio measured, in order; ragged rows are left out."""
     utterances = ((split, row) for split, row in rows if isinstance(row, Utterance))
     with (
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
         tqdm(desc="checking", total=len(rows), unit="utterance", disable=None) as bar,
     ):
         while chunk := list(itertools.islice(utterances, _CHUNK)):

@@ -6,7 +6,6 @@ import base64
 import csv
 import io
 import tempfile
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.alphabet import escape_markdown, shorten
+from stt_model.alphabet import escape_markdown, shorten, show_characters
 from stt_model.corpus import COLUMNS, RaggedRow, Utterance, write_manifest
 from stt_model.errors import ValidationError
 
@@ -210,11 +209,11 @@ class ValidationResult:
 
     def _check_table(self) -> Iterator[str]:
         counts = Counter(each.check for each in self.findings)
-        yield "| check | findings | what it finds |"
-        yield "| --- | ---: | --- |"
+        yield "| check | severity | findings | what it finds |"
+        yield "| --- | --- | ---: | --- |"
         for check in sorted(self.checks, key=lambda check: (check.severity, -counts[check.name])):
-            number = f"{counts[check.name]} {check.severity}s" if counts[check.name] else "none"
-            yield f"| {escape_markdown(check.name)} | {number} | {check.meaning} |"
+            name, number = escape_markdown(check.name), counts[check.name]
+            yield f"| {name} | {check.severity} | {number} | {check.meaning} |"
 
     def _examples(self) -> Iterator[str]:
         for check in self.checks:
@@ -302,7 +301,9 @@ def _draw_characters(counts: Counter[str]) -> Figure:
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
         if label.startswith("U+"):
             tick.set(rotation=90, fontsize=6)
-    axes.set(ylabel="occurrences", yscale="log", xlim=(-1, len(labels)))
+    # From below 1, so that a character that occurs once has a bar too.
+    axes.set(ylabel="occurrences", yscale="log", xlim=(-1, len(labels)), ylim=(0.7, None))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     return figure
 
 
@@ -318,12 +319,10 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 def _tick(character: str) -> str:
     """Return a character as the font can show it, or its number."""
-    if character == " ":
-        return "space"
-    if not character.isprintable() or ord(character) not in _glyphs():
-        return f"U+{ord(character):04X}"
-    carrier = "\u25cc" if unicodedata.combining(character) else ""
-    return carrier + character.replace("$", r"\$")
+    shown = show_characters(character)
+    known = all(ord(part) in _glyphs() for part in shown)
+    # A dollar sign would start a formula.
+    return shown.replace("$", r"\$") if known else f"U+{ord(character):04X}"
 
 
 @cache
