@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -14,15 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from kfp import components, local
 
 from components import COMPONENTS
 from pipelines.package import PACKAGE, ParameterError, check_parameters
-from pipelines.watch import Watch
+from pipelines.watch import Watch, component_of
 from stt_model.errors import BootstrapError
+from stt_model.storage import local_path
 
 Runner = Literal["subprocess", "docker"]
 
@@ -116,18 +114,13 @@ def _make_runner(runner: str, values: Mapping[str, Any]) -> Any:
     from docker.types import Mount
 
     # Whatever is local on this machine is at the same path in the containers.
-    uris = [value for name, value in values.items() if name.endswith("_uri")]
-    paths = sorted({path for path in map(_local_path, uris) if path})
+    uris = [value for name, value in values.items() if name.endswith("_uri") and value]
+    paths = {str(local_path(uri)) for uri in uris if uri.startswith(("/", "file:"))}
     return local.DockerRunner(
-        mounts=[Mount(path, path, type="bind", read_only=True) for path in paths],
+        mounts=[Mount(path, path, type="bind", read_only=True) for path in sorted(paths)],
         user=f"{os.getuid()}:{os.getgid()}",
         environment={"HOME": "/tmp"},
     )
-
-
-def _local_path(uri: str) -> str | None:
-    parts = urlsplit(uri)
-    return url2pathname(parts.path) if uri and parts.scheme in ("", "file") else None
 
 
 def _say(line: str) -> None:
@@ -149,7 +142,7 @@ def _collect(
     output_dir: Path, run_dir: Path, watch: Watch, outputs: Mapping[str, Any]
 ) -> RunOutcome:
     # kfp.local gives every task a folder, with a file or folder for each artifact.
-    tasks = {_component(path.name): path for path in run_dir.glob("tasks/*/*")}
+    tasks = {component_of(path.name): path for path in run_dir.glob("tasks/*/*")}
     decided = _parameters_of(tasks.get("alphabet_analysis"))
     return RunOutcome(
         errors=tuple(watch.failures),
@@ -163,11 +156,6 @@ def _collect(
         reports=_copy_reports(tasks, output_dir / "reports"),
         run_dir=run_dir,
     )
-
-
-def _component(task: str) -> str:
-    """Return the component of a task: kfp numbers the tasks of one component from the second on."""
-    return re.sub(r"-\d+$", "", task).replace("-", "_")
 
 
 def _parameters_of(task: Path | None) -> dict[str, Any]:

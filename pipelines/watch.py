@@ -18,6 +18,11 @@ _INDENT = "    "
 _OWN_ERROR = re.compile(r"stt_model\.errors\.\w+: (.+)")
 
 
+def component_of(task: str) -> str:
+    """Return the component of a task: kfp numbers the tasks of a component from the second on."""
+    return re.sub(r"-\d+$", "", task).replace("-", "_")
+
+
 class Watch(io.TextIOBase):
     """Stands in for stdout while kfp.local runs.
 
@@ -35,6 +40,7 @@ class Watch(io.TextIOBase):
         self._verbose = verbose
         self._line = ""
         self._started = 0.0
+        self._running = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -43,8 +49,8 @@ class Watch(io.TextIOBase):
         logging.getLogger().addHandler(handler)
         try:
             with warnings.catch_warnings(), contextlib.redirect_stdout(self):
-                # Run as subprocesses, the components do without the images that they name.
-                warnings.filterwarnings("ignore", "You may be attemping to run a task")
+                # It warns of images and display names, which a run on this machine does without.
+                warnings.filterwarnings("ignore", module=r"kfp\.local")
                 yield
         finally:
             logging.getLogger().removeHandler(handler)
@@ -60,18 +66,21 @@ class Watch(io.TextIOBase):
         if started := _STARTED.search(line):
             self.tasks.append(started[1])
             self._started = time.monotonic()
-            self._say(f"{started[1]}: running")
+            self._running = True
+            self._say(f"{component_of(started[1])}: running")
         elif finished := _FINISHED.search(line):
             self._finish(succeeded=finished[1] == "SUCCESS")
-        elif self.tasks:
+        elif self._running:
             with self._log.open("a", encoding="utf-8") as log:
                 log.write(line.removeprefix(_INDENT) + "\n")
             if self._verbose:
                 self._say(line)
 
     def _finish(self, succeeded: bool) -> None:
+        self._running = False
         seconds = time.monotonic() - self._started
-        self._say(f"{self.tasks[-1]}: {'done in' if succeeded else 'failed after'} {seconds:.0f} s")
+        verdict = "done in" if succeeded else "failed after"
+        self._say(f"{component_of(self.tasks[-1])}: {verdict} {seconds:.0f} s")
         if not succeeded:
             self.failures.append(self._read_error())
 
@@ -84,4 +93,8 @@ class Watch(io.TextIOBase):
         text = self._log.read_text(encoding="utf-8") if self._log.is_file() else ""
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "no message")
         own = _OWN_ERROR.fullmatch(last)
-        return own[1] if own else f"{self.tasks[-1]} failed: {last}; all it printed: {self._log}"
+        return (
+            own[1]
+            if own
+            else f"{component_of(self.tasks[-1])} failed: {last}; all it printed: {self._log}"
+        )

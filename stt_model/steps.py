@@ -127,7 +127,9 @@ def graft_layers(
         seed=random_seed,
         warm_start=warm_start,
     )
-    _write(report, _table("Layer surgery", surgery.to_dict()))
+    # In quotes, so that a space is seen.
+    warm_started = tuple(map(repr, surgery.warm_started))
+    _write(report, _table("Layer surgery", {**surgery.to_dict(), "warm_started": warm_started}))
 
 
 def train(

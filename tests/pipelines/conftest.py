@@ -8,7 +8,7 @@ from stt_model.checkpoint import Geometry, write_checkpoint
 from stt_model.surgery import initialise
 from tests.corpora import write_tone_dataset
 
-SMALL = {"epochs": 1, "train_batch_size": 2, "dev_batch_size": 2, "test_batch_size": 2}
+SMALL = {"epochs": 1, "train_batch_size": 4, "dev_batch_size": 4, "test_batch_size": 4}
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 import json
 
 import pytest
+from kfp.local.config import LocalExecutionConfig
 
 from pipelines import local
 from pipelines.package import ParameterError
+from pipelines.watch import component_of
 from stt_model.checkpoint import open_checkpoint
 from stt_model.errors import BootstrapError
 
@@ -90,7 +92,7 @@ def test_error_rates_are_those_of_the_report(transferred):
 def test_progress_names_each_task_once_begun_and_once_done(transferred, progress):
     begun = [line.partition(":")[0] for line in progress if line.endswith(": running")]
     done = [line.partition(":")[0] for line in progress if ": done in " in line]
-    assert tuple(begun) == tuple(done) == transferred.tasks
+    assert begun == done == [component_of(task) for task in transferred.tasks]
     assert len(progress) == 2 * len(transferred.tasks)
 
 
@@ -138,3 +140,17 @@ def test_unknown_runner(tmp_path):
     with pytest.raises(ParameterError, match="'kubernetes'"):
         parameters = {"dataset_uri": "d", "checkpoint_uri": "c"}
         local.run(parameters, output_dir=tmp_path / "out", runner="kubernetes")
+
+
+def test_containers_see_local_paths_and_a_missing_engine_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
+    parameters = {
+        "dataset_uri": f"file://{tmp_path}/my%20data",
+        "checkpoint_uri": "https://x.org/c",
+    }
+    with pytest.raises(BootstrapError, match=r"^docker: .* are the images built") as error:
+        local.run(parameters, output_dir=tmp_path / "out", runner="docker")
+    assert "\n" not in str(error.value)
+    (mount,) = LocalExecutionConfig.instance.runner.container_run_args["mounts"]
+    assert mount["Source"] == mount["Target"] == f"{tmp_path}/my data"
+    assert mount["ReadOnly"]

@@ -34,25 +34,30 @@ def test_an_error_of_the_project_is_told_alone(watch):
 def test_any_other_end_is_told_with_the_task_and_its_log(watch, tmp_path):
     watch.write(STARTED + "    MemoryError: 3 GiB\n" + FAILED)
     log = tmp_path / "training-2.log"
-    assert watch.failures == [f"training-2 failed: MemoryError: 3 GiB; all it printed: {log}"]
+    assert watch.failures == [f"training failed: MemoryError: 3 GiB; all it printed: {log}"]
     assert log.read_text() == "MemoryError: 3 GiB\n"
 
 
 def test_a_task_that_dies_without_a_word(watch):
     watch.write(STARTED + FAILED)
-    assert watch.failures[0].startswith("training-2 failed: no message")
+    assert watch.failures[0].startswith("training failed: no message")
 
 
 def test_lines_may_arrive_in_pieces(watch, said):
     for character in STARTED + "    epoch 1\n" + FAILED:
         watch.write(character)
     assert watch.tasks == ["training-2"]
-    assert said == ["training-2: running", "training-2: failed after 0 s"]
+    assert said == ["training: running", "training: failed after 0 s"]
+
+
+def test_what_kfp_says_between_tasks_is_nobodys_log(watch, tmp_path):
+    watch.write(STARTED + "    epoch 1\n" + FAILED + "----\n")
+    assert (tmp_path / "training-2.log").read_text() == "epoch 1\n"
 
 
 def test_verbose_says_what_tasks_print(tmp_path, said):
     Watch(tmp_path, said.append, verbose=True).write(STARTED + "    epoch 1\n")
-    assert said == ["training-2: running", "    epoch 1"]
+    assert said == ["training: running", "    epoch 1"]
 
 
 def test_stdout_and_logging_are_as_before_afterwards(watch, capsys):
