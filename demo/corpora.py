@@ -1,0 +1,70 @@
+"""What the demo speaks: word lists in three languages and the corpora drawn from them.
+
+English is what the source checkpoint learnt. Swahili is written with letters that English has
+too, so it is fine-tuned; Macedonian is Cyrillic, so it is transferred to.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo.synthesis import CorpusSpec
+
+
+def _read_words(name: str) -> tuple[str, ...]:
+    path = Path(__file__).parent / "words" / f"{name}.txt"
+    return tuple(path.read_text(encoding="utf-8").split())
+
+
+ENGLISH = _read_words("english")
+SWAHILI = _read_words("swahili")
+MACEDONIAN = _read_words("macedonian")
+
+ENGLISH_ACCENTS = (
+    "en-us",
+    "en",
+    "en-gb-x-rp",
+    "en-gb-scotland",
+    "en-us-nyc",
+    "en-gb-x-gbclan",
+    "en-029",
+)
+# None with breath in its definition (such as f2): those sound a little different on every run.
+VARIANTS = (
+    *("m1", "m2", "m3", "m4", "m7", "f1", "f4"),
+    *("Alex", "Andrea", "benjamin", "linda", "steph"),
+)
+HELD_OUT_VARIANTS = ("m5", "m6", "Annie", "belinda")
+
+SOURCE = CorpusSpec(
+    words=ENGLISH,
+    languages=ENGLISH_ACCENTS,
+    variants=VARIANTS,
+    held_out_variants=HELD_OUT_VARIANTS,
+    train=7000,
+    dev=200,
+    test=300,
+    seed=1,
+)
+
+SWAHILI_DEMO = CorpusSpec(
+    words=SWAHILI,
+    languages=("sw",),
+    variants=VARIANTS,
+    held_out_variants=HELD_OUT_VARIANTS,
+    train=300,
+    dev=60,
+    test=80,
+    seed=2,
+)
+
+MACEDONIAN_DEMO = CorpusSpec(
+    words=MACEDONIAN,
+    languages=("mk",),
+    variants=VARIANTS,
+    held_out_variants=HELD_OUT_VARIANTS,
+    train=300,
+    dev=60,
+    test=80,
+    seed=3,
+)
