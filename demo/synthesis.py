@@ -23,6 +23,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from stt_model.errors import BootstrapError
 from stt_model.files import atomic_directory
 
 SAMPLE_RATE = 16_000
@@ -42,7 +43,7 @@ _Callback = ctypes.CFUNCTYPE(
 _lock = threading.Lock()  # the library keeps its state in global variables
 
 
-class SynthesisError(Exception):
+class SynthesisError(BootstrapError):
     """Speech that espeak-ng could not make."""
 
 
@@ -50,7 +51,7 @@ class SynthesisError(Exception):
 class CorpusSpec:
     """A corpus to speak: which words, by whom, how many clips of each split.
 
-    A voice is a language and a variant of it (``sw+f2``). ``held_out_variants`` speak in every
+    A voice is a language and a variant of it (``sw+f1``). ``held_out_variants`` speak in every
     second clip of the test split and nowhere else. No sentence is in two splits.
     """
 
@@ -68,7 +69,11 @@ class CorpusSpec:
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance to speak, with all that makes it sound the way it does."""
+    """One utterance to speak, with all that makes it sound the way it does.
+
+    ``peak`` is the largest sample, of 1; ``noise_ratio`` that of the white noise's amplitude to
+    the speech's, both root mean square.
+    """
 
     name: str
     text: str
@@ -115,7 +120,9 @@ def synthesise(
             raise SynthesisError(f"espeak-ng: no usable voice data in {_data_path()}")
         library.espeak_SetSynthCallback(collect)
         if not _variant_exists(voice) or library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise SynthesisError(f"espeak-ng: no voice {voice!r}")
+            raise SynthesisError(
+                f"espeak-ng has no voice {voice!r}; give a language and perhaps a variant, as in 'sw+f1'"
+            )
         library.espeak_SetParameter(_PARAMETER_RATE, words_per_minute, 0)
         library.espeak_SetParameter(_PARAMETER_PITCH, pitch, 0)
         status = library.espeak_Synth(
