@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import espeakng_loader
 import numpy as np
@@ -105,12 +106,12 @@ def synthesise(
     """
     chunks: list[bytes] = []
 
-    @_Callback
-    def collect(samples: ctypes._Pointer, count: int, _events: int) -> int:
+    def collect(samples: Any, count: int, _events: int) -> int:
         if samples and count > 0:
             chunks.append(ctypes.string_at(samples, count * ctypes.sizeof(ctypes.c_short)))
         return 0
 
+    callback = _Callback(collect)  # the library keeps no reference to it
     encoded = text.encode() + b"\0"
     with _lock, _fresh_library() as library:
         rate = library.espeak_Initialize(
@@ -118,10 +119,10 @@ def synthesise(
         )
         if rate <= 0:
             raise SynthesisError(f"espeak-ng: no usable voice data in {_data_path()}")
-        library.espeak_SetSynthCallback(collect)
+        library.espeak_SetSynthCallback(callback)
         if not _variant_exists(voice) or library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise SynthesisError(
-                f"espeak-ng has no voice {voice!r}; give a language and perhaps a variant, as in 'sw+f1'"
+                f"espeak-ng has no voice {voice!r}; give a language and perhaps a variant, as sw+f1"
             )
         library.espeak_SetParameter(_PARAMETER_RATE, words_per_minute, 0)
         library.espeak_SetParameter(_PARAMETER_PITCH, pitch, 0)
@@ -132,7 +133,7 @@ def synthesise(
     pcm = np.frombuffer(b"".join(chunks), np.int16)
     if status != 0 or not pcm.any():
         raise SynthesisError(f"espeak-ng: {voice} said nothing for {text!r} (status {status})")
-    return pcm.astype(np.float32) / 32768, rate
+    return pcm.astype(np.float32) / np.float32(32768), rate
 
 
 def plan_corpus(spec: CorpusSpec) -> dict[str, list[Clip]]:
