@@ -12,7 +12,6 @@ import json
 import math
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,27 +25,43 @@ from stt_model.alphabet import Alphabet, BytesAlphabet, read_alphabet, write_alp
 from stt_model.bundle import Bundle
 from stt_model.errors import AlphabetError, CheckpointError
 from stt_model.files import atomic_write
+from stt_model.flags import is_true, read_flags
+from stt_model.geometry import (
+    DENSE_LAYERS,
+    LSTM,
+    LSTM_BIAS,
+    LSTM_KERNEL,
+    NORMALISED_LAYERS,
+    Geometry,
+    find_geometry,
+    shorten_names,
+)
+
+__all__ = [
+    "DENSE_LAYERS",
+    "LSTM",
+    "LSTM_BIAS",
+    "LSTM_KERNEL",
+    "NORMALISED_LAYERS",
+    "Checkpoint",
+    "Geometry",
+    "Moments",
+    "Weights",
+    "check_save_directory",
+    "geometry_of_weights",
+    "open_checkpoint",
+    "read_weights",
+    "weights_digest",
+    "write_checkpoint",
+]
 
 Weights = Mapping[str, NDArray[np.float32]]
 Moments = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-DENSE_LAYERS = ("layer_1", "layer_2", "layer_3", "layer_5", "layer_6")
-NORMALISED_LAYERS = ("layer_1", "layer_2", "layer_3", "layer_5")
-LSTM = "cudnn_lstm/rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell"
-LSTM_KERNEL = f"{LSTM}/kernel"
-LSTM_BIAS = f"{LSTM}/bias"
-
 _STATE_FILES: dict[str, str] = {"best": "best_dev_checkpoint", "last": "checkpoint"}
 _STEMS: dict[str, str] = {"best": "best_dev", "last": "train"}
 _FRESH_BETA_POWERS = (0.9, 0.999)
-_SHOWN = 6
-"""How many variables a one-line message names before it only counts the rest."""
-
 _STATE_PATH = re.compile(r"""(?<!\w)model_checkpoint_path\s*:\s*["'](?P<path>[^"']*)["']""")
-# What training keeps beside the weights, by the last part of the name.
-_TRAINING_STATE = re.compile(
-    r"(^|/)(Adam(_1)?|beta[12]_power|global_step|learning_rate|current_loss_scale|good_steps)$"
-)
 # Shapes cannot tell these settings, and another value gives wrong transcripts without an error.
 _ONLY_SETTINGS = {
     "audio_sample_rate": 16000,
@@ -54,42 +69,6 @@ _ONLY_SETTINGS = {
     "feature_win_step": 20,
     "relu_clip": 20,
 }
-_FOREIGN_SIGNS = (
-    (re.compile(r"(^|/)lstm_fused_cell/|^[bh][1-6]$"), "DeepSpeech 0.6 or older"),
-    (re.compile(r"(^|/)opaque_kernel$"), "a recurrent layer in cuDNN's opaque form"),
-    (re.compile(r"^_CHECKPOINTABLE_OBJECT_GRAPH$"), "a TensorFlow 2 or Keras checkpoint"),
-)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The sizes of a network: ``n_hidden`` units a layer, ``n_classes`` outputs (labels and blank).
-
-    ``n_input`` MFCC a frame, with ``n_context`` frames of context on each side.
-    """
-
-    n_hidden: int
-    n_classes: int
-    layer_norm: bool = False
-    n_input: int = 26
-    n_context: int = 9
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each variable under its name in a checkpoint, from input to output."""
-        hidden = self.n_hidden
-        shapes: dict[str, tuple[int, ...]] = {}
-        for layer in DENSE_LAYERS:
-            rows = self.n_input * (2 * self.n_context + 1) if layer == "layer_1" else hidden
-            columns = self.n_classes if layer == "layer_6" else hidden
-            if layer == "layer_5":
-                shapes[LSTM_KERNEL] = (2 * hidden, 4 * hidden)
-                shapes[LSTM_BIAS] = (4 * hidden,)
-            shapes[f"{layer}/weights"] = (rows, columns)
-            shapes[f"{layer}/bias"] = (columns,)
-            if self.layer_norm and layer in NORMALISED_LAYERS:
-                shapes[f"{layer}/LayerNorm/beta"] = (hidden,)
-                shapes[f"{layer}/LayerNorm/gamma"] = (hidden,)
-        return shapes
 
 
 @dataclass(frozen=True)
@@ -172,7 +151,7 @@ def open_checkpoint(
     bundle = Bundle(prefix)
     bundle.check_files()
     geometry = _geometry_of_bundle(bundle)
-    flags, flag_notes = _read_flags(directory / "flags.txt", geometry)
+    flags, flag_notes = _check_flags(directory / "flags.txt", geometry)
     lineage, lineage_notes = _read_lineage(directory / "lineage.json")
     step = _read_scalar(bundle, "global_step")
     return Checkpoint(
@@ -294,7 +273,7 @@ def geometry_of_weights(weights: Weights) -> Geometry:
         CheckpointError: names, shapes or types are not those of the six layers; all are named.
     """
     shapes = {name: (value.dtype, value.shape) for name, value in weights.items()}
-    return _geometry(shapes, "weights")
+    return find_geometry(shapes, "weights")
 
 
 # Finding the bundle
@@ -350,13 +329,13 @@ def _locate_without_state(directory: Path) -> tuple[Path, str, list[str]]:
             f".index and .data files that it names; found {_listing(directory)}"
         )
     prefix = indexes[0].with_suffix("")
-    found: str = "best" if prefix.name.startswith(_STEMS["best"]) else "last"
+    found = "best" if prefix.name.startswith(_STEMS["best"]) else "last"
     return prefix, found, [f"no state file; took the only checkpoint there is, {prefix.name}"]
 
 
 def _listing(directory: Path) -> str:
     names = sorted(path.name for path in directory.iterdir())
-    return _some(names) if names else "an empty directory"
+    return shorten_names(names) if names else "an empty directory"
 
 
 def _name_in_state(state_file: Path) -> str:
@@ -375,96 +354,14 @@ def _name_in_state(state_file: Path) -> str:
     return name
 
 
-# Variables and geometry
+# Variables
 
 
 def _geometry_of_bundle(bundle: Bundle) -> Geometry:
-    return _geometry(
+    return find_geometry(
         {name: (entry.dtype, entry.shape) for name, entry in bundle.entries.items()},
         str(bundle.index_path),
     )
-
-
-def _geometry(
-    found: Mapping[str, tuple[np.dtype[Any] | None, tuple[int, ...]]], where: str
-) -> Geometry:
-    """The geometry of these types and shapes, all that is wrong with them in one error."""
-    geometry = _likeliest_geometry(found)
-    expected = geometry.shapes()
-    if not any(name in found for name in expected):
-        raise CheckpointError(
-            f"{where}: not a checkpoint of Coqui STT or DeepSpeech 0.7 to 0.9: expected variables "
-            f"such as layer_1/weights, found {_some(sorted(found)) or 'none'}{_foreign_hint(found)}"
-        )
-    problems = [
-        _problem("missing", [name for name in expected if name not in found]),
-        _problem(
-            "unexpected",
-            [
-                name
-                for name in sorted(found)
-                if name not in expected and not _TRAINING_STATE.search(name)
-            ],
-        ),
-        _problem(
-            "mis-shaped",
-            [
-                f"{name} (expected {list(shape)}, found {list(found[name][1])})"
-                for name, shape in expected.items()
-                if name in found and found[name][1] != shape
-            ],
-        ),
-        _problem(
-            "of the wrong type",
-            [
-                f"{name} (expected float32, found {found[name][0] or 'none that holds numbers'})"
-                for name in expected
-                if name in found and found[name][0] != np.float32
-            ],
-        ),
-    ]
-    if any(problems):
-        raise CheckpointError(
-            f"{where}: not the variables of {geometry.n_hidden} hidden units and "
-            f"{geometry.n_classes} classes: {'; '.join(filter(None, problems))}"
-            f"{_foreign_hint(found)}"
-        )
-    return geometry
-
-
-def _likeliest_geometry(
-    found: Mapping[str, tuple[np.dtype[Any] | None, tuple[int, ...]]],
-) -> Geometry:
-    """The sizes that most layers agree on, so that an odd one out is told as mis-shaped."""
-
-    def widths(*layers: str) -> Counter[int]:
-        names = [f"{layer}/{part}" for layer in layers for part in ("bias", "weights")]
-        return Counter(found[name][1][-1] for name in names if name in found and found[name][1])
-
-    def likeliest(counts: Counter[int]) -> int:
-        return counts.most_common(1)[0][0] if counts else 0
-
-    return Geometry(
-        n_hidden=likeliest(widths(*NORMALISED_LAYERS)),
-        n_classes=likeliest(widths("layer_6")),
-        layer_norm=any("/LayerNorm/" in name for name in found),
-    )
-
-
-def _foreign_hint(names: Mapping[str, object]) -> str:
-    for pattern, meaning in _FOREIGN_SIGNS:
-        if any(pattern.search(name) for name in names):
-            return f"; this looks like {meaning}, which is not supported"
-    return ""
-
-
-def _problem(title: str, items: list[str]) -> str:
-    return f"{title}: {', '.join(items)}" if items else ""
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _read_scalar(bundle: Bundle, name: str) -> float | None:
@@ -485,7 +382,7 @@ def _choose_alphabet(
     path = directory / "alphabet.txt"
     if given is not None:
         return _fitting(given, classes, directory, "the given alphabet (--alphabet_config_path)")
-    if _is_true(flags.get("bytes_output_mode", flags.get("utf8"))):
+    if is_true(flags.get("bytes_output_mode", flags.get("utf8"))):
         return _fitting(
             BytesAlphabet(), classes, directory, "flags.txt says bytes_output_mode, which"
         )
@@ -515,13 +412,9 @@ def _fitting(alphabet: Alphabet, classes: int, directory: Path, origin: str) -> 
     )
 
 
-def _is_true(value: object) -> bool:
-    return str(value).lower() in ("true", "1")
-
-
-def _read_flags(path: Path, geometry: Geometry) -> tuple[dict[str, Any], list[str]]:
+def _check_flags(path: Path, geometry: Geometry) -> tuple[dict[str, Any], list[str]]:
     """The flags, and a note for each that the tensors contradict."""
-    flags = _read_flags_file(path.parent)
+    flags = read_flags(path)
     for name, supported in _ONLY_SETTINGS.items():
         if flags.get(name, supported) != supported:
             raise CheckpointError(
@@ -533,50 +426,12 @@ def _read_flags(path: Path, geometry: Geometry) -> tuple[dict[str, Any], list[st
             f"flags.txt says n_hidden {flags['n_hidden']}, the weights {geometry.n_hidden}; "
             "the weights are right"
         )
-    if _is_true(flags.get("layer_norm", geometry.layer_norm)) != geometry.layer_norm:
+    if is_true(flags.get("layer_norm", geometry.layer_norm)) != geometry.layer_norm:
         notes.append(
             f"flags.txt says layer_norm {flags['layer_norm']}, the weights {geometry.layer_norm}; "
             "the weights are right"
         )
     return flags, notes
-
-
-def _read_flags_file(directory: Path) -> dict[str, Any]:
-    """``flags.txt`` as JSON (Coqui STT 1.x) or as ``--flag=value`` lines; none: no flags."""
-    path = directory / "flags.txt"
-    if not path.is_file():
-        return {}
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read as text ({error})") from error
-    if not text.lstrip().startswith("{"):
-        return _parse_flag_lines(text)
-    try:
-        return dict(json.loads(text))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged JSON ({error}); correct or remove it") from error
-
-
-def _parse_flag_lines(text: str) -> dict[str, Any]:
-    flags: dict[str, Any] = {}
-    for line in text.splitlines():
-        name, equals, value = line.strip().removeprefix("--").partition("=")
-        if equals:
-            flags[name] = _parse_flag_value(value)
-        elif name:
-            flags[name] = True
-            # --noNAME is NAME turned off, unless NAME itself begins so: both readings are kept.
-            if name.startswith("no"):
-                flags[name.removeprefix("no")] = False
-    return flags
-
-
-def _parse_flag_value(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 def _read_lineage(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
@@ -595,7 +450,9 @@ def _read_lineage(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
 def _check_finite(weights: Weights) -> None:
     broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
     if broken:
-        raise CheckpointError(f"weights that are not finite, nothing was written: {_some(broken)}")
+        raise CheckpointError(
+            f"weights that are not finite, nothing was written: {shorten_names(broken)}"
+        )
 
 
 def _check_moments(geometry: Geometry, adam: Moments | None) -> None:
@@ -608,7 +465,7 @@ def _check_moments(geometry: Geometry, adam: Moments | None) -> None:
     )
     if wrong:
         raise CheckpointError(
-            f"Adam's moments do not fit the weights, nothing was written: {_some(wrong)}"
+            f"Adam's moments do not fit the weights, nothing was written: {shorten_names(wrong)}"
         )
 
 
@@ -695,7 +552,9 @@ def _write_descriptions(
         "layer_norm": geometry.layer_norm,
         "bytes_output_mode": alphabet.is_bytes,
     }
-    _write_json(directory / "flags.txt", {**_read_flags_file(directory), **(flags or {}), **truth})
+    _write_json(
+        directory / "flags.txt", {**read_flags(directory / "flags.txt"), **(flags or {}), **truth}
+    )
     if lineage is not None:
         _write_json(directory / "lineage.json", lineage)
 

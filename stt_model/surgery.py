@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +18,6 @@ from numpy.typing import NDArray
 
 from stt_model.alphabet import Alphabet
 from stt_model.checkpoint import (
-    LSTM,
-    Geometry,
     Weights,
     open_checkpoint,
     read_weights,
@@ -31,6 +26,8 @@ from stt_model.checkpoint import (
 )
 from stt_model.errors import SurgeryError
 from stt_model.files import atomic_directory
+from stt_model.geometry import LSTM, Geometry
+from stt_model.lineage import describe_run
 
 LAYERS = ("layer_1", "layer_2", "layer_3", "lstm", "layer_5", "layer_6")
 """From input to output; ``drop_source_layers`` counts from the end."""
@@ -303,12 +300,7 @@ def _write(
     lineage = {
         **surgery.to_dict(),
         "source": origin,
-        "versions": {
-            "stt-bootstrap": version("stt-bootstrap"),
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **describe_run(),
     }
     with atomic_directory(output_dir) as beside:
         write_checkpoint(beside, weights, alphabet, lineage=lineage)

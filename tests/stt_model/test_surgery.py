@@ -380,7 +380,7 @@ class TestOperating:
         assert lineage["dropped_layers"] == ["layer_5", "layer_6"]
         assert lineage["kept_layers"] == ["layer_1", "layer_2", "layer_3", "lstm"]
         assert (lineage["seed"], lineage["warm_started"]) == (10, [])
-        assert lineage["versions"].keys() == {"stt-bootstrap", "numpy", "python"}
+        assert {"stt-bootstrap", "numpy", "python"} <= lineage["versions"].keys()
         assert datetime.fromisoformat(lineage["time"]) >= before
         assert (source["name"], source["step"]) == ("best_dev-0", 0)
         assert source["digest"] == open_checkpoint(tmp_path / "a").digest()
