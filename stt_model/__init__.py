@@ -1,1 +1,1 @@
-"""Bring a pre-trained Coqui STT or DeepSpeech checkpoint to another language; knows nothing of Kubeflow."""
+"""Bring a pre-trained Coqui STT or DeepSpeech checkpoint to another language, without Kubeflow."""

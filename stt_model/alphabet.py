@@ -18,6 +18,7 @@ from typing import Literal
 
 from stt_model.errors import AlphabetError
 from stt_model.files import atomic_write
+from stt_model.markdown import escape_markdown
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -451,12 +452,6 @@ def describe_characters(characters: Iterable[str]) -> str:
 def shorten(text: str, length: int = 60) -> str:
     """Return ``text`` cut to ``length`` characters, with an ellipsis where it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def escape_markdown(text: str) -> str:
-    """Return ``text`` so that Markdown shows it as it is, within a cell of a table too."""
-    printable = "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
-    return re.sub(r"([\\`*_{}\[\]<>#|~&!$])", r"\\\1", printable)
 
 
 def _join_some(names: list[str]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stt_model.alphabet import Alphabet
+from stt_model.alphabet import Alphabet, describe_characters, normalise
 from stt_model.audio import audio_info, read_audio
 from stt_model.corpus import Utterance, read_manifest
 from stt_model.errors import DataError
 from stt_model.features import COEFFICIENTS, extract_features
 
-# Features take 5 MB an hour of speech and less to keep than to compute again.
+log = logging.getLogger(__name__)
+
+# Features take 19 MB an hour of speech and less to keep than to compute again.
 MEMORY_FOR_FEATURES = 2 * 2**30
 
 
@@ -33,6 +36,11 @@ class Sample:
     frames: int
     seconds: float
 
+    @property
+    def long_enough(self) -> bool:
+        """Whether CTC can place the labels in the frames."""
+        return self.frames >= frames_needed(self.labels)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -43,52 +51,79 @@ class Batch:
 
 
 def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> list[Sample]:
-    """Read manifests and make sure that every row can be trained on.
+    """Read manifests and make sure that the alphabet can write every row.
+
+    A transcript that only fits in NFC is taken in NFC.
 
     Raises:
-        DataError: if there is no row, or a row has a blank transcript, characters outside the
-            alphabet, or more labels than its audio has frames. The first such row is shown and
-            the others are counted.
+        DataError: if there is no row, or a row has a blank transcript or characters outside the
+            alphabet. The first such row is shown and the others are counted.
     """
-    utterances = [utterance for path in manifests for utterance in read_manifest(path)]
+    utterances = [
+        _in_writable_form(utterance, alphabet)
+        for path in manifests
+        for utterance in read_manifest(path)
+    ]
     if not utterances:
         names = ", ".join(str(path) for path in manifests)
         raise DataError(f"{names}: expected at least one utterance, found none")
-    with ThreadPoolExecutor() as pool:
-        infos = list(pool.map(lambda utterance: audio_info(utterance.path), utterances))
-    samples, problems = [], []
-    for utterance, info in zip(utterances, infos, strict=True):
-        problem = _problem(utterance, alphabet, info.frames)
-        if problem:
-            problems.append(f"{utterance.source}, row {utterance.row}: {problem}")
-            continue
-        labels = tuple(alphabet.encode(utterance.transcript))
-        samples.append(Sample(utterance, labels, info.frames, info.duration))
+    problems = [text for each in utterances if (text := _problem(each, alphabet))]
     if problems:
         more = f" (and {len(problems) - 1} more such rows)" if len(problems) > 1 else ""
         raise DataError(
             f"{problems[0]}{more}; `stt-bootstrap validate` lists every such row and writes"
             " manifests without them"
         )
-    return samples
+    with ThreadPoolExecutor() as pool:
+        infos = pool.map(lambda utterance: audio_info(utterance.path), utterances)
+        return [
+            Sample(each, tuple(alphabet.encode(each.transcript)), info.frames, info.duration)
+            for each, info in zip(utterances, infos, strict=True)
+        ]
 
 
-def _problem(utterance: Utterance, alphabet: Alphabet, frames: int) -> str | None:
+def drop_too_short(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that can be trained on; the others are named in the log.
+
+    CTC has no path through fewer frames than ``frames_needed``.
+
+    Raises:
+        DataError: none is left.
+    """
+    kept = [sample for sample in samples if sample.long_enough]
+    for sample in samples:
+        if not sample.long_enough:
+            log.warning(
+                "%s, row %d: left out: expected at least %d frames of audio for its %d labels,"
+                " found %d",
+                sample.utterance.source,
+                sample.utterance.row,
+                frames_needed(sample.labels),
+                len(sample.labels),
+                sample.frames,
+            )
+    if not kept:
+        source = samples[0].utterance.source
+        raise DataError(f"{source}: every transcript has more labels than its audio has frames")
+    return kept
+
+
+def _in_writable_form(utterance: Utterance, alphabet: Alphabet) -> Utterance:
+    if alphabet.missing(utterance.transcript):
+        return replace(utterance, transcript=normalise(utterance.transcript))
+    return utterance
+
+
+def _problem(utterance: Utterance, alphabet: Alphabet) -> str | None:
+    row = f"{utterance.source}, row {utterance.row}"
+    if not utterance.transcript.strip():
+        return f"{row}: expected a transcript, found none"
     missing = alphabet.missing(utterance.transcript)
     if missing:
-        characters = ", ".join(repr(character) for character in sorted(missing))
         return (
-            f"expected only characters of the alphabet ({alphabet.size} labels), found"
-            f" {characters}; to give the model a new alphabet, use --drop_source_layers and --alphabet_config_path"
-        )
-    labels = alphabet.encode(utterance.transcript)
-    if not utterance.transcript.strip():
-        return "expected a transcript, found none"
-    needed = frames_needed(labels)
-    if frames < needed:
-        return (
-            f"expected at least {needed} frames of audio for its {len(labels)} labels,"
-            f" found {frames}"
+            f"{row}: expected only characters of the alphabet ({alphabet.size} labels), found"
+            f" {describe_characters(sorted(missing))}; to give the model a new alphabet, use"
+            " --drop_source_layers and --alphabet_config_path"
         )
     return None
 
@@ -165,7 +200,7 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
         with ThreadPoolExecutor() as pool:
             for batch in batches:
                 features = list(pool.map(store.__getitem__, batch.rows))
-                yield _padded(store.samples, batch, features)
+                yield _element(store.samples, batch, features)
 
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     options = tf.data.Options()
@@ -174,20 +209,29 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
     return dataset.prefetch(4).with_options(options)
 
 
-def _padded(
+def pad_features(features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return features, float32 [frames, 26] each, as one array filled up with zeros.
+
+    It is float32 [batch, frames, 26], of the longest's frames and at least one.
+    """
+    longest = max(1, *map(len, features))
+    padded = np.zeros((len(features), longest, COEFFICIENTS), np.float32)
+    for place, each in enumerate(features):
+        padded[place, : len(each)] = each
+    return padded
+
+
+def _element(
     samples: Sequence[Sample], batch: Batch, features: Sequence[NDArray[np.float32]]
 ) -> dict[str, NDArray[Any]]:
     labels = [samples[row].labels for row in batch.rows]
-    frames = np.array([len(item) for item in features], np.int32)
     label_lengths = np.array([len(item) for item in labels], np.int32)
-    padded_features = np.zeros((len(features), frames.max(), COEFFICIENTS), np.float32)
     padded_labels = np.zeros((len(labels), label_lengths.max()), np.int32)
-    for place, (feature, label) in enumerate(zip(features, labels, strict=True)):
-        padded_features[place, : len(feature)] = feature
-        padded_labels[place, : len(label)] = label
+    for place, each in enumerate(labels):
+        padded_labels[place, : len(each)] = each
     return {
-        "features": padded_features,
-        "frames": frames,
+        "features": pad_features(features),
+        "frames": np.array([len(item) for item in features], np.int32),
         "labels": padded_labels,
         "label_lengths": label_lengths,
         "weights": np.array(batch.weights, np.float32),

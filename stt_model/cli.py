@@ -30,27 +30,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    """Parse, call the command's function, and turn errors that a user can mend into one line."""
+    """Parse the arguments and call the function of the command that they name."""
     parsed = parser.parse_args(arguments)
-    debug = parsed.debug
     module, function = parsed.command.split(":")
+
+    def command() -> int:
+        return int(getattr(importlib.import_module(module), function)(parsed))
+
+    return guard(command, parsed.debug)
+
+
+def guard(action: Callable[[], int], debug: bool) -> int:
+    """Return what ``action`` returns, or 1 after one line about an error that a user can mend."""
     try:
-        return int(getattr(importlib.import_module(module), function)(parsed) or 0)
-    except BootstrapError as error:
-        return _report(error, debug)
-    except OSError as error:
-        # A full disk, a folder without permission: the operating system's own words name the path.
-        return _report(error, debug)
+        return action()
+    except (BootstrapError, OSError) as error:
+        # The operating system's own words, of a full disk or a folder without permission, will do.
+        if debug:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
-
-
-def _report(error: Exception, debug: bool) -> int:
-    if debug:
-        raise error
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 1
 
 
 def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
@@ -119,6 +121,13 @@ def _files(
     )
 
 
+def _alphabet_flags(parser: argparse._ActionsContainer, text: str) -> None:
+    parser.add_argument("--alphabet_config_path", type=Path, metavar="FILE", help=text)
+    add_switch(
+        parser, "--bytes_output_mode", False, "the alphabet is the bytes of UTF-8, not a file"
+    )
+
+
 def _validate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dataset", help="folder (path or file:// URI) with train.csv, dev.csv and test.csv"
@@ -130,12 +139,7 @@ def _validate(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the clean manifests, rejected.csv and report.md go",
     )
-    parser.add_argument(
-        "--alphabet_config_path",
-        type=Path,
-        metavar="FILE",
-        help="also check that transcripts keep to this alphabet",
-    )
+    _alphabet_flags(parser, "also check that transcripts keep to this alphabet")
     add_switch(parser, "--strict", False, "stop at any error instead of setting the row aside")
 
 
@@ -150,12 +154,7 @@ def _alphabet(parser: argparse.ArgumentParser) -> None:
         help="checkpoint to compare with: says whether to fine-tune or to transfer",
     )
     parser.add_argument("--mode", default="auto", help="auto, fine-tune or transfer")
-    parser.add_argument(
-        "--alphabet_config_path",
-        type=Path,
-        metavar="FILE",
-        help="alphabet to use instead of one built from the transcripts",
-    )
+    _alphabet_flags(parser, "alphabet to use instead of one built from the transcripts")
     parser.add_argument(
         "--order",
         choices=("codepoint", "frequency"),
@@ -172,7 +171,14 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
         "uri", help="folder or .tar.gz, .tar.xz, .zip archive: a path, file:// or http(s)://"
     )
     parser.add_argument("target", type=Path, help="folder to make")
-    parser.add_argument("--sha256", default="", help="digest that the archive must have")
+    parser.add_argument(
+        "--sha256", default="", help="digest that the archive, or the folder, must have"
+    )
+    limits = {"--size_limit": "size of what is fetched", "--unpacked_limit": "size once unpacked"}
+    for (name, text), gibibytes in zip(limits.items(), (20, 40), strict=True):
+        parser.add_argument(
+            name, type=int, default=gibibytes, metavar="GIB", help=f"{text}, in GiB"
+        )
 
 
 def _surgery(parser: argparse.ArgumentParser) -> None:
@@ -262,13 +268,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="transfer-learning: layers to replace, counted from the output: 1 to 5; 0 fine-tunes",
     )
-    model.add_argument(
-        "--alphabet_config_path",
-        type=Path,
-        metavar="FILE",
-        help="alphabet of the transcripts, where it is not the checkpoint's",
-    )
-    add_switch(model, "--bytes_output_mode", False, "from scratch: labels are the bytes of UTF-8")
+    _alphabet_flags(model, "alphabet of the transcripts, where it is not the checkpoint's")
     model.add_argument(
         "--n_hidden",
         type=int,
@@ -360,12 +360,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="which checkpoint of the directory; auto: best, else last",
     )
-    parser.add_argument(
-        "--alphabet_config_path",
-        type=Path,
-        metavar="FILE",
-        help="the checkpoint's alphabet, where it lies elsewhere",
-    )
+    _alphabet_flags(parser, "the checkpoint's alphabet, where it lies elsewhere")
     parser.add_argument(
         "--n_hidden", type=int, metavar="N", help="checked against the checkpoint's"
     )
@@ -380,12 +375,7 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--which", choices=("auto", "best", "last"), default="auto", help="auto: best, else last"
     )
-    parser.add_argument(
-        "--alphabet_config_path",
-        type=Path,
-        metavar="FILE",
-        help="the checkpoint's alphabet, where it lies elsewhere",
-    )
+    _alphabet_flags(parser, "the checkpoint's alphabet, where it lies elsewhere")
 
 
 STEPS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {

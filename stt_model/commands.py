@@ -19,7 +19,7 @@ from stt_model.alphabet import (
     write_alphabet,
 )
 from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
-from stt_model.errors import BootstrapError, CheckpointError, RefusedError, TrainingError
+from stt_model.errors import AlphabetError, CheckpointError, RefusedError, TrainingError
 from stt_model.files import atomic_write
 from stt_model.quiet import import_tensorflow_quietly
 
@@ -29,19 +29,16 @@ DEFAULT_N_HIDDEN = 2048
 
 
 def validate(args: argparse.Namespace) -> int:
-    """Check a dataset; exit with 1 if ``--strict`` and there were errors."""
+    """Check a dataset and write the manifests of what can be used."""
     from stt_model.corpus import find_splits
     from stt_model.validation import validate as check
 
-    alphabet = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
-    result = check(find_splits(args.dataset), alphabet=alphabet)
-    result.write(args.output)
+    result = check(find_splits(args.dataset), alphabet=_given_alphabet(args), strict=args.strict)
     for finding in result.findings:
         print(finding, file=sys.stderr)
     print(result.summary())
+    result.write(args.output)
     print(f"manifests, rejected.csv and report.md: {args.output}")
-    if args.strict:
-        result.require_no_errors()
     return 0
 
 
@@ -52,7 +49,7 @@ def alphabet(args: argparse.Namespace) -> int:
 
     manifests = [*args.train_files, *args.dev_files, *args.test_files]
     transcripts = [row.transcript for path in manifests for row in read_manifest(path)]
-    given = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+    given = _given_alphabet(args)
     if args.checkpoint_dir:
         source = open_checkpoint(args.checkpoint_dir)
         decision = decide(source.alphabet, transcripts, mode=args.mode, alphabet=given)
@@ -71,10 +68,20 @@ def alphabet(args: argparse.Namespace) -> int:
 
 def fetch(args: argparse.Namespace) -> int:
     """Bring a checkpoint to a folder and say what it is."""
-    from stt_model import storage
+    from stt_model.archive import GIB
+    from stt_model.storage import fetch as bring
 
-    fetched = storage.fetch(args.uri, args.target, sha256=args.sha256, progress=sys.stderr.isatty())
-    print(json.dumps({"path": str(fetched.path), "sha256": fetched.sha256, "bytes": fetched.bytes}))
+    fetched = bring(
+        args.uri,
+        args.target,
+        sha256=args.sha256,
+        size_limit=args.size_limit * GIB,
+        unpacked_limit=args.unpacked_limit * GIB,
+        check=open_checkpoint,
+        progress=sys.stderr.isatty(),
+    )
+    description = open_checkpoint(args.target).describe()
+    _print_json({"sha256": fetched.sha256, "bytes": fetched.bytes, **description})
     return 0
 
 
@@ -97,7 +104,7 @@ def surgery(args: argparse.Namespace) -> int:
 
 def inspect(args: argparse.Namespace) -> int:
     """Show what a checkpoint is."""
-    given = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+    given = _given_alphabet(args)
     _print_json(open_checkpoint(args.checkpoint_dir, which=args.which, alphabet=given).describe())
     return 0
 
@@ -138,7 +145,7 @@ def train(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     """Test a checkpoint."""
     _start_tensorflow(args)
-    given = read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+    given = _given_alphabet(args)
     source = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
     _check_n_hidden(args.n_hidden, source)
     report = _test(args, args.checkpoint_dir, args.load_evaluate, given)
@@ -234,8 +241,9 @@ def _source_checkpoint(args: argparse.Namespace) -> Iterator[Checkpoint]:
 
 
 def _given_alphabet(args: argparse.Namespace) -> Alphabet | None:
+    """Return the alphabet that the flags name, if they name one."""
     if args.bytes_output_mode and args.alphabet_config_path:
-        raise BootstrapError(
+        raise AlphabetError(
             "expected --alphabet_config_path or --bytes_output_mode, found both; leave one out"
         )
     if args.bytes_output_mode:

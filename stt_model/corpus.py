@@ -7,11 +7,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from stt_model.errors import DataError
 from stt_model.files import atomic_write
+from stt_model.storage import local_path
 
 SPLITS = ("train", "dev", "test")
 COLUMNS = ("wav_filename", "wav_filesize", "transcript")
@@ -174,7 +173,7 @@ def find_splits(root: Path | str) -> dict[str, Path]:
     ``train.csv`` and ``dev.csv`` must be there, DataError names what is not; ``test.csv`` may be
     absent: a corpus can be trained on without being tested on.
     """
-    folder = _local_path(root)
+    folder = local_path(str(root))
     if not folder.is_dir():
         raise DataError(f"{root}: expected a folder with train.csv and dev.csv, found none")
     found = {split: folder / f"{split}.csv" for split in SPLITS}
@@ -183,9 +182,3 @@ def find_splits(root: Path | str) -> dict[str, Path]:
         held = ", ".join(sorted(path.name for path in folder.glob("*.csv"))) or "no CSV file"
         raise DataError(f"{root}: expected {' and '.join(missing)}, found {held}")
     return splits
-
-
-def _local_path(root: Path | str) -> Path:
-    if isinstance(root, str) and root.startswith("file://"):
-        return Path(url2pathname(urlsplit(root).path))
-    return Path(root)

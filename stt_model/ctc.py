@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -17,18 +18,27 @@ def ctc_loss(logits: Any, frames: Any, labels: Any, label_lengths: Any) -> Any:
         label_lengths: int32 [batch], labels of each utterance that are not padding.
 
     Returns:
-        float32 [batch].
+        float32 [batch]; infinite where the labels do not fit into the frames, which the kernels
+        would take as an error of the whole batch.
     """
-    # Sparse labels make TensorFlow choose its native kernels: its own on a CPU, cuDNN's on a GPU.
-    mask = tf.sequence_mask(label_lengths, tf.shape(labels)[1])
+    frames, label_lengths = tf.cast(frames, tf.int32), tf.cast(label_lengths, tf.int32)
+    places_of_labels = tf.range(1, tf.shape(labels)[1])
+    repeats = tf.logical_and(
+        labels[:, 1:] == labels[:, :-1], places_of_labels < label_lengths[:, tf.newaxis]
+    )
+    possible = frames >= label_lengths + tf.math.count_nonzero(repeats, axis=1, dtype=tf.int32)
+    # Where it is not, one label in one frame keeps the kernels content.
+    mask = tf.sequence_mask(tf.where(possible, label_lengths, 1), tf.shape(labels)[1])
     places = tf.where(mask)
+    # Sparse labels make TensorFlow choose its native kernels: its own on a CPU, cuDNN's on a GPU.
     sparse_labels = tf.SparseTensor(
         places, tf.gather_nd(labels, places), tf.shape(labels, out_type=tf.int64)
     )
-    return tf.nn.ctc_loss(
+    losses = tf.nn.ctc_loss(
         labels=sparse_labels,
         logits=tf.transpose(logits, [1, 0, 2]),
         label_length=None,
-        logit_length=frames,
+        logit_length=tf.maximum(frames, 1),
         blank_index=-1,
     )
+    return tf.where(possible, losses, math.inf)

@@ -17,10 +17,10 @@ from stt_model.alphabet import (
     build_alphabet,
     compare_alphabet,
     describe_characters,
-    escape_markdown,
     show_characters,
 )
 from stt_model.errors import AlphabetError
+from stt_model.markdown import escape_markdown
 
 MODES = ("auto", "fine-tune", "transfer")
 

@@ -96,8 +96,14 @@ class EvaluationResult:
 
     @property
     def loss(self) -> float:
-        """Mean CTC loss of an utterance, in nats."""
-        return sum(sample.loss for sample in self.samples) / len(self.samples)
+        """Mean CTC loss, in nats, of the utterances whose loss is finite."""
+        finite = [sample.loss for sample in self.samples if math.isfinite(sample.loss)]
+        return sum(finite) / len(finite) if finite else math.inf
+
+    @property
+    def impossible(self) -> int:
+        """Utterances whose loss is infinite: they have more labels than frames."""
+        return sum(not math.isfinite(sample.loss) for sample in self.samples)
 
     def metrics(self) -> dict[str, float]:
         """Return the figures to show beside the run; those that are not finite are left out."""
@@ -129,6 +135,12 @@ class EvaluationResult:
             "| ---: | ---: | ---: |",
             f"| {self.wer:.1%} | {self.cer:.1%} | {self.loss:.3f} |",
         ]
+        if self.impossible:
+            lines += [
+                "",
+                f"{self.impossible} of the utterances have more labels than frames: their loss is"
+                " infinite and not in the mean.",
+            ]
         for title, samples in parts.items():
             lines += ["", f"## {title}", "", "| WER | CER | loss | said | understood | file |"]
             lines += ["| ---: | ---: | ---: | --- | --- | --- |"]
@@ -172,10 +184,15 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
 
 
 def write_samples(samples: Sequence[EvaluatedSample], path: Path) -> None:
-    """Write the samples as a JSON list of objects with Coqui STT's keys."""
+    """Write the samples as a JSON list of objects with Coqui STT's keys; no infinity, but null."""
     with atomic_write(path) as beside:
-        text = json.dumps([asdict(sample) for sample in samples], ensure_ascii=False, indent=2)
+        text = json.dumps(list(map(_json_object, samples)), ensure_ascii=False, indent=2)
         beside.write_text(text + "\n", encoding="utf-8")
+
+
+def _json_object(sample: EvaluatedSample) -> dict[str, Any]:
+    loss = sample.loss if math.isfinite(sample.loss) else None
+    return {**asdict(sample), "loss": loss}
 
 
 @tf.function(reduce_retracing=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the name ``path`` only if the block ends well."""
+    """Yield a file beside ``path``; it takes the name ``path`` only if the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -28,7 +28,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path | str) -> Iterator[Path]:
-    """Yield an empty folder beside ``path``; it takes the name ``path`` only if the block ends well.
+    """Yield a folder beside ``path``; it takes the name ``path`` only if the block ends well.
 
     ``path`` may exist as an empty folder (an output that Kubeflow made); a filled one is an error.
     """

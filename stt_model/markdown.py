@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
+
+def escape_markdown(text: str) -> str:
+    """Return ``text`` so that Markdown shows it as it is, within a cell of a table too."""
+    printable = "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
+    return re.sub(r"([\\`*_{}\[\]<>#|~&!$])", r"\\\1", printable)
 
 
 def cell(text: str) -> str:
-    """Return free text so that a table cell shows it as it is: one line, nothing of it markup."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Return ``text`` in one line, so that the cell of a table shows it as it is."""
+    return escape_markdown(" ".join(text.split()))

@@ -62,7 +62,7 @@ def fetch_checkpoint(
     checkpoint_uri: str, checkpoint: Path, report: Path, *, expected_sha256: str = ""
 ) -> FetchedCheckpoint:
     """Bring a checkpoint to the folder ``checkpoint`` and open it, so that a foreign one fails."""
-    fetched = fetch(checkpoint_uri, checkpoint, sha256=expected_sha256)
+    fetched = fetch(checkpoint_uri, checkpoint, sha256=expected_sha256, check=open_checkpoint)
     found = open_checkpoint(checkpoint)
     metadata: dict[str, str | int | bool] = {
         "sha256": fetched.sha256,

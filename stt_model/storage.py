@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -46,6 +47,7 @@ def fetch(
     size_limit: int = SIZE_LIMIT,
     unpacked_limit: int = UNPACKED_LIMIT,
     progress: bool = False,
+    check: Callable[[Path], object] = bool,
 ) -> Fetched:
     """Make ``target`` a folder with the content of ``uri``.
 
@@ -57,11 +59,23 @@ def fetch(
 
     ``target`` must not exist, or be an empty folder. ``sha256`` (hexadecimal) is compared if
     given. ``size_limit`` applies to the archive or the folder, ``unpacked_limit`` to what comes out
-    of an archive; both are in bytes. ``progress`` draws a bar where there is a terminal.
+    of an archive; both are in bytes. ``progress`` draws a bar where there is a terminal. ``check``
+    looks at the finished ``target`` and may refuse it by raising.
 
-    Raises StorageError, one line, and leaves no ``target`` behind.
+    Raises StorageError, one line, or what ``check`` raises, and leaves no ``target`` behind.
     """
-    target = Path(target)
+    fetched = _bring(uri, Path(target), sha256, size_limit, unpacked_limit, progress)
+    try:
+        check(fetched.path)
+    except BaseException:
+        shutil.rmtree(fetched.path)
+        raise
+    return fetched
+
+
+def _bring(
+    uri: str, target: Path, sha256: str, size_limit: int, unpacked_limit: int, progress: bool
+) -> Fetched:
     expected = _parse_digest(sha256)
     label = redact(uri)
     try:

@@ -17,7 +17,14 @@ from tqdm import tqdm
 
 from stt_model import network
 from stt_model.alphabet import Alphabet
-from stt_model.batches import Batch, FeatureStore, batch_dataset, plan_batches, read_samples
+from stt_model.batches import (
+    Batch,
+    FeatureStore,
+    batch_dataset,
+    drop_too_short,
+    plan_batches,
+    read_samples,
+)
 from stt_model.checkpoint import (
     Checkpoint,
     open_checkpoint,
@@ -176,12 +183,8 @@ class _Trainer:
         self.config = config
         self.source = source
         self.alphabet: Alphabet = source.alphabet
-        self.train_store = FeatureStore(read_samples(config.train_files, self.alphabet))
-        self.dev_store = (
-            FeatureStore(read_samples(config.dev_files, self.alphabet))
-            if config.dev_files
-            else None
-        )
+        self.train_store = self._store(config.train_files)
+        self.dev_store = self._store(config.dev_files) if config.dev_files else None
         keras.utils.set_random_seed(config.random_seed)
         self.strategy = training_strategy()
         with self.strategy.scope():
@@ -196,6 +199,9 @@ class _Trainer:
         self.train_digest = digest_manifests(config.train_files)
         self.step = source.step
         self.best_loss = math.inf
+
+    def _store(self, manifests: Sequence[Path]) -> FeatureStore:
+        return FeatureStore(drop_too_short(read_samples(manifests, self.alphabet)))
 
     def run(self) -> TrainingResult:
         seconds = sum(sample.seconds for sample in self.train_store.samples)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.alphabet import escape_markdown, shorten, show_characters
+from stt_model.alphabet import shorten, show_characters
 from stt_model.corpus import COLUMNS, RaggedRow, Utterance, write_manifest
 from stt_model.errors import ValidationError
+from stt_model.markdown import escape_markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,6 +5,7 @@ from stt_model.alphabet import CharacterAlphabet
 from stt_model.batches import (
     FeatureStore,
     batch_dataset,
+    drop_too_short,
     frames_needed,
     plan_batches,
     read_samples,
@@ -95,10 +96,25 @@ def test_characters_outside_the_alphabet_are_named_with_their_row(tmp_path):
     assert "--drop_source_layers" in message
 
 
-def test_a_transcript_too_long_for_its_audio_is_refused_with_both_numbers(tmp_path):
-    manifest = write_tones(tmp_path / "train.csv", ["a"])
-    manifest.write_text(manifest.read_text().replace(",a\n", ",aaaaaaaa\n"))
-    assert "at least 15 frames of audio for its 8 labels, found 5" in refusal(manifest)
+def test_a_transcript_too_long_for_its_audio_is_left_out_with_both_numbers(tmp_path, caplog):
+    manifest = write_tones(tmp_path / "train.csv", ["a", "ab"])
+    manifest.write_text(manifest.read_text().replace('"a"', '"aaaaaaaa"'))
+    samples = read_samples([manifest], ALPHABET)
+    assert [sample.long_enough for sample in samples] == [False, True]
+    assert drop_too_short(samples) == samples[1:]
+    (message,) = caplog.messages
+    assert "train.csv, row 1: left out" in message
+    assert "at least 15 frames of audio for its 8 labels, found 5" in message
+    with pytest.raises(DataError, match="more labels than its audio has frames"):
+        drop_too_short(samples[:1])
+
+
+def test_a_transcript_that_only_fits_in_nfc_is_taken_in_nfc(tmp_path):
+    manifest = write_tones(tmp_path / "train.csv", ["a", "b"])
+    manifest.write_text(manifest.read_text().replace('"a"', '"a\u0308b"'), encoding="utf-8")
+    composed, decomposed = CharacterAlphabet("äb"), CharacterAlphabet("ab\u0308")
+    assert read_samples([manifest], composed)[0].utterance.transcript == "äb"
+    assert read_samples([manifest], decomposed)[0].utterance.transcript == "a\u0308b"
 
 
 def test_a_blank_transcript_is_refused(tmp_path):

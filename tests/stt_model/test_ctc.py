@@ -30,6 +30,15 @@ def test_equals_the_sum_over_paths_and_ignores_padding():
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
+def test_is_infinite_where_the_labels_do_not_fit_and_leaves_the_others_alone():
+    logits = np.random.default_rng(5).normal(size=(4, 3, 3)).astype(np.float32)
+    labels = np.array([[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0]], np.int32)
+    # Two equal labels in a row need a blank between them; the last row's second 1 is padding.
+    losses = ctc_loss(logits, np.array([3, 3, 2, 0]), labels, np.array([3, 3, 2, 1])).numpy()
+    assert np.isinf(losses[[0, 2, 3]]).all()
+    assert np.isclose(losses[1], obvious_loss(logits[1], [0, 1, 0]), rtol=1e-5)
+
+
 def test_has_a_gradient_in_a_graph_without_static_shapes():
     @tf.function(
         input_signature=[

@@ -1,0 +1,183 @@
+"""A real English checkpoint becomes a model for two other languages, on this machine.
+
+Swahili is written with letters that the checkpoint has, so it is fine-tuned; Macedonian is not, so
+its output layer is replaced. Both go through the compiled pipeline. Beside each, a network of the
+same size learns the same clips from scratch for as many epochs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from demo.synthesis import CorpusSpec, write_corpus
+from pipelines.local import RunOutcome, run
+from stt_model import cli
+from stt_model.errors import BootstrapError
+from stt_model.quiet import import_tensorflow_quietly
+
+SOURCE_CHECKPOINT = Path(__file__).with_name("source_checkpoint")
+LANGUAGES = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO}
+EPOCHS = 14
+SETTINGS = {"train_batch_size": 8, "learning_rate": 0.001, "dropout_rate": 0.1}
+
+
+class DemoError(BootstrapError):
+    """A part of the demo that did not come to its end."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Word and character error rate; 0 for no error."""
+
+    wer: float
+    cer: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What three ways to a model for one language come to, on the same test clips."""
+
+    language: str
+    source: Rates
+    scratch: Rates
+    outcome: RunOutcome
+
+    @property
+    def bootstrapped(self) -> Rates:
+        """What the pipeline's model comes to."""
+        if self.outcome.wer is None or self.outcome.cer is None:
+            raise DemoError(f"{self.language}: {'; '.join(self.outcome.errors)}")
+        return Rates(self.outcome.wer, self.outcome.cer)
+
+
+def main() -> int:
+    """Run the demo; return 0 if both models were made."""
+    summary, _, story = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m demo", description=summary, epilog=story)
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo-output"), help="folder for everything it makes"
+    )
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the training clips")
+    args = parser.parse_args()
+    return cli.guard(lambda: _demo(args.output.resolve(), args.epochs), debug=False)
+
+
+def _demo(output: Path, epochs: int) -> int:
+    started = time.monotonic()
+    import_tensorflow_quietly()
+    comparisons = [
+        compare(language, spec, output / language.lower(), epochs)
+        for language, spec in LANGUAGES.items()
+    ]
+    print_table(comparisons, epochs)
+    print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int) -> Comparison:
+    """Speak a corpus, and make a model of it in three ways: not at all, from scratch, bootstrapped."""
+    print(f"\n{language}: {spec.train} clips to train on, {spec.dev} dev, {spec.test} test")
+    shutil.rmtree(folder, ignore_errors=True)
+    corpus = folder / "corpus"
+    with _timed("speech synthesis"):
+        write_corpus(spec, corpus)
+    with _timed("the English checkpoint as it is"):
+        source = rate_source(corpus)
+    with _timed("a new network, from scratch"):
+        scratch = train_from_scratch(corpus, folder / "scratch", epochs)
+    with _timed("the pipeline"):
+        outcome = run(
+            {
+                "dataset_uri": str(corpus),
+                "checkpoint_uri": str(SOURCE_CHECKPOINT),
+                "epochs": epochs,
+                **SETTINGS,
+            },
+            output_dir=folder / "bootstrapped",
+            say=lambda line: print(f"    {line}", flush=True),
+        )
+    if not outcome.succeeded:
+        raise DemoError(f"{language}: {'; '.join(outcome.errors)}")
+    return Comparison(language, source, scratch, outcome)
+
+
+def rate_source(corpus: Path) -> Rates:
+    """Transcribe the test clips with the source checkpoint, whatever letters it writes."""
+    import jiwer
+
+    from stt_model.corpus import read_manifest
+    from stt_model.transcription import transcribe
+
+    said = read_manifest(corpus / "test.csv")
+    understood = transcribe(SOURCE_CHECKPOINT, [utterance.path for utterance in said])
+    references = [utterance.transcript for utterance in said]
+    return Rates(jiwer.wer(references, understood), jiwer.cer(references, understood))
+
+
+def train_from_scratch(corpus: Path, folder: Path, epochs: int) -> Rates:
+    """Train a network of the source's size without the source's weights; rate its best epoch."""
+    from stt_model.alphabet import build_alphabet
+    from stt_model.checkpoint import Geometry, open_checkpoint
+    from stt_model.corpus import read_manifest
+    from stt_model.evaluation import EvaluationConfig, evaluate
+    from stt_model.surgery import start_from_scratch
+    from stt_model.training import TrainingConfig, train
+
+    manifests = {split: corpus / f"{split}.csv" for split in ("train", "dev", "test")}
+    alphabet = build_alphabet(
+        utterance.transcript for path in manifests.values() for utterance in read_manifest(path)
+    )
+    n_hidden = open_checkpoint(SOURCE_CHECKPOINT).geometry.n_hidden
+    geometry = Geometry(n_hidden, alphabet.classes)
+    start_from_scratch(folder / "initial", alphabet, geometry, seed=TrainingConfig.random_seed)
+    train(
+        TrainingConfig(
+            train_files=[manifests["train"]],
+            dev_files=[manifests["dev"]],
+            load_checkpoint_dir=folder / "initial",
+            save_checkpoint_dir=folder / "model",
+            epochs=epochs,
+            train_batch_size=int(SETTINGS["train_batch_size"]),
+            learning_rate=SETTINGS["learning_rate"],
+            dropout_rate=SETTINGS["dropout_rate"],
+        )
+    )
+    result = evaluate(EvaluationConfig([manifests["test"]], folder / "model"))
+    return Rates(result.wer, result.cer)
+
+
+def print_table(comparisons: list[Comparison], epochs: int) -> None:
+    """Print the rates side by side, and where the models and reports are."""
+    heading = ("", "mode", "English checkpoint", f"scratch, {epochs} epochs", "bootstrapped")
+    row = "{:<12}{:<12}{:>20}{:>20}{:>20}"
+    print("\nWER / CER on test clips, half of them by voices that training never heard\n")
+    print(row.format(*heading))
+    for each in comparisons:
+        rates = (
+            f"{r.wer:.1%} / {r.cer:.1%}" for r in (each.source, each.scratch, each.bootstrapped)
+        )
+        print(row.format(each.language, each.outcome.mode, *rates))
+    for each in comparisons:
+        print(f"\n{each.language}\n  model    {each.outcome.model}")
+        for name, path in each.outcome.reports.items():
+            print(f"  report   {path} ({name})")
+
+
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    print(f"  {what} …", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"  {what}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
