@@ -83,7 +83,7 @@ def _demo(output: Path, epochs: int) -> int:
 
 
 def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int) -> Comparison:
-    """Speak a corpus, and make a model of it in three ways: not at all, from scratch, bootstrapped."""
+    """Speak a corpus; rate the checkpoint as it is, a network from scratch, and the pipeline's."""
     print(f"\n{language}: {spec.train} clips to train on, {spec.dev} dev, {spec.test} test")
     shutil.rmtree(folder, ignore_errors=True)
     corpus = folder / "corpus"

@@ -1,4 +1,4 @@
-"""Tiny corpora of tones: each letter is a pitch, so that a network can learn to read them in seconds."""
+"""Tiny corpora of tones: each letter is a pitch, which a network learns to read in seconds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_tones(manifest: Path, transcripts: Sequence[str]) -> Path:
 
 
 def write_tone_dataset(root: Path, letters: str = "abcd", train: int = 8, other: int = 4) -> Path:
-    """Write ``train.csv``, ``dev.csv`` and ``test.csv`` with different texts over ``letters`` and space."""
+    """Write ``train.csv``, ``dev.csv`` and ``test.csv`` of different texts over ``letters``."""
     draw = random.Random(f"{letters}{train}{other}")
     texts: list[str] = []
     while len(texts) < train + 2 * other:
