@@ -12,7 +12,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PureWindowsPath
@@ -197,6 +197,7 @@ def write_checkpoint(
     beta_powers: tuple[float, float] = _FRESH_BETA_POWERS,
     flags: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
+    keep: Collection[Path] = (),
 ) -> Path:
     """Write a checkpoint that this project and Coqui STT 1.4 load, and return its prefix.
 
@@ -211,6 +212,7 @@ def write_checkpoint(
         beta_powers: Adam's beta 1 and beta 2, to the power of the updates done plus one.
         flags: added to those in ``flags.txt``, which always tells the true geometry and mode.
         lineage: replaces ``lineage.json``; without it that file is left as it is.
+        keep: prefixes whose files stay even when they are no longer the best or the last.
 
     Raises:
         CheckpointError: weights that are not the six layers or not finite, an alphabet that does
@@ -230,7 +232,7 @@ def write_checkpoint(
             _save_bundle(staging / name, variables)
             _compare_bundle(staging / name, variables)
             _write_descriptions(directory, geometry, alphabet, flags, lineage)
-            _publish(directory, which, staging / name)
+            _publish(directory, which, staging / name, {prefix.name for prefix in keep})
     except OSError as error:
         raise CheckpointError(
             f"{directory}: cannot write the checkpoint: {error.strerror}"
@@ -566,7 +568,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
         )
 
 
-def _publish(directory: Path, which: str, staged: Path) -> None:
+def _publish(directory: Path, which: str, staged: Path, keep: set[str]) -> None:
     """Give the staged bundle its name, then point the state file at it, then drop the old one."""
     state_file = directory / _STATE_FILES[which]
     old_name = _name_in_state(state_file) if state_file.is_file() else None
@@ -579,7 +581,7 @@ def _publish(directory: Path, which: str, staged: Path) -> None:
             f'all_model_checkpoint_paths: "{staged.name}"\n',
             encoding="utf-8",
         )
-    if old_name is not None and old_name not in _names_in_use(directory):
+    if old_name is not None and old_name not in keep | _names_in_use(directory):
         for path in list(directory.iterdir()):
             if path.name.startswith(f"{old_name}."):
                 path.unlink()

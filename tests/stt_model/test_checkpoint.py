@@ -495,6 +495,13 @@ class TestWriting:
         write_checkpoint(tmp_path, random_weights(geometry_for(), seed=1), ENGLISH, step=4)
         assert same_weights(read_weights(open_checkpoint(tmp_path, "last")), weights)
 
+    def test_keeps_what_it_is_told_to(self, tmp_path, weights):
+        source = write_checkpoint(tmp_path, weights, ENGLISH, step=3)
+        for step in (4, 5):
+            write_checkpoint(tmp_path, weights, ENGLISH, step=step, keep=[source])
+        bundles = {path.stem for path in tmp_path.glob("*.index")}
+        assert bundles == {"best_dev-3", "best_dev-5"}
+
     def test_goes_on_in_coqui_s_directory(self, tmp_path, weights):
         make_checkpoint(tmp_path, step=7)
         (tmp_path / "alphabet.txt").unlink()
