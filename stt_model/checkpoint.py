@@ -227,12 +227,13 @@ def write_checkpoint(
     variables = _variables(weights, adam, learning_rate, beta_powers, step)
 
     name = _free_name(directory, f"{_STEMS[which]}-{step}")
+    kept = {prefix.name for prefix in keep if prefix.parent.resolve() == directory.resolve()}
     try:
         with _staging(directory, which) as staging:
             _save_bundle(staging / name, variables)
             _compare_bundle(staging / name, variables)
             _write_descriptions(directory, geometry, alphabet, flags, lineage)
-            _publish(directory, which, staging / name, {prefix.name for prefix in keep})
+            _publish(directory, which, staging / name, kept)
     except OSError as error:
         raise CheckpointError(
             f"{directory}: cannot write the checkpoint: {error.strerror}"
