@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -11,13 +12,6 @@ from pathlib import Path
 from typing import Any
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
-BEST_CHECKPOINT = (
-    "best_dev-*.index",
-    "best_dev-*.data-*",
-    "best_dev_checkpoint",
-    "alphabet.txt",
-    "flags.txt",
-)
 
 
 def python() -> Path:
@@ -73,9 +67,15 @@ def write_alphabet(path: Path) -> None:
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
-    """Copy the best checkpoint of ``source``, byte for byte as Coqui wrote it, and no other."""
+    """Copy the best checkpoint of ``source``, byte for byte as Coqui wrote it, and no other.
+
+    Training that was gone on with leaves an older best one beside the one that the state file names.
+    """
+    state = (source / "best_dev_checkpoint").read_text(encoding="utf-8")
+    prefix = re.findall(r'^model_checkpoint_path: "(.+)"$', state, re.MULTILINE)[0]
+    names = [f"{prefix}.index", f"{prefix}.data-00000-of-00001"]
+    names += ["best_dev_checkpoint", "alphabet.txt", "flags.txt"]
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for pattern in BEST_CHECKPOINT:
-        for path in source.glob(pattern):
-            shutil.copyfile(path, target / path.name)
+    for name in names:
+        shutil.copyfile(source / name, target / name)
