@@ -8,6 +8,7 @@ same size learns the same clips from scratch for as many epochs.
 from __future__ import annotations
 
 import argparse
+import functools
 import shutil
 import sys
 import time
@@ -102,7 +103,8 @@ def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int) -> Compa
                 **SETTINGS,
             },
             output_dir=folder / "bootstrapped",
-            say=lambda line: print(f"    {line}", flush=True),
+            # The stdout of now: during a run kfp's messages are caught there.
+            say=functools.partial(print, "   ", file=sys.stdout, flush=True),
         )
     if not outcome.succeeded:
         raise DemoError(f"{language}: {'; '.join(outcome.errors)}")
