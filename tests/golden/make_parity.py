@@ -102,9 +102,9 @@ TAKES = (
 def main() -> None:
     """Speak the clips, train the checkpoints, have Coqui compute, then put all in place."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("build", type=Path, metavar="BUILD_DIR")
+    parser.add_argument("build", type=Path, metavar="BUILD_DIR", help="a new folder")
     build = parser.parse_args().build
-    build.mkdir(parents=True, exist_ok=True)
+    build.mkdir(parents=True)
 
     write_corpus(CORPUS, build / "corpus")
     reference.write_alphabet(build / "alphabet.txt")

@@ -36,11 +36,10 @@ N_HIDDEN = 216  # three float32 a weight, with Adam's two slots: 7.5 MB
 def main() -> None:
     """Synthesise, train, evaluate, and put the best checkpoint into the project."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("build", type=Path, metavar="BUILD_DIR")
+    parser.add_argument("build", type=Path, metavar="BUILD_DIR", help="a new folder")
     build = parser.parse_args().build
-    build.mkdir(parents=True, exist_ok=True)
-    if not (build / "corpus").exists():
-        write_corpus(corpora.SOURCE, build / "corpus")
+    build.mkdir(parents=True)
+    write_corpus(corpora.SOURCE, build / "corpus")
     reference.write_alphabet(build / "alphabet.txt")
     began = time.monotonic()
     for epochs, learning_rate in SCHEDULE:

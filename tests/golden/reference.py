@@ -69,7 +69,7 @@ def write_alphabet(path: Path) -> None:
 def copy_checkpoint(source: Path, target: Path) -> None:
     """Copy the best checkpoint of ``source``, byte for byte as Coqui wrote it, and no other.
 
-    Training that was gone on with leaves an older best one beside the one that the state file names.
+    Training in two steps leaves an older best one beside the one that the state file names.
     """
     state = (source / "best_dev_checkpoint").read_text(encoding="utf-8")
     prefix = re.findall(r'^model_checkpoint_path: "(.+)"$', state, re.MULTILINE)[0]
