@@ -16,7 +16,8 @@ setup: $(INSTALLED) ## make the virtual environment .venv with everything in it
 $(INSTALLED): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,pipeline,speech,dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	    --editable '.[train,pipeline,speech,dev]'
 	@touch $@
 
 demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in a few minutes

@@ -27,6 +27,7 @@ from stt_model.batches import (
 )
 from stt_model.checkpoint import (
     Checkpoint,
+    check_save_directory,
     open_checkpoint,
     read_weights,
     weights_digest,
@@ -148,7 +149,8 @@ class TrainingResult:
 def train(config: TrainingConfig) -> TrainingResult:
     """Train all weights of a checkpoint, and leave the best and the last in Coqui's layout.
 
-    The optimizer starts afresh, with the learning rate that was asked for.
+    The optimizer starts afresh, with the learning rate that was asked for. The checkpoint that it
+    starts from stays, also where the new ones go into the same directory.
 
     Raises:
         BootstrapError: if the checkpoint, the manifests or the numbers cannot be used, or a loss is
@@ -156,6 +158,7 @@ def train(config: TrainingConfig) -> TrainingResult:
     """
     config.check()
     source = open_checkpoint(config.load_checkpoint_dir, which=config.load_train)
+    check_save_directory(config.save_checkpoint_dir, source.geometry, source.alphabet)
     trainer = _Trainer(config, source)
     return trainer.run()
 
@@ -340,6 +343,7 @@ class _Trainer:
                 beta_powers=(ADAM_BETAS[0] ** (steps + 1), ADAM_BETAS[1] ** (steps + 1)),
                 flags=self._flags(),
                 lineage=self._lineage(result),
+                keep=(self.source.prefix,),
             )
 
     def _flags(self) -> dict[str, Any]:
