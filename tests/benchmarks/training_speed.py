@@ -1,0 +1,254 @@
+"""How many seconds of audio a second training gets through, and Coqui STT on the same corpus.
+
+Run as ``make bench`` or ``python -m tests.benchmarks.training_speed``. What is measured, and what
+is not, is in ``README.md`` beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from stt_model.files import atomic_write
+from stt_model.geometry import Geometry
+from tests.benchmarks.matrix_product import peak_in_subprocess
+from tests.benchmarks.noise_corpus import NoiseCorpus, write_noise_corpus
+from tests.benchmarks.trainers import Bootstrap, Coqui, Settings, Timing, Trainer
+
+OPERATIONS_A_WEIGHT = 6
+"""Multiply and add: once forward, and backward once for the input and once for the weight."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of one trainer on a corpus."""
+
+    trainer: str
+    settings: Settings
+    corpus: NoiseCorpus
+    timing: Timing
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio a second, over the epochs after the first with their checkpoints."""
+        return self._later_audio / self.timing.later_epochs
+
+    @property
+    def speed_of_steps(self) -> float:
+        """The same without the time that checkpoints took."""
+        return self._later_audio / self._seconds_of_steps
+
+    @property
+    def operations_a_second(self) -> float:
+        """Useful floating-point operations a second, checkpoints left out; see the README."""
+        geometry = Geometry(self.settings.n_hidden, self.corpus.classes)
+        frames = self.corpus.frames * (self.settings.epochs - 1)
+        return useful_operations(geometry, frames) / self._seconds_of_steps
+
+    @property
+    def _later_audio(self) -> float:
+        return self.corpus.seconds * (self.settings.epochs - 1)
+
+    @property
+    def _seconds_of_steps(self) -> float:
+        checkpoints = self.timing.checkpoint * (self.settings.epochs - 1)
+        return self.timing.later_epochs - checkpoints
+
+
+def multiplied_weights(geometry: Geometry) -> int:
+    """Return how many weights every frame is multiplied with: those of all matrices."""
+    return sum(shape[0] * shape[1] for shape in geometry.shapes().values() if len(shape) == 2)
+
+
+def useful_operations(geometry: Geometry, frames: int) -> int:
+    """Return the floating-point operations that training on ``frames`` cannot do without."""
+    return OPERATIONS_A_WEIGHT * multiplied_weights(geometry) * frames
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure every combination of sizes, print tables, and write JSON if asked to."""
+    args = _parse(arguments)
+    trainers: list[Trainer] = [Bootstrap()]
+    if args.reference:
+        trainers.append(Coqui(args.reference))
+    else:
+        print(
+            "Coqui STT 1.4.0 is not measured: no --reference, no STT_REFERENCE_DIR"
+            " (`make reference` installs it)"
+        )
+    peaks = [peak_in_subprocess()]
+    results: list[tuple[Settings, list[Run]]] = []
+    with tempfile.TemporaryDirectory(prefix="stt-bench-") as temporary:
+        corpus_dir = Path(temporary) / "corpus"
+        corpus_dir.mkdir()
+        corpus = write_noise_corpus(corpus_dir, args.utterances)
+        print(
+            f"{corpus.utterances} utterances, {corpus.seconds:.0f} s of audio, {args.epochs} epochs"
+            " of which the first is not counted"
+        )
+        for n_hidden in args.n_hidden:
+            for batch_size in args.batch_size:
+                settings = Settings(n_hidden, batch_size, args.epochs)
+                runs = measure(trainers, settings, corpus, args.runs)
+                peaks.append(peak_in_subprocess())
+                results.append((settings, runs))
+                print(f"\n{to_table(settings, runs, max(peaks))}", flush=True)
+    print(f"\nmatrix products: {max(peaks) / 1e9:.0f} GFLOP/s at best, {describe_machine()}")
+    if args.json:
+        _write_json(args.json, corpus, results, max(peaks))
+
+
+def measure(
+    trainers: Sequence[Trainer], settings: Settings, corpus: NoiseCorpus, count: int
+) -> list[Run]:
+    """Run the trainers in turn, ``count`` times each."""
+    runs = []
+    for _ in range(count):
+        for trainer in trainers:
+            with tempfile.TemporaryDirectory(prefix="stt-bench-run-") as folder:
+                timing = trainer.run(settings, corpus, Path(folder))
+            runs.append(Run(trainer.name, settings, corpus, timing))
+    return runs
+
+
+def by_trainer(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Group runs by trainer, in the order of their first run."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.trainer, []).append(run)
+    return groups
+
+
+def ratios(runs: Sequence[Run]) -> list[float]:
+    """Return how many times as fast as the second trainer the first is, for each pair of runs."""
+    groups = list(by_trainer(runs).values())
+    if len(groups) < 2:
+        return []
+    return [first.speed / second.speed for first, second in zip(*groups, strict=True)]
+
+
+def to_table(settings: Settings, runs: Sequence[Run], peak: float) -> str:
+    """Return the runs as text: one line each, then medians and ratios.
+
+    ``peak`` is in floating-point operations a second.
+    """
+    lines = [
+        f"n_hidden {settings.n_hidden}, batch {settings.batch_size}",
+        f"  {'':22}{'audio s/s':>10}{'steps only':>12}{'of peak':>9}{'start-up s':>12}"
+        f"{'epoch 1 s':>11}{'checkpoint s':>14}{'memory GB':>11}",
+    ]
+    for name, group in by_trainer(runs).items():
+        lines += [_row(f"{name}, run {place}", [run], peak) for place, run in enumerate(group, 1)]
+        lines.append(_row(f"{name}, median", group, peak))
+    if pairs := ratios(runs):
+        each = ", ".join(f"{ratio:.2f}" for ratio in pairs)
+        lines.append(f"  times as fast, pair by pair: {each}; median {median(pairs):.2f}")
+    return "\n".join(lines)
+
+
+def _row(label: str, runs: Sequence[Run], peak: float) -> str:
+    def middle(value: Any) -> float:
+        return median(value(run) for run in runs)
+
+    return (
+        f"  {label:22}"
+        f"{middle(lambda run: run.speed):10.1f}"
+        f"{middle(lambda run: run.speed_of_steps):12.1f}"
+        f"{middle(lambda run: run.operations_a_second) / peak:9.1%}"
+        f"{middle(lambda run: run.timing.start_up):12.1f}"
+        f"{middle(lambda run: run.timing.first_epoch):11.1f}"
+        f"{middle(lambda run: run.timing.checkpoint):14.2f}"
+        f"{middle(lambda run: run.timing.peak_bytes) / 1e9:11.2f}"
+    )
+
+
+def describe_machine() -> str:
+    """Return what ran the benchmark, such as ``2 cores, Linux x86_64``."""
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores, {platform.system()} {platform.machine()}"
+
+
+def _write_json(
+    path: Path,
+    corpus: NoiseCorpus,
+    results: Sequence[tuple[Settings, Sequence[Run]]],
+    peak: float,
+) -> None:
+    report = {
+        "machine": describe_machine(),
+        "load_average": os.getloadavg(),
+        "peak_operations_a_second": peak,
+        "corpus": {
+            "utterances": corpus.utterances,
+            "seconds": corpus.seconds,
+            "frames": corpus.frames,
+        },
+        "results": [
+            {
+                **asdict(settings),
+                "runs": [
+                    {
+                        "trainer": run.trainer,
+                        "audio_seconds_per_second": run.speed,
+                        "audio_seconds_per_second_of_steps": run.speed_of_steps,
+                        "share_of_peak": run.operations_a_second / peak,
+                        **asdict(run.timing),
+                    }
+                    for run in runs
+                ],
+                "ratios": ratios(runs),
+            }
+            for settings, runs in results
+        ],
+    }
+    with atomic_write(path) as beside:
+        beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.training_speed",
+        description="Measure how many seconds of audio a second training gets through.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--n_hidden", type=int, nargs="+", default=[512], metavar="N", help="width")
+    parser.add_argument(
+        "--batch_size", type=int, nargs="+", default=[8, 16], metavar="N", help="utterances"
+    )
+    parser.add_argument(
+        "--utterances", type=int, default=64, metavar="N", help="size of the corpus"
+    )
+    parser.add_argument("--epochs", type=int, default=3, metavar="N", help="2 or more")
+    parser.add_argument("--runs", type=int, default=2, metavar="N", help="runs of each trainer")
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        default=os.environ.get("STT_REFERENCE_DIR"),
+        metavar="DIR",
+        help="where Coqui STT 1.4.0 is installed (STT_REFERENCE_DIR)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    args = parser.parse_args(arguments)
+    if args.epochs < 2:
+        parser.error(f"--epochs: expected 2 or more, got {args.epochs}: the first is not counted")
+    if args.runs < 1:
+        parser.error(f"--runs: expected 1 or more, got {args.runs}")
+    for batch_size in args.batch_size:
+        if args.utterances < 1 or batch_size < 1 or args.utterances % batch_size:
+            parser.error(
+                f"--utterances: expected a multiple of the batch size {batch_size}, got"
+                f" {args.utterances}: Coqui leaves out a last batch that is not full"
+            )
+    return args
+
+
+if __name__ == "__main__":
+    main()
