@@ -47,7 +47,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     for name, parameter in package_parameters().items():
         group.add_argument(
             f"--{name}",
-            type=cli.boolean if parameter.type is bool else parameter.type,
+            type=cli.VALUES.get(name, cli.boolean if parameter.type is bool else parameter.type),
             required=parameter.default is None,
             default=parameter.default,
             metavar=parameter.type.__name__.upper(),

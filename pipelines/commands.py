@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from components import images
+from stt_model.alphabet import read_alphabet
+from stt_model.commands import check_output
+from stt_model.corpus import find_splits
 from stt_model.errors import BootstrapError
+from stt_model.storage import local_path
 
 
 class RunError(BootstrapError):
@@ -15,6 +18,7 @@ class RunError(BootstrapError):
 
 def run(args: argparse.Namespace) -> int:
     """Run the pipeline here; exit with 1 if a task failed."""
+    _check_inputs(args)
     from pipelines.local import run as run_locally
     from pipelines.package import package_parameters
 
@@ -35,6 +39,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_inputs(args: argparse.Namespace) -> None:
+    """Refuse what is plainly not there, before a run is begun that would leave its traces."""
+    check_output(args.output, is_folder=True)
+    find_splits(args.dataset_uri)
+    if args.alphabet_uri:
+        read_alphabet(local_path(args.alphabet_uri))
+    is_remote = args.checkpoint_uri.lower().startswith(("http://", "https://"))
+    if not is_remote and not local_path(args.checkpoint_uri).exists():
+        raise RunError(f"{args.checkpoint_uri}: no such file or folder; check --checkpoint_uri")
+
+
 def compile_packages(args: argparse.Namespace) -> int:
     """Write the packages."""
     from pipelines.compile import compile_all
@@ -44,5 +59,4 @@ def compile_packages(args: argparse.Namespace) -> int:
     )
     for path in written:
         print(path)
-    sys.stdout.flush()
     return 0

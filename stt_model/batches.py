@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,12 +17,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stt_model.alphabet import Alphabet, describe_characters, normalise
-from stt_model.audio import audio_info, read_audio
+from stt_model.audio import AudioError, AudioInfo, audio_info, read_audio
 from stt_model.corpus import Utterance, read_manifest
 from stt_model.errors import DataError
 from stt_model.features import COEFFICIENTS, extract_features
 
 log = logging.getLogger(__name__)
+
+ADVICE = "`stt-bootstrap validate` lists every such row and writes manifests without them"
 
 # Features take 19 MB an hour of speech and less to keep than to compute again.
 MEMORY_FOR_FEATURES = 2 * 2**30
@@ -56,8 +59,9 @@ def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> list[Sample]:
     A transcript that only fits in NFC is taken in NFC.
 
     Raises:
-        DataError: if there is no row, or a row has a blank transcript or characters outside the
-            alphabet. The first such row is shown and the others are counted.
+        DataError: if there is no row, or a row has a blank transcript, characters outside the
+            alphabet, or no readable audio. The first such row is shown; the others are counted,
+            unless it is for their audio.
     """
     utterances = [
         _in_writable_form(utterance, alphabet)
@@ -70,12 +74,9 @@ def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> list[Sample]:
     problems = [text for each in utterances if (text := _problem(each, alphabet))]
     if problems:
         more = f" (and {len(problems) - 1} more such rows)" if len(problems) > 1 else ""
-        raise DataError(
-            f"{problems[0]}{more}; `stt-bootstrap validate` lists every such row and writes"
-            " manifests without them"
-        )
+        raise DataError(f"{problems[0]}{more}; {ADVICE}")
     with ThreadPoolExecutor() as pool:
-        infos = pool.map(lambda utterance: audio_info(utterance.path), utterances)
+        infos = pool.map(_audio_info, utterances)
         return [
             Sample(each, tuple(alphabet.encode(each.transcript)), info.frames, info.duration)
             for each, info in zip(utterances, infos, strict=True)
@@ -104,8 +105,25 @@ def drop_too_short(samples: Sequence[Sample]) -> list[Sample]:
             )
     if not kept:
         source = samples[0].utterance.source
-        raise DataError(f"{source}: every transcript has more labels than its audio has frames")
+        raise DataError(
+            f"{source}: every transcript has more labels than its audio has frames;"
+            " check that these clips belong to these transcripts"
+        )
     return kept
+
+
+def _audio_info(utterance: Utterance) -> AudioInfo:
+    with _row_named(utterance):
+        return audio_info(utterance.path)
+
+
+@contextmanager
+def _row_named(utterance: Utterance) -> Iterator[None]:
+    """Add to what is wrong with a clip which row it is of."""
+    try:
+        yield
+    except AudioError as error:
+        raise DataError(f"{utterance.source}, row {utterance.row}: {error}; {ADVICE}") from error
 
 
 def _in_writable_form(utterance: Utterance, alphabet: Alphabet) -> Utterance:
@@ -166,6 +184,8 @@ class FeatureStore:
 
     samples: Sequence[Sample]
     limit: int = MEMORY_FOR_FEATURES
+    failure: DataError | None = field(default=None, init=False)
+    """Why a dataset over this store broke off."""
     _kept: dict[int, NDArray[np.float32]] = field(default_factory=dict, init=False)
     _bytes: int = field(default=0, init=False)
 
@@ -173,7 +193,9 @@ class FeatureStore:
         """Return the features of a sample, float32 [frames, 26]."""
         features = self._kept.get(row)
         if features is None:
-            features = extract_features(read_audio(self.samples[row].utterance.path))
+            utterance = self.samples[row].utterance
+            with _row_named(utterance):
+                features = extract_features(read_audio(utterance.path))
             if self._bytes + features.nbytes <= self.limit:
                 self._kept[row] = features
                 self._bytes += features.nbytes
@@ -199,7 +221,11 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
     def generate() -> Iterator[dict[str, NDArray[Any]]]:
         with ThreadPoolExecutor() as pool:
             for batch in batches:
-                features = list(pool.map(store.__getitem__, batch.rows))
+                try:
+                    features = list(pool.map(store.__getitem__, batch.rows))
+                except DataError as error:
+                    store.failure = error
+                    raise
                 yield _element(store.samples, batch, features)
 
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
@@ -207,6 +233,21 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
     # There are no files to share out between workers; the batches themselves are split.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(4).with_options(options)
+
+
+@contextmanager
+def failures_of(store: FeatureStore) -> Iterator[None]:
+    """Raise what broke a dataset of ``batch_dataset`` off as it was before TensorFlow wrapped it.
+
+    Raises:
+        DataError: a clip cannot be decoded.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if store.failure:
+            raise store.failure from error
+        raise
 
 
 def pad_features(features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

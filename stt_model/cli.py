@@ -6,16 +6,18 @@ Flags that Coqui STT has keep Coqui's names. ``pipelines.cli`` adds the commands
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from stt_model.errors import BootstrapError
 
 # argparse has no public name for what ``add_subparsers`` returns.
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 PROGRAM = "stt-bootstrap"
 DESCRIPTION = (
@@ -44,20 +46,37 @@ def guard(action: Callable[[], int], debug: bool) -> int:
     """Return what ``action`` returns, or 1 after one line about an error that a user can mend."""
     try:
         return action()
-    except (BootstrapError, OSError) as error:
-        # The operating system's own words, of a full disk or a folder without permission, will do.
+    except (BootstrapError, OSError, ModuleNotFoundError) as error:
         if debug:
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(_describe(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
 
 
+def _describe(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"{error.name} is not installed; install {PROGRAM} with its extras train and pipeline"
+        )
+    if isinstance(error, OSError) and error.filename:
+        # Of a full disk or a folder without permission the operating system's own words will do.
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses wrong usage in one line, in the form of all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
     """Return the parser with every step, and where more commands can be added."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION, allow_abbrev=False)
+    parser = _Parser(prog=PROGRAM, description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--debug", action="store_true", help="show tracebacks and TensorFlow's log")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name, (summary, function, add_flags) in STEPS.items():
@@ -96,6 +115,47 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
+def _reader(
+    kind: Callable[[str], Any], expected: str, allowed: Callable[[Any], bool]
+) -> Callable[[str], Any]:
+    """Return what reads a flag's value and refuses, as wrong usage, one that cannot work."""
+
+    def read(text: str) -> Any:
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if allowed(value):
+                return value
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+
+    return read
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], Any]:
+    expected = f"a whole number, {least} or more" if most is None else f"{least} to {most}"
+    return _reader(int, expected, lambda number: least <= number <= (most or number))
+
+
+VALUES: dict[str, Callable[[str], Any]] = {
+    "epochs": _whole(1),
+    "train_batch_size": _whole(1),
+    "dev_batch_size": _whole(1),
+    "test_batch_size": _whole(1),
+    "n_hidden": _whole(1),
+    "beam_width": _whole(0),
+    "report_count": _whole(0),
+    "size_limit": _whole(1),
+    "unpacked_limit": _whole(1),
+    "random_seed": _whole(0, 2**32 - 1),
+    "drop_source_layers": _whole(1, 5),
+    "learning_rate": _reader(float, "a number above 0", lambda rate: 0 < rate < math.inf),
+    "dropout_rate": _reader(float, "a number from 0 to below 1", lambda rate: 0 <= rate < 1),
+    "mode": _reader(
+        str, "auto, fine-tune or transfer", lambda mode: mode in ("auto", "fine-tune", "transfer")
+    ),
+}
+"""How a flag's value is read, whichever command the flag belongs to."""
+
+
 def boolean(text: str) -> bool:
     """Read a flag's value as Coqui writes it: true/false, yes/no, on/off, 1/0."""
     values = {"true": True, "yes": True, "on": True, "1": True}
@@ -103,7 +163,13 @@ def boolean(text: str) -> bool:
     try:
         return values[text.lower()]
     except KeyError:
-        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected true or false, found {text!r}") from None
+
+
+def _add_value(
+    parser: argparse._ActionsContainer, name: str, default: object, metavar: str, text: str
+) -> None:
+    parser.add_argument(f"--{name}", type=VALUES[name], default=default, metavar=metavar, help=text)
 
 
 def add_switch(parser: argparse._ActionsContainer, name: str, default: bool, text: str) -> None:
@@ -153,7 +219,7 @@ def _alphabet(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="checkpoint to compare with: says whether to fine-tune or to transfer",
     )
-    parser.add_argument("--mode", default="auto", help="auto, fine-tune or transfer")
+    _add_value(parser, "mode", "auto", "MODE", "auto, fine-tune or transfer")
     _alphabet_flags(parser, "alphabet to use instead of one built from the transcripts")
     parser.add_argument(
         "--order",
@@ -174,21 +240,18 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sha256", default="", help="digest that the archive, or the folder, must have"
     )
-    limits = {"--size_limit": "size of what is fetched", "--unpacked_limit": "size once unpacked"}
-    for (name, text), gibibytes in zip(limits.items(), (20, 40), strict=True):
-        parser.add_argument(
-            name, type=int, default=gibibytes, metavar="GIB", help=f"{text}, in GiB"
-        )
+    _add_value(parser, "size_limit", 20, "GIB", "most that may be fetched, in GiB")
+    _add_value(parser, "unpacked_limit", 40, "GIB", "most that may come out of it, in GiB")
 
 
 def _surgery(parser: argparse.ArgumentParser) -> None:
     _directories(parser, required=True)
-    parser.add_argument(
-        "--drop_source_layers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="layers to replace, counted from the output: 1 to 5",
+    _add_value(
+        parser,
+        "drop_source_layers",
+        1,
+        "N",
+        "layers to replace, counted from the output: 1 to 5",
     )
     parser.add_argument(
         "--alphabet_config_path",
@@ -207,12 +270,12 @@ def _surgery_options(parser: argparse._ActionsContainer) -> None:
         True,
         "with --drop_source_layers 1: keep the outputs of the characters that both alphabets share",
     )
-    parser.add_argument(
-        "--random_seed",
-        type=int,
-        default=4568,
-        metavar="N",
-        help="seed of the new weights, of dropout and of the order of batches",
+    _add_value(
+        parser,
+        "random_seed",
+        4568,
+        "N",
+        "seed of the new weights, of dropout and of the order of batches",
     )
 
 
@@ -250,7 +313,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         "--load_train",
         choices=("auto", "best", "last", "init"),
         default="auto",
-        help="checkpoint to start from; init: none, from scratch; auto: best, else last, else none",
+        help="checkpoint to start from; auto: best, else last; init: none, from scratch",
     )
     checkpoints.add_argument(
         "--load_cudnn",
@@ -263,47 +326,34 @@ def _train(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument(
         "--drop_source_layers",
-        type=int,
+        type=_whole(0, 5),
         default=0,
         metavar="N",
         help="transfer-learning: layers to replace, counted from the output: 1 to 5; 0 fine-tunes",
     )
     _alphabet_flags(model, "alphabet of the transcripts, where it is not the checkpoint's")
-    model.add_argument(
-        "--n_hidden",
-        type=int,
-        metavar="N",
-        help="width of the layers; a checkpoint brings its own (from scratch: 2048)",
+    _add_value(
+        model,
+        "n_hidden",
+        None,
+        "N",
+        "width of the layers; a checkpoint brings its own (from scratch: 2048)",
     )
     add_switch(model, "--layer_norm", False, "from scratch: normalise the layers")
     _surgery_options(model)
     training = parser.add_argument_group("training")
-    training.add_argument(
-        "--epochs", type=int, default=75, metavar="N", help="passes over the training data"
+    _add_value(training, "epochs", 75, "N", "passes over the training data")
+    _add_value(training, "train_batch_size", 16, "N", "utterances in a batch, over all GPUs")
+    _add_value(training, "dev_batch_size", 16, "N", "the same for the dev set")
+    _add_value(training, "test_batch_size", 16, "N", "the same for the test set")
+    _add_value(
+        training,
+        "learning_rate",
+        0.0001,
+        "R",
+        "of Adam; always this one, never one stored in a checkpoint",
     )
-    training.add_argument(
-        "--train_batch_size",
-        type=int,
-        default=16,
-        metavar="N",
-        help="utterances in a batch, over all GPUs",
-    )
-    training.add_argument(
-        "--dev_batch_size", type=int, default=16, metavar="N", help="the same for the dev set"
-    )
-    training.add_argument(
-        "--test_batch_size", type=int, default=16, metavar="N", help="the same for the test set"
-    )
-    training.add_argument(
-        "--learning_rate",
-        type=float,
-        default=0.0001,
-        metavar="R",
-        help="of Adam; always this one, never one stored in a checkpoint",
-    )
-    training.add_argument(
-        "--dropout_rate", type=float, default=0.05, metavar="R", help="of layers 1, 2, 3 and 5"
-    )
+    _add_value(training, "dropout_rate", 0.05, "R", "of layers 1, 2, 3 and 5")
     training.add_argument(
         "--train_cudnn",
         type=boolean,
@@ -317,12 +367,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
-    output.add_argument(
-        "--beam_width",
-        type=int,
-        default=0,
-        metavar="N",
-        help="prefixes kept by the beam search; 0: the best label of each frame",
+    _add_value(
+        output,
+        "beam_width",
+        0,
+        "N",
+        "prefixes kept by the beam search; 0: the best label of each frame",
     )
     output.add_argument(
         "--test_output_file",
@@ -333,13 +383,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--report_file", type=Path, metavar="FILE", help="write the Markdown report here"
     )
-    output.add_argument(
-        "--report_count",
-        type=int,
-        default=5,
-        metavar="N",
-        help="utterances shown in each part of the report",
-    )
+    _add_value(output, "report_count", 5, "N", "utterances shown in each part of the report")
     add_switch(output, "--show_progressbar", True, "show progress on a terminal")
 
 
@@ -361,12 +405,8 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         help="which checkpoint of the directory; auto: best, else last",
     )
     _alphabet_flags(parser, "the checkpoint's alphabet, where it lies elsewhere")
-    parser.add_argument(
-        "--n_hidden", type=int, metavar="N", help="checked against the checkpoint's"
-    )
-    parser.add_argument(
-        "--test_batch_size", type=int, default=16, metavar="N", help="utterances in a batch"
-    )
+    _add_value(parser, "n_hidden", None, "N", "checked against the checkpoint's")
+    _add_value(parser, "test_batch_size", 16, "N", "utterances in a batch")
     _report_options(parser)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,15 @@ from stt_model.alphabet import (
     write_alphabet,
 )
 from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
-from stt_model.errors import AlphabetError, CheckpointError, RefusedError, TrainingError
+from stt_model.corpus import iter_manifest, read_manifest
+from stt_model.errors import (
+    AlphabetError,
+    BootstrapError,
+    CheckpointError,
+    RefusedError,
+    TrainingError,
+    ValidationError,
+)
 from stt_model.files import atomic_write
 from stt_model.quiet import import_tensorflow_quietly
 
@@ -33,20 +42,24 @@ def validate(args: argparse.Namespace) -> int:
     from stt_model.corpus import find_splits
     from stt_model.validation import validate as check
 
+    check_output(args.output, is_folder=True)
     result = check(find_splits(args.dataset), alphabet=_given_alphabet(args), strict=args.strict)
     for finding in result.findings:
         print(finding, file=sys.stderr)
     print(result.summary())
-    result.write(args.output)
+    try:
+        result.write(args.output)
+    except ValidationError as error:
+        raise ValidationError(f"{error}; {args.output / 'report.md'} shows them all") from error
     print(f"manifests, rejected.csv and report.md: {args.output}")
     return 0
 
 
 def alphabet(args: argparse.Namespace) -> int:
     """Build an alphabet, or decide what a checkpoint's alphabet means for the transcripts."""
-    from stt_model.corpus import read_manifest
     from stt_model.decision import decide
 
+    check_output(args.output)
     manifests = [*args.train_files, *args.dev_files, *args.test_files]
     transcripts = [row.transcript for path in manifests for row in read_manifest(path)]
     given = _given_alphabet(args)
@@ -89,10 +102,14 @@ def surgery(args: argparse.Namespace) -> int:
     """Replace a checkpoint's last layers."""
     from stt_model.surgery import operate
 
+    check_output(args.save_checkpoint_dir, is_folder=True)
+    source = open_checkpoint(args.load_checkpoint_dir)
+    target = read_alphabet(args.alphabet_config_path)
+    _start_tensorflow(args)
     report = operate(
-        args.load_checkpoint_dir,
+        source.directory,
         args.save_checkpoint_dir,
-        target_alphabet=read_alphabet(args.alphabet_config_path),
+        target_alphabet=target,
         mode="transfer",
         drop_source_layers=args.drop_source_layers,
         seed=args.random_seed,
@@ -111,18 +128,26 @@ def inspect(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Fine-tune or transfer as Coqui STT's flags say it, then test the model that came out."""
+    _show_log()
+    _settle_directories(args)
+    _check_files(args, args.train_files, args.dev_files, args.test_files)
+    source = None if args.load_train == "init" else _open_source(args)
+    target = _target_alphabet(args, source)
     _start_tensorflow(args)
+    from stt_model.batches import read_samples
     from stt_model.training import TrainingConfig
     from stt_model.training import train as run_training
 
-    _settle_directories(args)
-    with _source_checkpoint(args) as source:
+    if args.test_files:
+        # Now, and not after hours of training.
+        read_samples(args.test_files, target)
+    with _starting_point(args, source, target) as start:
         result = run_training(
             TrainingConfig(
                 train_files=args.train_files,
                 dev_files=args.dev_files,
-                load_checkpoint_dir=source.directory,
-                load_train=source.which,
+                load_checkpoint_dir=start.directory,
+                load_train=start.which,
                 save_checkpoint_dir=args.save_checkpoint_dir,
                 epochs=args.epochs,
                 train_batch_size=args.train_batch_size,
@@ -144,10 +169,12 @@ def train(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     """Test a checkpoint."""
-    _start_tensorflow(args)
+    _show_log()
+    _check_files(args, args.test_files)
     given = _given_alphabet(args)
     source = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
     _check_n_hidden(args.n_hidden, source)
+    _start_tensorflow(args)
     report = _test(args, args.checkpoint_dir, args.load_evaluate, given)
     _write_report(args.report_file, report)
     return 0
@@ -179,6 +206,28 @@ def _test(
     return result.to_markdown()
 
 
+def check_output(path: Path | None, *, is_folder: bool = False) -> None:
+    """Refuse a place that nothing can be written to, before the work is done that belongs there."""
+    if path is None:
+        return
+    if not is_folder and path.is_dir():
+        raise BootstrapError(f"{path}: expected the name of a file, found a folder; add a name")
+    places = (path, *path.absolute().parents) if is_folder else path.absolute().parents
+    existing = next(place for place in places if place.exists())
+    if not existing.is_dir():
+        raise BootstrapError(f"{existing}: expected a folder, found a file; give another place")
+    if not os.access(existing, os.W_OK):
+        raise BootstrapError(f"{existing}: expected a folder to write to, found it locked")
+
+
+def _check_files(args: argparse.Namespace, *manifests: Iterable[Path]) -> None:
+    """Look at the head of each manifest and at the places of the reports, which takes no time."""
+    for path in (path for paths in manifests for path in paths):
+        next(iter_manifest(path), None)
+    check_output(args.test_output_file)
+    check_output(args.report_file)
+
+
 def _settle_directories(args: argparse.Namespace) -> None:
     """Work out where to load from and save to, and refuse what would lose somebody's checkpoint."""
     if args.checkpoint_dir:
@@ -193,10 +242,26 @@ def _settle_directories(args: argparse.Namespace) -> None:
     for flag in ("train_cudnn", "load_cudnn"):
         if getattr(args, flag) is not None:
             log.info("--%s is no longer needed and changes nothing: see --help", flag)
-    if args.drop_source_layers and _same(args.load_checkpoint_dir, args.save_checkpoint_dir):
+    check_output(args.save_checkpoint_dir, is_folder=True)
+    if args.load_train == "init":
+        _check_start_from_scratch(args)
+    elif args.drop_source_layers and _same(args.load_checkpoint_dir, args.save_checkpoint_dir):
         raise TrainingError(
             f"{args.save_checkpoint_dir}: --drop_source_layers would write over its own source;"
             " give --save_checkpoint_dir another folder than --load_checkpoint_dir"
+        )
+
+
+def _check_start_from_scratch(args: argparse.Namespace) -> None:
+    if args.drop_source_layers:
+        raise TrainingError(
+            "--load_train init starts without a checkpoint, but --drop_source_layers needs one;"
+            " leave one of them out"
+        )
+    if any(args.save_checkpoint_dir.glob("*.index")):
+        raise TrainingError(
+            f"{args.save_checkpoint_dir}: holds a checkpoint, which training from scratch would"
+            " replace; give --save_checkpoint_dir another folder, or leave --load_train init out"
         )
 
 
@@ -204,39 +269,61 @@ def _same(first: Path, second: Path) -> bool:
     return first.resolve() == second.resolve()
 
 
+def _open_source(args: argparse.Namespace) -> Checkpoint:
+    folder = args.load_checkpoint_dir
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise CheckpointError(
+            f"{folder}: expected a checkpoint, found none; check the path, or train from scratch"
+            " with --load_train init"
+        )
+    # A checkpoint without an alphabet of its own is fine-tuned with the one given.
+    bare = not args.drop_source_layers and not (folder / "alphabet.txt").exists()
+    given = _given_alphabet(args) if bare else None
+    source = open_checkpoint(folder, which=args.load_train, alphabet=given)
+    _check_n_hidden(args.n_hidden, source)
+    return source
+
+
+def _target_alphabet(args: argparse.Namespace, source: Checkpoint | None) -> Alphabet:
+    """Return the alphabet of the model to be trained."""
+    given = _given_alphabet(args)
+    if given is not None:
+        return given
+    if source is not None and not args.drop_source_layers:
+        return source.alphabet
+    manifests = [*args.train_files, *args.dev_files, *args.test_files]
+    built = build_alphabet(row.transcript for path in manifests for row in read_manifest(path))
+    log.info("alphabet built from the transcripts: %d labels", built.size)
+    return built
+
+
 @contextmanager
-def _source_checkpoint(args: argparse.Namespace) -> Iterator[Checkpoint]:
-    """Yield the checkpoint to start from: as it is, after surgery, or freshly initialised."""
+def _starting_point(
+    args: argparse.Namespace, source: Checkpoint | None, target: Alphabet
+) -> Iterator[Checkpoint]:
+    """Yield the checkpoint to train: the source as it is or after surgery, or a new one."""
     from stt_model import surgery
 
-    target = _given_alphabet(args)
-    which = _which_source(args)
+    if source is not None and source.alphabet == target and not args.drop_source_layers:
+        yield source
+        return
     with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as temporary:
         made = Path(temporary) / "source"
-        if which is None:
-            alphabet = target or _alphabet_of_data(args)
+        if source is None:
             n_hidden = args.n_hidden or DEFAULT_N_HIDDEN
-            geometry = Geometry(n_hidden, alphabet.classes, layer_norm=args.layer_norm)
-            surgery.start_from_scratch(made, alphabet, geometry, seed=args.random_seed)
-            yield open_checkpoint(made)
-            return
-        source = open_checkpoint(args.load_checkpoint_dir, which=which)
-        _check_n_hidden(args.n_hidden, source)
-        if target is None and args.drop_source_layers:
-            target = _alphabet_of_data(args)
-        if target is None or (target == source.alphabet and not args.drop_source_layers):
-            yield source
-            return
-        surgery.operate(
-            args.load_checkpoint_dir,
-            made,
-            which=which,
-            target_alphabet=target,
-            mode="transfer" if args.drop_source_layers else "fine-tune",
-            drop_source_layers=args.drop_source_layers,
-            seed=args.random_seed,
-            warm_start=args.warm_start,
-        )
+            geometry = Geometry(n_hidden, target.classes, layer_norm=args.layer_norm)
+            surgery.start_from_scratch(made, target, geometry, seed=args.random_seed)
+        else:
+            surgery.operate(
+                source.directory,
+                made,
+                which=source.which,
+                target_alphabet=target,
+                mode="transfer" if args.drop_source_layers else "fine-tune",
+                drop_source_layers=args.drop_source_layers,
+                seed=args.random_seed,
+                warm_start=args.warm_start,
+            )
         yield open_checkpoint(made)
 
 
@@ -249,27 +336,6 @@ def _given_alphabet(args: argparse.Namespace) -> Alphabet | None:
     if args.bytes_output_mode:
         return BytesAlphabet()
     return read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
-
-
-def _which_source(args: argparse.Namespace) -> str | None:
-    """Return which checkpoint to load, or None to start from scratch."""
-    if args.load_train == "init":
-        return None
-    folder = args.load_checkpoint_dir
-    empty = not folder.is_dir() or not any(folder.glob("*.index"))
-    if args.load_train == "auto" and empty and _same(folder, args.save_checkpoint_dir):
-        log.info("%s holds no checkpoint: training from scratch", folder)
-        return None
-    return str(args.load_train)
-
-
-def _alphabet_of_data(args: argparse.Namespace) -> Alphabet:
-    from stt_model.corpus import read_manifest
-
-    manifests = [*args.train_files, *args.dev_files, *args.test_files]
-    built = build_alphabet(row.transcript for path in manifests for row in read_manifest(path))
-    log.info("alphabet built from the transcripts: %d labels", built.size)
-    return built
 
 
 def _check_n_hidden(n_hidden: int | None, source: Checkpoint) -> None:
@@ -291,8 +357,11 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def _start_tensorflow(args: argparse.Namespace) -> None:
+def _show_log() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+def _start_tensorflow(args: argparse.Namespace) -> None:
     if args.debug:
         return
     import_tensorflow_quietly()

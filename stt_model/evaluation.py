@@ -15,7 +15,13 @@ from tqdm import tqdm
 
 from stt_model import network
 from stt_model.alphabet import Alphabet
-from stt_model.batches import FeatureStore, batch_dataset, plan_batches, read_samples
+from stt_model.batches import (
+    FeatureStore,
+    batch_dataset,
+    failures_of,
+    plan_batches,
+    read_samples,
+)
 from stt_model.checkpoint import open_checkpoint, read_weights
 from stt_model.ctc import ctc_loss
 from stt_model.decoding import decode
@@ -168,7 +174,8 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     batches = plan_batches(store.samples, config.test_batch_size)
     samples = []
     hidden = None if config.show_progressbar else True
-    with tqdm(total=len(store.samples), desc="evaluating", leave=False, disable=hidden) as bar:
+    progress = tqdm(total=len(store.samples), desc="evaluating", leave=False, disable=hidden)
+    with failures_of(store), progress as bar:
         for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
             logits, losses = _infer(model, arrays)
             texts = decode(logits, arrays["frames"], checkpoint.alphabet, config.beam_width)

@@ -22,6 +22,7 @@ from stt_model.batches import (
     FeatureStore,
     batch_dataset,
     drop_too_short,
+    failures_of,
     plan_batches,
     read_samples,
 )
@@ -272,7 +273,8 @@ class _Trainer:
         dataset = self.strategy.experimental_distribute_dataset(batch_dataset(store, batches))
         hidden = None if self.config.show_progressbar else True
         started = time.monotonic()
-        with tqdm(total=len(batches), desc=description, leave=False, disable=hidden) as bar:
+        progress = tqdm(total=len(batches), desc=description, leave=False, disable=hidden)
+        with failures_of(store), progress as bar:
             for batch, arrays in zip(batches, dataset, strict=True):
                 losses = self._gather(step(arrays))
                 weights = np.array(batch.weights)
