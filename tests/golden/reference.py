@@ -30,11 +30,15 @@ def coqui(module: str, flags: Mapping[str, str], cwd: Path, log: Path) -> None:
 
     Paths in ``flags`` should be relative: Coqui writes its flags into the checkpoint.
     """
+    # TensorFlow 2 leaves a mark in the environment that turns TensorFlow 1 eager.
+    environment = {key: value for key, value in os.environ.items() if key != "TF2_BEHAVIOR"}
     command = [str(python()), "-m", f"coqui_stt_training.{module}"]
     for name, value in flags.items():
         command += [f"--{name}", value]
     with log.open("ab") as output:
-        subprocess.run(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, check=True)
+        subprocess.run(
+            command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, check=True, env=environment
+        )
 
 
 def evaluate(
