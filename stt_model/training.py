@@ -29,7 +29,6 @@ from stt_model.batches import (
 from stt_model.checkpoint import (
     Checkpoint,
     check_save_directory,
-    check_save_directory,
     open_checkpoint,
     read_weights,
     weights_digest,
@@ -160,7 +159,6 @@ def train(config: TrainingConfig) -> TrainingResult:
     """
     config.check()
     source = open_checkpoint(config.load_checkpoint_dir, which=config.load_train)
-    check_save_directory(config.save_checkpoint_dir, source.geometry, source.alphabet)
     check_save_directory(config.save_checkpoint_dir, source.geometry, source.alphabet)
     trainer = _Trainer(config, source)
     return trainer.run()
