@@ -20,7 +20,6 @@ LOWEST_HERTZ = 20.0
 HIGHEST_HERTZ = SAMPLE_RATE / 2
 
 
-@tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
 def mfcc(samples: Any) -> Any:
     """Return the features of one utterance.
 

@@ -270,13 +270,13 @@ class _Trainer:
     ) -> float:
         """Run ``step`` on every batch; return the mean loss of an utterance."""
         total, count, audio_seconds = 0.0, 0, 0.0
-        dataset = self.strategy.experimental_distribute_dataset(batch_dataset(store, batches))
+        dataset = batch_dataset(store, batches)
         hidden = None if self.config.show_progressbar else True
         started = time.monotonic()
         progress = tqdm(total=len(batches), desc=description, leave=False, disable=hidden)
         with failures_of(store), progress as bar:
             for batch, arrays in zip(batches, dataset, strict=True):
-                losses = self._gather(step(arrays))
+                losses = self._gather(step(self._spread(arrays)))
                 weights = np.array(batch.weights)
                 self._refuse_non_finite(store, batch, losses)
                 total += float(np.sum(losses * weights))
@@ -286,6 +286,15 @@ class _Trainer:
                 bar.set_postfix_str(f"loss {total / count:.3f}, {speed:.0f} s of audio/s", False)
                 bar.update()
         return total / count
+
+    def _spread(self, arrays: Mapping[str, Any]) -> Any:
+        """Cut a batch into equal parts, one a replica."""
+
+        def part(context: tf.distribute.ReplicaContext) -> dict[str, Any]:
+            replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
+            return {name: tf.split(array, replicas)[replica] for name, array in arrays.items()}
+
+        return self.strategy.experimental_distribute_values_from_function(part)
 
     def _gather(self, per_replica: Any) -> Any:
         parts = self.strategy.experimental_local_results(per_replica)
