@@ -102,7 +102,9 @@ def _open(path: Path) -> Iterator[soundfile.SoundFile]:
         with path.open("rb") as handle, soundfile.SoundFile(handle) as sound:
             yield sound
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        raise AudioError(path, f"a file that fails: {' '.join(str(error).split())}") from error
+        # The library's own reason, without the handle that it was given.
+        reason = getattr(error, "error_string", str(error))
+        raise AudioError(path, f"a file that fails: {' '.join(reason.split())}") from error
 
 
 def _what_is_at(path: Path) -> str:

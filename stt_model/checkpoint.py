@@ -306,8 +306,8 @@ def _locate(directory: Path, which: str) -> tuple[Path, str, list[str]]:
             return prefix, candidate, []
     if which != "auto":
         raise CheckpointError(
-            f"{directory}: no {which} checkpoint: its state file is missing; found "
-            f"{_listing(directory)}"
+            f"{directory}: no {which} checkpoint: its state file {_STATE_FILES[which]} is missing; "
+            f"found {_listing(directory)}"
         )
     return _locate_without_state(directory)
 

@@ -21,11 +21,13 @@ from stt_model.alphabet import (
 )
 from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
 from stt_model.corpus import iter_manifest, read_manifest
+from stt_model.download import redact
 from stt_model.errors import (
     AlphabetError,
     BootstrapError,
     CheckpointError,
     RefusedError,
+    SurgeryError,
     TrainingError,
     ValidationError,
 )
@@ -84,13 +86,20 @@ def fetch(args: argparse.Namespace) -> int:
     from stt_model.archive import GIB
     from stt_model.storage import fetch as bring
 
+    def check(folder: Path) -> None:
+        try:
+            open_checkpoint(folder)
+        except CheckpointError as error:
+            # The folder that the error names will be gone.
+            raise CheckpointError(f"{redact(args.uri)}: fetched, but not kept: {error}") from error
+
     fetched = bring(
         args.uri,
         args.target,
         sha256=args.sha256,
         size_limit=args.size_limit * GIB,
         unpacked_limit=args.unpacked_limit * GIB,
-        check=open_checkpoint,
+        check=check,
         progress=sys.stderr.isatty(),
     )
     description = open_checkpoint(args.target).describe()
@@ -148,6 +157,7 @@ def train(args: argparse.Namespace) -> int:
                 dev_files=args.dev_files,
                 load_checkpoint_dir=start.directory,
                 load_train=start.which,
+                alphabet=start.alphabet,
                 save_checkpoint_dir=args.save_checkpoint_dir,
                 epochs=args.epochs,
                 train_batch_size=args.train_batch_size,
@@ -314,17 +324,29 @@ def _starting_point(
             geometry = Geometry(n_hidden, target.classes, layer_norm=args.layer_norm)
             surgery.start_from_scratch(made, target, geometry, seed=args.random_seed)
         else:
-            surgery.operate(
-                source.directory,
-                made,
-                which=source.which,
-                target_alphabet=target,
-                mode="transfer" if args.drop_source_layers else "fine-tune",
-                drop_source_layers=args.drop_source_layers,
-                seed=args.random_seed,
-                warm_start=args.warm_start,
-            )
+            _operate(args, source, target, made)
         yield open_checkpoint(made)
+
+
+def _operate(
+    args: argparse.Namespace, source: Checkpoint, target: Alphabet, output_dir: Path
+) -> None:
+    from stt_model import surgery
+
+    try:
+        surgery.operate(
+            source.directory,
+            output_dir,
+            which=source.which,
+            source_alphabet=source.alphabet,
+            target_alphabet=target,
+            mode="transfer" if args.drop_source_layers else "fine-tune",
+            drop_source_layers=args.drop_source_layers,
+            seed=args.random_seed,
+            warm_start=args.warm_start,
+        )
+    except SurgeryError as error:
+        raise SurgeryError(f"{source.prefix}: {error}") from error
 
 
 def _given_alphabet(args: argparse.Namespace) -> Alphabet | None:

@@ -48,7 +48,8 @@ ADAM_EPSILON = 1e-8
 class TrainingConfig:
     """What to train, on what, and how. Names and meanings are Coqui STT's.
 
-    ``train_batch_size`` and ``dev_batch_size`` count utterances over all devices.
+    ``train_batch_size`` and ``dev_batch_size`` count utterances over all devices. ``alphabet`` is
+    the checkpoint's own, where it lies elsewhere.
     """
 
     train_files: Sequence[Path]
@@ -63,6 +64,7 @@ class TrainingConfig:
     random_seed: int = 4568
     load_train: str = "auto"
     show_progressbar: bool = True
+    alphabet: Alphabet | None = None
 
     def check(self) -> None:
         """Refuse numbers that cannot work, before anything is read."""
@@ -158,7 +160,9 @@ def train(config: TrainingConfig) -> TrainingResult:
             not finite.
     """
     config.check()
-    source = open_checkpoint(config.load_checkpoint_dir, which=config.load_train)
+    source = open_checkpoint(
+        config.load_checkpoint_dir, which=config.load_train, alphabet=config.alphabet
+    )
     check_save_directory(config.save_checkpoint_dir, source.geometry, source.alphabet)
     trainer = _Trainer(config, source)
     return trainer.run()
