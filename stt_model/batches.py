@@ -230,8 +230,8 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
 
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     options = tf.data.Options()
-    # There is nothing to tune, and the tuner sleeps through the end of a pass: it wakes after 10 ms,
-    # 20 ms, 40 ms and so on, and the pass waits for it, for up to half of its length.
+    # There is nothing to tune, and the tuner sleeps through the end of a pass: it wakes after
+    # 10 ms, 20 ms, 40 ms and so on, and the pass waits for it, for up to half of its length.
     options.autotune.enabled = False
     return dataset.prefetch(4).with_options(options)
 
