@@ -1,0 +1,190 @@
+"""The whole program as it is installed, and the commands that need Kubeflow."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines import local
+from stt_model.alphabet import CharacterAlphabet, write_alphabet
+from tests.command_line import call, tree
+from tests.corpora import write_tone_dataset
+
+ROOT = Path(__file__).parents[2]
+COQUI = ROOT / "tests" / "golden" / "checkpoints" / "alphabet"
+PROGRAM = Path(sys.executable).with_name("stt-bootstrap")
+HEAVY = {"tensorflow", "keras", "kfp", "numpy", "matplotlib", "soundfile", "requests"}
+
+
+def start(*arguments, **settings):
+    return subprocess.run(
+        [PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=60, **settings
+    )
+
+
+def test_help_is_there_in_under_half_a_second():
+    seconds = []
+    for _ in range(5):
+        started = time.monotonic()
+        done = start("--help")
+        seconds.append(time.monotonic() - started)
+        assert done.returncode == 0
+        assert done.stdout.startswith("usage: stt-bootstrap ")
+        assert not done.stderr
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("command", [(), ("train",), ("run",)])
+def test_help_imports_nothing_heavy(command):
+    script = "import sys; from pipelines.cli import main\n"
+    script += "try: main(sys.argv[1:])\n"
+    script += "finally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    modules = set(done.stderr.split())
+    assert "stt_model.cli" in modules
+    assert not modules & HEAVY
+
+
+def test_errors_of_the_installed_program(tmp_path):
+    done = start("inspect", "gone", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: gone: no such checkpoint directory\n"
+    assert start("inspect").returncode == 2
+    debugged = start("inspect", "gone", "--debug", cwd=tmp_path)
+    assert debugged.returncode == 1
+    assert debugged.stderr.startswith("Traceback")
+
+
+def test_notices_come_before_the_error(tmp_path):
+    flags = ("--train_cudnn", "--checkpoint_dir", "gone", "--train_files", "gone.csv")
+    done = start("train", *flags, cwd=tmp_path)
+    notice, error = done.stderr.splitlines()
+    assert "--train_cudnn is no longer needed" in notice
+    assert error.startswith(f"error: {tmp_path}/gone.csv: expected a readable file")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_tone_dataset(tmp_path_factory.mktemp("dataset"), train=2, other=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset_uri": "{here}/gone"}, "{here}/gone: expected a folder with train.csv and dev."),
+        ({"dataset_uri": "s3://bucket/corpus"}, "s3:// is not supported by this version; mount"),
+        ({"dataset_uri": "{here}"}, "{here}: expected train.csv and dev.csv, found no CSV file"),
+        ({"checkpoint_uri": "{here}/gone"}, "{here}/gone: no such file or folder; check --check"),
+        ({"checkpoint_uri": "s3://bucket/c.zip"}, "s3://bucket/c.zip: s3:// is not supported"),
+        ({"checkpoint_uri": "ftp://host/c.zip"}, "ftp://host/c.zip: unknown scheme ftp://"),
+        ({"alphabet_uri": "{here}/gone.txt"}, "{here}/gone.txt: cannot be read"),
+        ({"output": "{here}/file"}, "{here}/file: expected a folder, found a file"),
+    ],
+)
+def test_a_run_that_cannot_work_leaves_no_trace(dataset, tmp_path, monkeypatch, changes, message):
+    monkeypatch.setattr(local, "run", lambda *_, **__: pytest.fail("a run was begun"))
+    (tmp_path / "file").touch()
+    flags = {"dataset_uri": dataset, "checkpoint_uri": COQUI, "output": tmp_path / "out"}
+    flags |= {name: value.format(here=tmp_path) for name, value in changes.items()}
+    before = tree(tmp_path)
+    outcome = call("run", *(word for name, value in flags.items() for word in (f"--{name}", value)))
+    assert outcome.code == 1
+    assert message.format(here=tmp_path) in outcome.error
+    assert tree(tmp_path) == before
+
+
+@pytest.fixture
+def run(monkeypatch, dataset, tmp_path):
+    """Call ``run`` with an outcome in place of the pipeline; return that of the command too."""
+
+    def call_run(outcome, *flags):
+        asked = []
+
+        def pretend(parameters, **settings):
+            asked.append((parameters, settings))
+            return outcome
+
+        monkeypatch.setattr(local, "run", pretend)
+        needed = ("--dataset_uri", dataset, "--checkpoint_uri", COQUI, "--output", tmp_path)
+        return call("run", *needed, *flags), *asked[0]
+
+    return call_run
+
+
+def outcome_of_run(folder, **changes):
+    values = {
+        "errors": (),
+        "tasks": ("training",),
+        "mode": "fine-tune",
+        "reason": "every character is a label",
+        "wer": 0.25,
+        "cer": 0.125,
+        "model": folder / "model",
+        "samples": folder / "samples.json",
+        "reports": {"training": folder / "reports" / "training.md"},
+        "run_dir": folder / "runs" / "1",
+    }
+    return local.RunOutcome(**{**values, **changes})
+
+
+def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
+    write_alphabet(CharacterAlphabet("ab"), tmp_path / "alphabet.txt")
+    flags = ("--epochs", 3, "--warm_start", "no", "--learning_rate", "1e-3", "--verbose")
+    flags += ("--alphabet_uri", tmp_path / "alphabet.txt", "--mode", "transfer")
+    outcome, parameters, settings = run(outcome_of_run(tmp_path), *flags)
+    assert outcome.code == 0
+    assert not outcome.err
+    assert outcome.out.splitlines() == [
+        "mode: fine-tune (every character is a label)",
+        f"report of training: {tmp_path}/reports/training.md",
+        f"model: {tmp_path}/model",
+        f"WER 0.2500, CER 0.1250; samples: {tmp_path}/samples.json",
+    ]
+    assert parameters["dataset_uri"] == str(dataset)
+    assert (parameters["epochs"], parameters["learning_rate"]) == (3, 0.001)
+    assert (parameters["warm_start"], parameters["strict_validation"]) == (False, False)
+    assert parameters["mode"] == "transfer"
+    assert settings == {"output_dir": tmp_path, "runner": "subprocess", "verbose": True}
+
+
+def test_a_failed_run_says_why_and_where_its_logs_are(run, tmp_path):
+    nothing = dict.fromkeys(("wer", "cer", "model", "samples"))
+    failed = outcome_of_run(tmp_path, errors=("training: no data",), **nothing)
+    outcome, _, _ = run(failed)
+    assert outcome.code == 1
+    assert outcome.error == f"training: no data (logs: {tmp_path}/runs/1/logs)"
+
+
+def test_compile_writes_what_is_committed(tmp_path):
+    outcome = call("compile", "--output", tmp_path)
+    assert outcome.code == 0
+    written = {Path(line).relative_to(tmp_path) for line in outcome.out.splitlines()}
+    assert Path("pipelines/bootstrap.yaml") in written
+    assert written == {path.relative_to(tmp_path) for path in tmp_path.rglob("*.yaml")}
+    for path in written:
+        assert (tmp_path / path).read_bytes() == (ROOT / path).read_bytes()
+
+
+def test_compile_for_another_registry(tmp_path):
+    call("compile", "--output", tmp_path, "--registry", "registry.example.org/a", "--tag", "7")
+    package = (tmp_path / "pipelines" / "bootstrap.yaml").read_text(encoding="utf-8")
+    assert "registry.example.org/a/light:7" in package
+
+
+def test_an_interrupted_run_ends_at_once(dataset, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "run", interrupt)
+    needed = ("--dataset_uri", dataset, "--checkpoint_uri", COQUI, "--output", tmp_path)
+    outcome = call("run", *needed)
+    assert (outcome.code, outcome.error) == (130, "interrupted")
