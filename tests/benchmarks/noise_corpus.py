@@ -65,13 +65,14 @@ def write_noise_corpus(folder: Path, utterances: int) -> NoiseCorpus:
 
 
 def speech_shaped_noise(length: int, noise: np.random.Generator) -> NDArray[np.float32]:
-    """Return noise that falls off with frequency and swells with the syllables: float32 [length]."""
+    """Return noise that is low in pitch and swells with the syllables: float32 [length]."""
     spectrum = np.fft.rfft(noise.standard_normal(length))
     hertz = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
     shaped = np.fft.irfft(spectrum / (1 + hertz / 500), length)
     times = np.arange(length) / SAMPLE_RATE
     shaped *= 1 + 0.9 * np.sin(2 * np.pi * SYLLABLES_A_SECOND * times)
-    return (0.5 * shaped / np.abs(shaped).max()).astype(np.float32)
+    samples: NDArray[np.float32] = (0.5 * shaped / np.abs(shaped).max()).astype(np.float32)
+    return samples
 
 
 def random_text(characters: int, draw: random.Random) -> str:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from tests.benchmarks.noise_corpus import NoiseCorpus
 
@@ -62,7 +63,7 @@ class Trainer(ABC):
     name: str
     ready: re.Pattern[str]
     epoch_end: re.Pattern[str]
-    environment: Mapping[str, str] = {}
+    environment: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def command(self, settings: Settings, corpus: NoiseCorpus, folder: Path) -> list[str]:
@@ -85,9 +86,7 @@ class Trainer(ABC):
             raise SystemExit(f"{end}\nerror: {self.name} ended with exit status {status}")
         return self.read_log(lines, settings.epochs, folder, peak_bytes)
 
-    def read_log(
-        self, lines: Sequence[Line], epochs: int, folder: Path, peak_bytes: int
-    ) -> Timing:
+    def read_log(self, lines: Sequence[Line], epochs: int, folder: Path, peak_bytes: int) -> Timing:
         """Turn the arrival of lines into what the run took.
 
         Raises:
@@ -132,7 +131,7 @@ class Coqui(Trainer):
     name = "Coqui STT 1.4.0"
     ready = re.compile(r"^I Training epoch \d+\.\.\.")
     epoch_end = re.compile(r"^I Finished training epoch \d+ - loss: ")
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment: ClassVar[Mapping[str, str]] = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def __init__(self, reference: Path) -> None:
         """Find it below ``reference``.

@@ -11,11 +11,10 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from stt_model.files import atomic_write
 from stt_model.geometry import Geometry
@@ -155,7 +154,7 @@ def to_table(settings: Settings, runs: Sequence[Run], peak: float) -> str:
 
 
 def _row(label: str, runs: Sequence[Run], peak: float) -> str:
-    def middle(value: Any) -> float:
+    def middle(value: Callable[[Run], float]) -> float:
         return median(value(run) for run in runs)
 
     return (
