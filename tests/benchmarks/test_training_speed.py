@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,47 @@ def test_a_log_without_every_epoch_is_refused(coqui, tmp_path):
         coqui.read_log(arriving(COQUI_LOG), 4, tmp_path, 7)
     with pytest.raises(SystemExit, match="expected the end of 1 epochs, found 0"):
         coqui.read_log([], 1, tmp_path, 7)
+
+
+class Scripted(Coqui):
+    """Runs a Python program in place of the trainer."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+
+    def command(self, settings: Settings, corpus: NoiseCorpus, folder: Path) -> list[str]:
+        return [sys.executable, "-c", self.program]
+
+
+def test_lines_are_timed_as_they_arrive(tmp_path):
+    program = (
+        "import time\n"
+        "print('I Training epoch 0...')\n"
+        "print('I Finished training epoch 0 - loss: 1')\n"
+        "time.sleep(0.2)\n"
+        "print('I Training epoch 1...')\n"
+        "time.sleep(0.4)\n"
+        "print('I Finished training epoch 1 - loss: 1')\n"
+    )
+    timing = Scripted(program).run(Settings(8, 8, epochs=2), CORPUS, tmp_path)
+    assert timing.first_epoch < 0.2
+    assert timing.later_epochs == pytest.approx(0.6, abs=0.15)
+    assert timing.checkpoint == pytest.approx(0.2, abs=0.1)
+
+
+def test_the_benchmark_itself_stays_small():
+    """A process counts at least the memory of the one that started it."""
+    program = (
+        "import sys; import tests.benchmarks.training_speed; print('tensorflow' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout == "False\n", run.stderr
+
+
+def test_a_run_that_fails_shows_the_end_of_its_log(tmp_path):
+    program = "import sys; print('no room on the device'); sys.exit(3)"
+    with pytest.raises(SystemExit, match=r"no room on the device\nerror: .* exit status 3"):
+        Scripted(program).run(SETTINGS, CORPUS, tmp_path)
 
 
 def test_a_reference_that_is_not_there_is_refused(tmp_path):

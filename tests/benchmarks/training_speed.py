@@ -1,7 +1,8 @@
 """How many seconds of audio a second training gets through, and Coqui STT on the same corpus.
 
 Run as ``make bench`` or ``python -m tests.benchmarks.training_speed``. What is measured, and what
-is not, is in ``README.md`` beside this file.
+is not, is in ``README.md`` beside this file. TensorFlow stays out of this process: Linux counts its
+memory into the peak of every process that it starts.
 """
 
 from __future__ import annotations
