@@ -116,9 +116,9 @@ def test_lines_are_timed_as_they_arrive(tmp_path):
         "print('I Finished training epoch 1 - loss: 1')\n"
     )
     timing = Scripted(program).run(Settings(8, 8, epochs=2), CORPUS, tmp_path)
-    assert timing.first_epoch < 0.2
-    assert timing.later_epochs == pytest.approx(0.6, abs=0.15)
-    assert timing.checkpoint == pytest.approx(0.2, abs=0.1)
+    # Were they read only at the end, nothing would lie between them.
+    assert timing.later_epochs > 0.4
+    assert timing.checkpoint > 0.1
 
 
 def test_the_benchmark_itself_stays_small():
