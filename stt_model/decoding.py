@@ -1,12 +1,56 @@
-"""Logits to text, without a language model."""
+"""Logits to text: the best label of each frame, or a beam search."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import tensorflow as tf
 
 from stt_model.alphabet import Alphabet
+from stt_model.errors import DataError
+
+
+class Decoder(Protocol):
+    """Turns logits into text; made once and used for every batch."""
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the transcript of each utterance.
+
+        Args:
+            logits: float32 [batch, frames, classes]; the last class is the blank.
+            frames: int32 [batch], frames of each utterance that are not padding.
+        """
+        ...
+
+
+class PlainDecoder:
+    """Goes by the logits alone: greedily (``beam_width`` 0), or keeping ``beam_width`` prefixes."""
+
+    def __init__(self, alphabet: Alphabet, beam_width: int) -> None:
+        self.alphabet = alphabet
+        self.beam_width = beam_width
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the most probable transcript of each utterance."""
+        return decode(logits, frames, self.alphabet, self.beam_width)
+
+
+def open_decoder(
+    alphabet: Alphabet,
+    *,
+    beam_width: int = 0,
+    scorer_path: Path | None = None,
+    lm_alpha: float | None = None,
+    lm_beta: float | None = None,
+    cutoff_prob: float = 1.0,
+    cutoff_top_n: int = 300,
+    workers: int | None = None,
+) -> Decoder:
+    """Return what decodes the logits of a model that writes ``alphabet``."""
+    if scorer_path is not None:
+        raise DataError(f"{scorer_path}: decoding with a scorer is not there yet; leave it out")
+    return PlainDecoder(alphabet, beam_width)
 
 
 def decode(logits: Any, frames: Any, alphabet: Alphabet, beam_width: int = 0) -> list[str]:
