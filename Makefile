@@ -39,8 +39,9 @@ type: $(INSTALLED) ## check types
 compile: $(INSTALLED) ## write bootstrap.yaml and every component.yaml anew
 	$(BIN)/stt-bootstrap compile
 
-bench: $(INSTALLED) ## measure training speed
-	$(BIN)/python -m tests.benchmarks.training_speed
+bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference` installed it
+	$(BIN)/python -m tests.benchmarks.training_speed \
+	    $(if $(wildcard $(REFERENCE)/train),--reference $(REFERENCE))
 
 reference: $(INSTALLED) ## install Coqui STT 1.4.0 into .reference and compare with it (needs Python 3.7 and 3.10)
 	tests/golden/install_reference.sh $(REFERENCE)

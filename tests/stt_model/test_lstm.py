@@ -1,10 +1,15 @@
-"""The recurrent layer against the slow obvious loop over the checkpoint's own kernel."""
+"""The recurrent layer against Keras's own, and against the slow obvious loop over the checkpoint's
+kernel: outputs and gradients."""
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from stt_model import lstm
+
+SHAPES = [(1, 1), (1, 7), (3, 1), (3, 5)]
+UNITS = 6
 
 
 def obvious_lstm(inputs, kernel, bias):
@@ -26,24 +31,95 @@ def _sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-@pytest.mark.parametrize(("batch", "frames"), [(1, 1), (1, 7), (3, 5)])
-def test_equals_the_obvious_loop(batch, frames):
+def random_case(batch, frames):
     rng = np.random.default_rng(1)
-    units = 6
-    inputs = rng.normal(size=(batch, frames, units)).astype(np.float32)
-    kernel = rng.normal(size=(2 * units, 4 * units)).astype(np.float32)
-    bias = rng.normal(size=4 * units).astype(np.float32)
-    layer = lstm.recurrent_layer(units)
-    layer.build(inputs.shape)
+    inputs = rng.normal(size=(batch, frames, UNITS)).astype(np.float32)
+    kernel = rng.normal(size=(2 * UNITS, 4 * UNITS)).astype(np.float32)
+    bias = rng.normal(size=4 * UNITS).astype(np.float32)
+    return inputs, kernel, bias
+
+
+def built_layer(kernel, bias):
+    layer = lstm.recurrent_layer(UNITS)
+    layer.build((None, None, UNITS))
     layer.set_weights(lstm.to_keras(kernel, bias))
-    outputs = keras.ops.convert_to_numpy(layer(inputs))
+    return layer
+
+
+@pytest.mark.parametrize(("batch", "frames"), SHAPES)
+def test_outputs_equal_the_obvious_loop(batch, frames):
+    inputs, kernel, bias = random_case(batch, frames)
+    outputs = keras.ops.convert_to_numpy(built_layer(kernel, bias)(inputs))
     np.testing.assert_allclose(outputs, obvious_lstm(inputs, kernel, bias), atol=1e-5)
 
 
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(("batch", "frames"), SHAPES)
+def test_outputs_and_gradients_equal_those_of_keras(batch, frames, in_graph):
+    inputs, kernel, bias = random_case(batch, frames)
+    ours = built_layer(kernel, bias)
+    theirs = keras.layers.LSTM(UNITS, return_sequences=True)
+    theirs.build(inputs.shape)
+    theirs.set_weights(ours.get_weights())
+    upstream = np.random.default_rng(2).normal(size=inputs.shape).astype(np.float32)
+
+    def run(layer):
+        def step(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = layer(x)
+                loss = tf.reduce_sum(outputs * upstream)
+            return outputs, tape.gradient(loss, [x, *layer.trainable_variables])
+
+        signature = [tf.TensorSpec([None, None, UNITS])]
+        outputs, gradients = (tf.function(step, signature) if in_graph else step)(
+            tf.constant(inputs)
+        )
+        return [outputs, *gradients]
+
+    for found, expected in zip(run(ours), run(theirs), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_equals_differences_of_the_obvious_loop():
+    inputs, kernel, bias = random_case(2, 4)
+    layer = built_layer(kernel, bias)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(inputs) ** 2)
+    found = lstm.from_keras([g.numpy() for g in tape.gradient(loss, layer.trainable_variables)])
+
+    def loss_of(kernel, bias):
+        return (obvious_lstm(inputs, kernel.astype(np.float64), bias) ** 2).sum()
+
+    for place in [(0, 0), (3, 9), (8, 13), (11, 20)]:
+        step = np.zeros_like(kernel, np.float64)
+        step[place] = 1e-5
+        slope = (loss_of(kernel + step, bias) - loss_of(kernel - step, bias)) / 2e-5
+        assert found[0][place] == pytest.approx(slope, rel=1e-3, abs=1e-4)
+    step = np.zeros_like(bias, np.float64)
+    step[7] = 1e-5
+    slope = (loss_of(kernel, bias + step) - loss_of(kernel, bias - step)) / 2e-5
+    assert found[1][7] == pytest.approx(slope, rel=1e-3, abs=1e-4)
+
+
+def test_with_a_gpu_the_layer_is_left_to_keras(monkeypatch):
+    inputs, kernel, bias = random_case(2, 3)
+    layer = built_layer(kernel, bias)
+    fast = keras.ops.convert_to_numpy(layer(inputs))
+    monkeypatch.setattr(lstm, "lstm", None)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(inputs)), fast, atol=1e-6)
+
+
+def test_a_mask_or_a_state_is_left_to_keras():
+    inputs, kernel, bias = random_case(2, 3)
+    layer = built_layer(kernel, bias)
+    state = [np.ones((2, UNITS), np.float32)] * 2
+    assert not np.allclose(layer(inputs, initial_state=state), layer(inputs))
+
+
 def test_weights_go_to_keras_and_back_bit_for_bit():
-    rng = np.random.default_rng(2)
-    kernel = rng.normal(size=(10, 20)).astype(np.float32)
-    bias = rng.normal(size=20).astype(np.float32)
+    _, kernel, bias = random_case(1, 1)
     kernel_again, bias_again = lstm.from_keras(lstm.to_keras(kernel, bias))
     np.testing.assert_array_equal(kernel_again, kernel)
     np.testing.assert_array_equal(bias_again, bias)
