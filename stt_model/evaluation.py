@@ -1,43 +1,59 @@
-"""How well a checkpoint transcribes a corpus: loss, error rates, samples, a report."""
+"""How well a checkpoint transcribes a corpus, beside the checkpoint that it was made from."""
 
 from __future__ import annotations
 
-import json
-import math
+import os
+import shlex
+import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import jiwer
+import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
+from numpy.typing import NDArray
 
-from stt_model import network
-from stt_model.alphabet import Alphabet
+from stt_model import html_report, network
+from stt_model.alignment import align
+from stt_model.alphabet import Alphabet, describe_characters
 from stt_model.batches import (
     FeatureStore,
+    Sample,
     batch_dataset,
     failures_of,
     plan_batches,
     read_samples,
 )
-from stt_model.checkpoint import open_checkpoint, read_weights
+from stt_model.checkpoint import Checkpoint, open_checkpoint, read_weights
 from stt_model.ctc import ctc_loss
-from stt_model.decoding import decode
+from stt_model.decoding import Decoder, open_decoder
 from stt_model.errors import DataError
-from stt_model.files import atomic_write
-from stt_model.markdown import cell
-
-# Spaces at the ends count, as they do for Coqui.
-AS_THEY_ARE = jiwer.Compose([jiwer.ReduceToListOfListOfChars()])
+from stt_model.evaluation_result import (
+    Baseline,
+    EvaluationResult,
+    Gate,
+    Provenance,
+    Speed,
+    judge,
+)
+from stt_model.features import COEFFICIENTS
+from stt_model.lineage import describe_run, digest_manifests
+from stt_model.progress import Progress
+from stt_model.samples import EvaluatedSample, compare, distance, write_samples
+from stt_model.statistics import compare_rates, measure_rate
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What to evaluate, on what, and how. Names and meanings are Coqui STT's.
+    """What to evaluate, on what, and how. Names and meanings are Coqui STT's, where it has them.
 
-    ``beam_width`` counts the prefixes that the search keeps; 0 takes the best label of each frame.
+    ``beam_width`` counts the prefixes that the search keeps; 0 takes the best label of each frame,
+    unless there is a scorer (see ``decoding.open_decoder`` for all that concerns decoding).
+    ``source_checkpoint_dir`` holds the checkpoint that the model was made from, to compare with.
+    ``max_wer`` is the highest word error rate with which the model passes; with 0, any does.
+    ``note`` goes to the top of the reports.
     """
 
     test_files: Sequence[Path]
@@ -49,6 +65,16 @@ class EvaluationConfig:
     load_evaluate: str = "auto"
     show_progressbar: bool = True
     alphabet: Alphabet | None = None
+    scorer_path: Path | None = None
+    lm_alpha: float | None = None
+    lm_beta: float | None = None
+    cutoff_prob: float = 1.0
+    cutoff_top_n: int = 300
+    source_checkpoint_dir: Path | None = None
+    max_wer: float = 0.0
+    must_beat_source: bool = False
+    html_report: Path | None = None
+    note: str = ""
 
     def check(self) -> None:
         """Refuse numbers that cannot work, before anything is read."""
@@ -58,180 +84,247 @@ class EvaluationConfig:
             raise DataError(f"--test_batch_size: expected 1 or more, got {self.test_batch_size}")
         if self.beam_width < 0:
             raise DataError(f"--beam_width: expected 0 (greedy) or more, got {self.beam_width}")
-
-
-@dataclass(frozen=True)
-class EvaluatedSample:
-    """One utterance under Coqui STT's names: ``src`` is what was said, ``res`` what was understood.
-
-    ``loss`` is the CTC loss in nats; ``cer`` and ``wer`` are the distances over the lengths.
-    """
-
-    wav_filename: str
-    src: str
-    res: str
-    loss: float
-    char_distance: int
-    char_length: int
-    word_distance: int
-    word_length: int
-    cer: float
-    wer: float
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """The samples, best first, and what they add up to.
-
-    ``wer`` and ``cer`` are total distances over total lengths, not cut off at 1.
-    """
-
-    checkpoint: str
-    samples: list[EvaluatedSample] = field(default_factory=list)
-    report_count: int = 5
+        if not self.max_wer >= 0:
+            raise DataError(f"--max_wer: expected 0 (no limit) or more, got {self.max_wer}")
+        if self.must_beat_source and not self.source_checkpoint_dir:
+            raise DataError(
+                "--must_beat_source: expected --source_checkpoint_dir beside it, got none;"
+                " say which checkpoint the model has to be better than"
+            )
 
     @property
-    def wer(self) -> float:
-        """Word error rate, 0 for none."""
-        return _rate(self.samples, "word")
+    def is_greedy(self) -> bool:
+        """Whether each frame's best label is taken, and nothing searched."""
+        return not self.beam_width and not self.scorer_path
 
-    @property
-    def cer(self) -> float:
-        """Character error rate, 0 for none."""
-        return _rate(self.samples, "char")
+    def describe_decoding(self) -> str:
+        """Return how logits become text, in words."""
+        if self.is_greedy:
+            return "greedy: the best label of each frame"
+        width = f"beam width {self.beam_width}" if self.beam_width else "default beam width"
+        if not self.scorer_path:
+            return f"beam search without a language model, {width}"
+        weights = {"alpha": self.lm_alpha, "beta": self.lm_beta}
+        given = [f"{name} {value}" for name, value in weights.items() if value is not None]
+        return ", ".join([f"beam search with {self.scorer_path.name}", width, *given])
 
-    @property
-    def loss(self) -> float:
-        """Mean CTC loss, in nats, of the utterances whose loss is finite."""
-        finite = [sample.loss for sample in self.samples if math.isfinite(sample.loss)]
-        return sum(finite) / len(finite) if finite else math.inf
-
-    @property
-    def impossible(self) -> int:
-        """Utterances whose loss is infinite: they have more labels than frames."""
-        return sum(not math.isfinite(sample.loss) for sample in self.samples)
-
-    def metrics(self) -> dict[str, float]:
-        """Return the figures to show beside the run; those that are not finite are left out."""
-        figures = {
-            "wer": self.wer,
-            "cer": self.cer,
-            "loss": self.loss,
-            "utterances": float(len(self.samples)),
+    def command(self) -> str:
+        """Return a command line that evaluates the same in the same way."""
+        flags: dict[str, object] = {
+            "checkpoint_dir": self.load_checkpoint_dir,
+            "load_evaluate": self.load_evaluate,
+            "test_batch_size": self.test_batch_size,
+            "beam_width": self.beam_width,
+            "scorer_path": self.scorer_path,
+            "lm_alpha": self.lm_alpha,
+            "lm_beta": self.lm_beta,
+            "cutoff_prob": self.cutoff_prob,
+            "cutoff_top_n": self.cutoff_top_n,
+            "source_checkpoint_dir": self.source_checkpoint_dir,
+            "max_wer": self.max_wer,
+            "must_beat_source": self.must_beat_source,
         }
-        return {name: figure for name, figure in figures.items() if math.isfinite(figure)}
-
-    def to_markdown(self) -> str:
-        """Return the report: the rates, then the best, median and worst utterances."""
-        count = min(self.report_count, len(self.samples))
-        middle = max((len(self.samples) - count) // 2, 0)
-        parts = {
-            "Best": self.samples[:count],
-            "Median": self.samples[middle : middle + count],
-            "Worst": self.samples[len(self.samples) - count :],
-        }
-        if len(self.samples) <= len(parts) * self.report_count:
-            parts = {"All utterances, the best first": self.samples}
-        lines = [
-            "# Evaluation",
-            "",
-            f"Checkpoint {self.checkpoint}, {len(self.samples)} utterances.",
-            "",
-            "| WER | CER | loss (nats an utterance) |",
-            "| ---: | ---: | ---: |",
-            f"| {self.wer:.1%} | {self.cer:.1%} | {self.loss:.3f} |",
-        ]
-        if self.impossible:
-            lines += [
-                "",
-                f"{self.impossible} of the utterances have more labels than frames: their loss is"
-                " infinite and not in the mean.",
-            ]
-        for title, samples in parts.items():
-            lines += ["", f"## {title}", "", "| WER | CER | loss | said | understood | file |"]
-            lines += ["| ---: | ---: | ---: | --- | --- | --- |"]
-            lines += [
-                f"| {sample.wer:.0%} | {sample.cer:.0%} | {sample.loss:.2f} | {cell(sample.src)}"
-                f" | {cell(sample.res)} | {cell(Path(sample.wav_filename).name)} |"
-                for sample in samples
-            ]
-        return "\n".join(lines) + "\n"
+        unset = EvaluationConfig(self.test_files, Path())
+        words = ["stt-bootstrap", "evaluate", "--test_files", *map(str, self.test_files)]
+        for name, value in flags.items():
+            if value != getattr(unset, name, None):
+                words += [f"--{name}", str(value)]
+        return shlex.join(words)
 
 
 def evaluate(config: EvaluationConfig) -> EvaluationResult:
     """Transcribe every utterance and compare it with what was said.
 
+    The source checkpoint, where there is one, does the same beside it, also where its alphabet
+    lacks characters of the transcripts; and so does greedy decoding, where there is a beam search.
+
     Raises:
-        BootstrapError: if the checkpoint, the manifests or the numbers cannot be used.
+        BootstrapError: if the checkpoints, the scorer, the manifests or the numbers cannot be used.
     """
     config.check()
     checkpoint = open_checkpoint(
         config.load_checkpoint_dir, which=config.load_evaluate, alphabet=config.alphabet
     )
-    store = FeatureStore(read_samples(config.test_files, checkpoint.alphabet), limit=0)
-    model = network.build(checkpoint.geometry)
-    network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
-    batches = plan_batches(store.samples, config.test_batch_size)
-    samples = []
-    hidden = None if config.show_progressbar else True
-    progress = tqdm(total=len(store.samples), desc="evaluating", leave=False, disable=hidden)
-    with failures_of(store), progress as bar:
-        for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
-            logits, losses = _infer(model, arrays)
-            texts = decode(logits, arrays["frames"], checkpoint.alphabet, config.beam_width)
-            for row, text, loss in zip(batch.rows, texts, losses.numpy(), strict=True):
-                samples.append(_compare(store.samples[row].utterance, text, float(loss)))
-            bar.update(len(batch.rows))
-    # As Coqui lists them: by word error rate, and the most confident mistakes last.
-    samples.sort(key=lambda sample: (sample.wer, -sample.loss))
-    result = EvaluationResult(checkpoint.prefix.name, samples, config.report_count)
+    source = open_checkpoint(config.source_checkpoint_dir) if config.source_checkpoint_dir else None
+    decoders = [_open_decoder(config, checkpoint.alphabet)]
+    if not config.is_greedy:
+        decoders.append(open_decoder(checkpoint.alphabet))
+    corpus = read_samples(config.test_files, checkpoint.alphabet)
+
+    heard = _transcribe(config, checkpoint, corpus, decoders, with_losses=True)
+    samples = [
+        compare(each.utterance, text, float(loss), each.seconds)
+        for each, text, loss in zip(corpus, heard.texts[0], heard.losses, strict=True)
+    ]
+    rated_by = "cer" if checkpoint.alphabet.is_bytes else "wer"
+    greedy = _baseline("Greedy decoding", "", samples, heard, 1) if len(decoders) > 1 else None
+    rated_source = _rate_source(config, source, checkpoint, corpus, samples) if source else None
+    audio_seconds = sum(each.seconds for each in corpus)
+    result = EvaluationResult(
+        checkpoint=checkpoint.prefix.name,
+        # As Coqui lists them: by error rate, and the most confident mistakes last.
+        samples=sorted(samples, key=lambda each: (getattr(each, rated_by), -each.loss)),
+        report_count=config.report_count,
+        note=config.note,
+        source=rated_source,
+        greedy=greedy,
+        speed=Speed(audio_seconds, heard.seconds, heard.decoding_seconds[0], _device()),
+        provenance=_provenance(config, checkpoint, source),
+    )
+    result = replace(result, gate=_judge(config, result))
     if config.test_output_file:
-        write_samples(samples, config.test_output_file)
+        write_samples(result.samples, config.test_output_file)
+    if config.html_report:
+        html_report.write(result, config.html_report)
     return result
 
 
-def write_samples(samples: Sequence[EvaluatedSample], path: Path) -> None:
-    """Write the samples as a JSON list of objects with Coqui STT's keys; no infinity, but null."""
-    with atomic_write(path) as beside:
-        text = json.dumps(list(map(_json_object, samples)), ensure_ascii=False, indent=2)
-        beside.write_text(text + "\n", encoding="utf-8")
-
-
-def _json_object(sample: EvaluatedSample) -> dict[str, Any]:
-    loss = sample.loss if math.isfinite(sample.loss) else None
-    return {**asdict(sample), "loss": loss}
-
-
-@tf.function(reduce_retracing=True)
-def _infer(model: Any, arrays: Any) -> tuple[Any, Any]:
-    logits = model(arrays["features"], training=False)
-    losses = ctc_loss(logits, arrays["frames"], arrays["labels"], arrays["label_lengths"])
-    return logits, losses
-
-
-def _compare(utterance: Any, understood: str, loss: float) -> EvaluatedSample:
-    said = utterance.transcript
-    words = jiwer.process_words(said, understood)
-    characters = jiwer.process_characters(said, understood, AS_THEY_ARE, AS_THEY_ARE)
-    word_distance = words.substitutions + words.insertions + words.deletions
-    char_distance = characters.substitutions + characters.insertions + characters.deletions
-    word_length = words.hits + words.substitutions + words.deletions
-    char_length = characters.hits + characters.substitutions + characters.deletions
-    return EvaluatedSample(
-        wav_filename=str(utterance.path),
-        src=said,
-        res=understood,
-        loss=loss,
-        char_distance=char_distance,
-        char_length=char_length,
-        word_distance=word_distance,
-        word_length=word_length,
-        cer=char_distance / char_length,
-        wer=word_distance / word_length,
+def _open_decoder(config: EvaluationConfig, alphabet: Alphabet, *, scored: bool = True) -> Decoder:
+    return open_decoder(
+        alphabet,
+        beam_width=config.beam_width,
+        scorer_path=config.scorer_path if scored else None,
+        lm_alpha=config.lm_alpha,
+        lm_beta=config.lm_beta,
+        cutoff_prob=config.cutoff_prob,
+        cutoff_top_n=config.cutoff_top_n,
     )
 
 
-def _rate(samples: Sequence[EvaluatedSample], unit: str) -> float:
-    distance = sum(getattr(sample, f"{unit}_distance") for sample in samples)
-    length = sum(getattr(sample, f"{unit}_length") for sample in samples)
-    return distance / length if length else 0.0
+@dataclass
+class _Heard:
+    """What a network made of a corpus, in the corpus's order."""
+
+    texts: list[list[str]]
+    """One list a decoder."""
+    losses: NDArray[np.float32]
+    """Nats, [utterances]; left at 0 where they were not asked for."""
+    decoding_seconds: list[float]
+    """One figure a decoder."""
+    seconds: float = 0.0
+
+    def decode(
+        self,
+        decoders: Sequence[Decoder],
+        rows: Sequence[int],
+        logits: NDArray[np.float32],
+        frames: NDArray[np.int32],
+    ) -> None:
+        for place, decoder in enumerate(decoders):
+            started = time.perf_counter()
+            for row, text in zip(rows, decoder.decode(logits, frames), strict=True):
+                self.texts[place][row] = text
+            self.decoding_seconds[place] += time.perf_counter() - started
+
+
+def _transcribe(
+    config: EvaluationConfig,
+    checkpoint: Checkpoint,
+    corpus: Sequence[Sample],
+    decoders: Sequence[Decoder],
+    *,
+    with_losses: bool = False,
+) -> _Heard:
+    model = network.build(checkpoint.geometry)
+    network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
+    features = tf.TensorSpec([None, None, COEFFICIENTS], tf.float32)
+    infer = tf.function(lambda batch: model(batch, training=False), input_signature=[features])
+    store = FeatureStore(corpus, limit=0)
+    # The longest first: what memory is needed is needed at once, or found lacking at once.
+    batches = plan_batches(corpus, config.test_batch_size)[::-1]
+    heard = _Heard([[""] * len(corpus) for _ in decoders], np.zeros(len(corpus), np.float32), [])
+    heard.decoding_seconds = [0.0] * len(decoders)
+    progress = Progress(
+        f"evaluating {checkpoint.prefix.name}", len(corpus), shown=config.show_progressbar
+    )
+    started = time.perf_counter()
+    # The network goes on with the next batch while this one is decoded.
+    with failures_of(store), progress, ThreadPoolExecutor(max_workers=1) as decoding:
+        decoded: Future[None] | None = None
+        for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
+            rows, frames = list(batch.rows), arrays["frames"]
+            logits = infer(arrays["features"])
+            if with_losses:
+                losses = _losses(logits, frames, arrays["labels"], arrays["label_lengths"])
+                heard.losses[rows] = losses.numpy()
+            if decoded:
+                decoded.result()
+            decoded = decoding.submit(heard.decode, decoders, rows, logits.numpy(), frames.numpy())
+            progress.update(len(rows), sum(corpus[row].seconds for row in rows))
+        if decoded:
+            decoded.result()
+    heard.seconds = time.perf_counter() - started
+    return heard
+
+
+_losses = tf.function(ctc_loss, reduce_retracing=True)
+
+
+def _rate_source(
+    config: EvaluationConfig,
+    source: Checkpoint,
+    checkpoint: Checkpoint,
+    corpus: Sequence[Sample],
+    samples: Sequence[EvaluatedSample],
+) -> Baseline:
+    """Return what the source checkpoint makes of the corpus, whatever its alphabet."""
+    notes = []
+    characters = Counter(character for each in samples for character in each.src)
+    lacking = sorted(source.alphabet.missing("".join(characters)))
+    if lacking:
+        share = sum(characters[each] for each in lacking) / characters.total()
+        notes.append(
+            f"The source checkpoint cannot write {describe_characters(lacking)}: {share:.0%} of the"
+            " characters of these transcripts, all of which count as errors."
+        )
+    same_labels = source.alphabet == checkpoint.alphabet
+    if config.scorer_path and not same_labels:
+        notes.append("The scorer is not for the source checkpoint's alphabet: decoded without it.")
+    decoder = _open_decoder(config, source.alphabet, scored=same_labels)
+    heard = _transcribe(config, source, corpus, [decoder])
+    return _baseline("Source checkpoint", " ".join(notes), samples, heard, 0)
+
+
+def _baseline(
+    name: str, note: str, samples: Sequence[EvaluatedSample], heard: _Heard, place: int
+) -> Baseline:
+    """Return how one of the decoded lists of texts compares with the model's samples."""
+    said = [(each.src, text) for each, text in zip(samples, heard.texts[place], strict=True)]
+    words = [distance(align(*each, "word")) for each in said]
+    characters = [distance(align(*each, "character")) for each in said]
+    word_lengths = [each.word_length for each in samples]
+    char_lengths = [each.char_length for each in samples]
+    own_words = [each.word_distance for each in samples]
+    own_characters = [each.char_distance for each in samples]
+    return Baseline(
+        name,
+        note,
+        wer=measure_rate(words, word_lengths),
+        cer=measure_rate(characters, char_lengths),
+        wer_difference=compare_rates(own_words, words, word_lengths),
+        cer_difference=compare_rates(own_characters, characters, char_lengths),
+        decoding_seconds=heard.decoding_seconds[place],
+    )
+
+
+def _judge(config: EvaluationConfig, result: EvaluationResult) -> Gate:
+    source_wer = result.source.wer.value if result.source else None
+    return judge(result.wer, source_wer, config.max_wer, config.must_beat_source)
+
+
+def _provenance(
+    config: EvaluationConfig, checkpoint: Checkpoint, source: Checkpoint | None
+) -> Provenance:
+    return Provenance(
+        checkpoint={**checkpoint.describe(), "digest": checkpoint.digest()},
+        source={**source.describe(), "digest": source.digest()} if source else None,
+        manifests={str(path): digest_manifests([path]) for path in config.test_files},
+        decoding=config.describe_decoding(),
+        command=config.command(),
+        run=describe_run(),
+    )
+
+
+def _device() -> str:
+    gpus = tf.config.list_logical_devices("GPU")
+    return "on a GPU" if gpus else f"on a CPU, {os.cpu_count()} cores"

@@ -1,0 +1,136 @@
+"""How far an error rate can be trusted, and whether two models differ by more than chance.
+
+Utterances are the unit throughout: errors within one hang together, those of two do not.
+
+- Intervals: bootstrap over utterances, percentiles (Bisani and Ney, "Bootstrap estimates for
+  confidence intervals in ASR performance evaluation", ICASSP 2004). For a difference, both models'
+  errors on an utterance are drawn together.
+- Test: matched pairs (Gillick and Cox, "Some statistical issues in the comparison of speech
+  recognition algorithms", ICASSP 1989; MAPSSWE in NIST's scoring toolkit), each utterance being one
+  segment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+FEWEST_FOR_TEST = 30
+"""Utterances below which the test's normal approximation does not hold."""
+
+_SEED = 4568
+_DRAWN_AT_ONCE = 2**20
+"""Utterances, so that the memory needed does not grow with the corpus."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where the true figure lies with 95 % confidence."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Errors over the length of what was said; may exceed 1, as insertions count too."""
+
+    errors: int
+    length: int
+    interval: Interval | None
+    """None for fewer than two utterances, which say nothing of how much others vary."""
+
+    @property
+    def value(self) -> float:
+        """The rate, 0 for no error; 0 too where nothing was said."""
+        return self.errors / self.length if self.length else 0.0
+
+    def __str__(self) -> str:
+        shown = f"{self.value:.1%}"
+        if self.interval:
+            shown += f" ({self.interval.low:.1%} to {self.interval.high:.1%})"
+        return shown
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One model's error rate less another's, on the same utterances; below 0 it is the better."""
+
+    value: float
+    interval: Interval | None
+    """None for fewer than two utterances."""
+    p_value: float | None
+    """How often chance alone gives a difference this large; None for fewer than 30 utterances."""
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether chance is an unlikely reason, at the level of 5 %."""
+        return self.p_value is not None and self.p_value < 1 - CONFIDENCE
+
+    def __str__(self) -> str:
+        shown = f"{100 * self.value:+.1f} points"
+        if self.interval:
+            shown += f" ({100 * self.interval.low:+.1f} to {100 * self.interval.high:+.1f})"
+        if self.p_value is None:
+            return f"{shown}, too few utterances for a test"
+        return f"{shown}, p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'}"
+
+
+def measure_rate(errors: Sequence[int], lengths: Sequence[int]) -> Rate:
+    """Return the error rate over utterances with its interval.
+
+    Args:
+        errors: of each utterance.
+        lengths: words or characters said in each utterance.
+    """
+    return Rate(sum(errors), sum(lengths), _bootstrap(np.array(errors), np.array(lengths)))
+
+
+def compare_rates(
+    errors: Sequence[int], other_errors: Sequence[int], lengths: Sequence[int]
+) -> Difference:
+    """Return how much lower or higher one model's error rate is than another's.
+
+    Args:
+        errors: of each utterance, as the one model transcribed it.
+        other_errors: of the same utterances, in the same order, as the other did.
+        lengths: words or characters said in each utterance.
+    """
+    differences = np.array(errors) - np.array(other_errors)
+    value = float(differences.sum() / max(sum(lengths), 1))
+    interval = _bootstrap(differences, np.array(lengths))
+    return Difference(value, interval, _matched_pairs(differences))
+
+
+def _matched_pairs(differences: NDArray[np.int64]) -> float | None:
+    """Return the two-sided p-value of the mean difference; ``differences`` is [utterances]."""
+    if len(differences) < FEWEST_FOR_TEST:
+        return None
+    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
+    if not deviation:
+        return 0.0 if mean else 1.0
+    return 2 * NormalDist().cdf(-abs(mean) / (deviation / math.sqrt(len(differences))))
+
+
+def _bootstrap(numerators: NDArray[np.int64], denominators: NDArray[np.int64]) -> Interval | None:
+    """Return the percentile interval of the ratio of two sums over utterances, [utterances]."""
+    utterances = len(numerators)
+    if utterances < 2:
+        return None
+    random = np.random.default_rng(_SEED)
+    at_once = max(1, _DRAWN_AT_ONCE // utterances)
+    ratios = []
+    for start in range(0, RESAMPLES, at_once):
+        shape = (min(at_once, RESAMPLES - start), utterances)
+        drawn = random.integers(utterances, size=shape, dtype=np.int32)
+        ratios.append(numerators[drawn].sum(axis=1) / denominators[drawn].sum(axis=1))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(np.concatenate(ratios), [tail, 1 - tail])
+    return Interval(float(low), float(high))
