@@ -170,8 +170,10 @@ def train(args: argparse.Namespace) -> int:
         )
     report = result.to_markdown()
     if args.test_files:
-        # The checkpoint just trained, never the one it came from.
-        report += "\n" + _test(args, args.save_checkpoint_dir, "auto", None)
+        # The checkpoint just trained, never the one it came from: without a dev set no epoch is
+        # the best, and a best one that lies in the folder is the source's.
+        which = "auto" if args.dev_files else "last"
+        report += "\n" + _test(args, args.save_checkpoint_dir, which, None)
     _write_report(args.report_file, report)
     print(f"checkpoint: {args.save_checkpoint_dir}")
     return 0

@@ -531,6 +531,18 @@ def test_fine_tuning_tests_the_trained_model(fine_tuned, tmp_path):
     assert all(abs(tested[clip] / source[clip] - 1) > 0.01 for clip in source)
 
 
+def test_without_a_dev_set_the_last_epoch_is_tested_not_the_best_of_the_source(tmp_path):
+    folder = copy_checkpoint(tmp_path / "checkpoint")
+    outcome = call(
+        *("train", "--checkpoint_dir", folder, "--train_files", LATIN, "--test_files", LATIN),
+        *("--epochs", 1, "--learning_rate", 0.01, "--test_output_file", tmp_path / "samples.json"),
+    )
+    assert outcome.code == 0, outcome.err
+    source = evaluate(COQUI, LATIN, tmp_path / "source.json")
+    tested = losses(tmp_path / "samples.json")
+    assert all(abs(tested[clip] / source[clip] - 1) > 0.01 for clip in source)
+
+
 def test_one_report_tells_of_training_and_testing(fine_tuned):
     report = (fine_tuned / "report.md").read_text(encoding="utf-8")
     assert "# Training\n" in report
