@@ -35,5 +35,13 @@ class TrainingError(BootstrapError):
     """Training that cannot start or go on."""
 
 
+class ExportError(BootstrapError):
+    """A model that cannot be exported as asked, or an export that is not what it should be."""
+
+
+class GateError(BootstrapError):
+    """A model that is not as good as was asked for; everything about it is written even so."""
+
+
 class RefusedError(BootstrapError):
     """A mode that the data and the checkpoint do not allow."""

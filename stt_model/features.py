@@ -29,10 +29,27 @@ def mfcc(samples: Any) -> Any:
     Returns:
         float32 [frames, 26]; one frame per 320 samples (20 ms), each over 512 samples (32 ms).
     """
+    return tf.reshape(_mfcc_of_channels(samples[:, tf.newaxis]), [-1, COEFFICIENTS])
+
+
+def mfcc_of_batch(samples: Any) -> Any:
+    """Return the features of utterances of one length, or filled up to one.
+
+    Args:
+        samples: float32 [batch, n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [batch, frames, 26].
+    """
+    return _mfcc_of_channels(tf.transpose(samples))
+
+
+def _mfcc_of_channels(samples: Any) -> Any:
+    """float32 [n, channels] -> float32 [channels, frames, 26]."""
     spectrogram = tf.raw_ops.AudioSpectrogram(
-        input=samples[:, tf.newaxis], window_size=WINDOW, stride=STRIDE, magnitude_squared=True
+        input=samples, window_size=WINDOW, stride=STRIDE, magnitude_squared=True
     )
-    coefficients = tf.raw_ops.Mfcc(
+    return tf.raw_ops.Mfcc(
         spectrogram=spectrogram,
         sample_rate=SAMPLE_RATE,
         dct_coefficient_count=COEFFICIENTS,
@@ -40,7 +57,6 @@ def mfcc(samples: Any) -> Any:
         lower_frequency_limit=LOWEST_HERTZ,
         upper_frequency_limit=HIGHEST_HERTZ,
     )
-    return tf.reshape(coefficients, [-1, COEFFICIENTS])
 
 
 def extract_features(samples: NDArray[np.float32]) -> NDArray[np.float32]:
