@@ -149,6 +149,7 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "drop_source_layers": _whole(1, 5),
     "learning_rate": _reader(float, "a number above 0", lambda rate: 0 < rate < math.inf),
     "dropout_rate": _reader(float, "a number from 0 to below 1", lambda rate: 0 <= rate < 1),
+    "max_wer": _reader(float, "a number, 0 or more", lambda rate: 0 <= rate < math.inf),
     "mode": _reader(
         str, "auto, fine-tune or transfer", lambda mode: mode in ("auto", "fine-tune", "transfer")
     ),
@@ -383,8 +384,40 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--report_file", type=Path, metavar="FILE", help="write the Markdown report here"
     )
-    _add_value(output, "report_count", 5, "N", "utterances shown in each part of the report")
+    output.add_argument(
+        "--html_report_file",
+        type=Path,
+        metavar="FILE",
+        help="write the test report here as one HTML page, with the sound of the worst utterances",
+    )
+    _add_value(
+        output,
+        "report_count",
+        5,
+        "N",
+        "utterances shown in each part of the report; the HTML page has four times as many",
+    )
     add_switch(output, "--show_progressbar", True, "show progress on a terminal")
+    gate = parser.add_argument_group("gate")
+    gate.add_argument(
+        "--source_checkpoint_dir",
+        type=Path,
+        metavar="DIR",
+        help="checkpoint that the model was made from: tested too, to compare with",
+    )
+    _add_value(
+        gate,
+        "max_wer",
+        0.0,
+        "R",
+        "fail after the reports are written if the WER is above this; 0: any will do",
+    )
+    add_switch(
+        gate,
+        "--must_beat_source",
+        False,
+        "the same if the WER is not below the source checkpoint's",
+    )
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

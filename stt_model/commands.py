@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stt_model.alphabet import (
     Alphabet,
@@ -26,6 +27,7 @@ from stt_model.errors import (
     AlphabetError,
     BootstrapError,
     CheckpointError,
+    GateError,
     RefusedError,
     SurgeryError,
     TrainingError,
@@ -33,6 +35,9 @@ from stt_model.errors import (
 )
 from stt_model.files import atomic_write
 from stt_model.quiet import import_tensorflow_quietly
+
+if TYPE_CHECKING:
+    from stt_model.evaluation_result import EvaluationResult, Gate
 
 log = logging.getLogger(__name__)
 
@@ -168,14 +173,16 @@ def train(args: argparse.Namespace) -> int:
                 show_progressbar=args.show_progressbar,
             )
         )
-    report = result.to_markdown()
-    if args.test_files:
-        # The checkpoint just trained, never the one it came from: without a dev set no epoch is
-        # the best, and a best one that lies in the folder is the source's.
-        which = "auto" if args.dev_files else "last"
-        report += "\n" + _test(args, args.save_checkpoint_dir, which, None)
-    _write_report(args.report_file, report)
+    if not args.test_files:
+        _write_report(args.report_file, result.to_markdown())
+        print(f"checkpoint: {args.save_checkpoint_dir}")
+        return 0
+    # The checkpoint just trained, never the one it came from: without a dev set no epoch is the
+    # best, and a best one that lies in the folder is the source's.
+    tested = _test(args, args.save_checkpoint_dir, "auto" if args.dev_files else "last", None)
+    _write_report(args.report_file, f"{result.to_markdown()}\n{tested.to_markdown()}")
     print(f"checkpoint: {args.save_checkpoint_dir}")
+    _check_gate(tested.gate)
     return 0
 
 
@@ -187,14 +194,15 @@ def evaluate(args: argparse.Namespace) -> int:
     source = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
     _check_n_hidden(args.n_hidden, source)
     _start_tensorflow(args)
-    report = _test(args, args.checkpoint_dir, args.load_evaluate, given)
-    _write_report(args.report_file, report)
+    result = _test(args, args.checkpoint_dir, args.load_evaluate, given)
+    _write_report(args.report_file, result.to_markdown())
+    _check_gate(result.gate)
     return 0
 
 
 def _test(
     args: argparse.Namespace, checkpoint_dir: Path, which: str, given: Alphabet | None
-) -> str:
+) -> EvaluationResult:
     from stt_model.evaluation import EvaluationConfig
     from stt_model.evaluation import evaluate as run_evaluation
 
@@ -209,13 +217,24 @@ def _test(
             test_output_file=args.test_output_file,
             report_count=args.report_count,
             show_progressbar=args.show_progressbar,
+            source_checkpoint_dir=args.source_checkpoint_dir,
+            max_wer=args.max_wer,
+            must_beat_source=args.must_beat_source,
+            html_report=args.html_report_file,
         )
     )
     print(
         f"{len(result.samples)} utterances: WER {result.wer:.4f}, CER {result.cer:.4f},"
         f" loss {result.loss:.4f}"
     )
-    return result.to_markdown()
+    if args.html_report_file:
+        print(f"page: {args.html_report_file}")
+    return result
+
+
+def _check_gate(gate: Gate) -> None:
+    if not gate.passed:
+        raise GateError(f"the model does not pass: {'; '.join(gate.reasons)}")
 
 
 def check_output(path: Path | None, *, is_folder: bool = False) -> None:
@@ -238,6 +257,14 @@ def _check_files(args: argparse.Namespace, *manifests: Iterable[Path]) -> None:
         next(iter_manifest(path), None)
     check_output(args.test_output_file)
     check_output(args.report_file)
+    check_output(args.html_report_file)
+    if args.source_checkpoint_dir:
+        open_checkpoint(args.source_checkpoint_dir)
+    elif args.must_beat_source:
+        raise GateError(
+            "--must_beat_source: expected --source_checkpoint_dir beside it, found none;"
+            " say which checkpoint the model has to be better than"
+        )
 
 
 def _settle_directories(args: argparse.Namespace) -> None:
@@ -261,6 +288,21 @@ def _settle_directories(args: argparse.Namespace) -> None:
         raise TrainingError(
             f"{args.save_checkpoint_dir}: --drop_source_layers would write over its own source;"
             " give --save_checkpoint_dir another folder than --load_checkpoint_dir"
+        )
+    _check_gate_can_be_held(args)
+
+
+def _check_gate_can_be_held(args: argparse.Namespace) -> None:
+    if (args.max_wer or args.must_beat_source) and not args.test_files:
+        raise GateError(
+            "--max_wer and --must_beat_source are about the test set, but there is none; give"
+            " --test_files"
+        )
+    source = args.source_checkpoint_dir
+    if source and _same(source, args.save_checkpoint_dir):
+        raise GateError(
+            f"{source}: --source_checkpoint_dir would hold the trained model by the time of the"
+            " test; train into another folder, or give a copy"
         )
 
 

@@ -79,8 +79,8 @@ def break_down(samples: Sequence[EvaluatedSample]) -> list[Breakdown]:
     manifests = {sample.manifest for sample in samples}
     folder = os.path.commonpath([str(Path(name).parent) for name in manifests] or [""])
     keys: dict[str, Callable[[EvaluatedSample], str]] = {
-        "File": lambda sample: os.path.relpath(sample.manifest, folder),
-        "Duration": lambda sample: _band(sample.seconds),
+        "file": lambda sample: os.path.relpath(sample.manifest, folder),
+        "duration": lambda sample: _band(sample.seconds),
     }
     keys |= {column: _column(column) for column in columns}
     found = (_by(title, samples, key) for title, key in keys.items())

@@ -104,7 +104,7 @@ def _breakdown(breakdown: Breakdown) -> str:
     header = [cell(breakdown.title), "utterances", "minutes", "WER", "CER"]
     more = f"\n\nand {breakdown.left_out} smaller ones." if breakdown.left_out else ""
     table = _table("lrrrr", header, rows)
-    return f"## By {cell(breakdown.title.lower())}\n\n{table}{more}"
+    return f"## By {cell(breakdown.title)}\n\n{table}{more}"
 
 
 def _kinds(result: EvaluationResult) -> str:
