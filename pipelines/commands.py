@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"mode: {outcome.mode} ({outcome.reason})")
     for name, path in outcome.reports.items():
         print(f"report of {name}: {path}")
+    if outcome.page:
+        print(f"page on the evaluation: {outcome.page}")
     if not outcome.succeeded:
         raise RunError(f"{'; '.join(outcome.errors)} (logs: {outcome.run_dir / 'logs'})")
     print(f"model: {outcome.model}")

@@ -48,6 +48,8 @@ class RunOutcome:
     """JSON list of the transcribed utterances."""
     reports: Mapping[str, Path]
     """Markdown files by component, such as ``layer_surgery``."""
+    page: Path | None
+    """The evaluation's HTML page."""
     run_dir: Path
     """Everything that this run left: ``tasks``, and what they printed in ``logs``."""
 
@@ -67,8 +69,9 @@ def run(
 ) -> RunOutcome:
     """Run the pipeline and return the outcome; a task that fails is part of the outcome.
 
-    ``output_dir`` gets ``model`` (a link to the checkpoint), ``samples.json`` and ``reports/`` of
-    this run in place of an earlier one's, and ``runs/`` with everything of every run.
+    ``output_dir`` gets ``model`` (a link to the checkpoint), ``report.html``, ``samples.json`` and
+    ``reports/`` of this run in place of an earlier one's, and ``runs/`` with everything of every
+    run.
 
     Args:
         parameters: Values by the names in the compiled pipeline; local paths may be relative.
@@ -154,6 +157,7 @@ def _collect(
         model=_link(tasks.get("training"), "trained_checkpoint", output_dir / "model"),
         samples=_copy(tasks.get("evaluation"), "samples", output_dir / "samples.json"),
         reports=_copy_reports(tasks, output_dir / "reports"),
+        page=_copy(tasks.get("evaluation"), "html_report", output_dir / "report.html"),
         run_dir=run_dir,
     )
 

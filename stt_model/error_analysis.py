@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from stt_model.alignment import ErrorCounts
+from stt_model.alphabet import show_characters
 from stt_model.samples import EvaluatedSample
 from stt_model.statistics import Rate, measure_rate
 
@@ -54,6 +55,11 @@ class ConfusionMatrix:
 
     characters: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The characters as a reader can tell them: a space as ``␣``."""
+        return list(map(show_characters, self.characters))
 
 
 def measure(name: str, samples: Sequence[EvaluatedSample]) -> Group:

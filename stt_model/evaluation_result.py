@@ -10,7 +10,14 @@ from typing import Any
 
 from stt_model import evaluation_report
 from stt_model.alignment import ErrorCounts, count_errors
-from stt_model.error_analysis import Breakdown, Group, break_down, measure
+from stt_model.error_analysis import (
+    Breakdown,
+    ConfusionMatrix,
+    Group,
+    break_down,
+    confusion_matrix,
+    measure,
+)
 from stt_model.samples import EvaluatedSample
 from stt_model.statistics import Difference, Rate
 
@@ -169,6 +176,11 @@ class EvaluationResult:
     def characters(self) -> ErrorCounts:
         """The errors by character."""
         return count_errors(((each.src, each.res) for each in self.samples), "character")
+
+    @cached_property
+    def confusions(self) -> ConfusionMatrix:
+        """The characters that are most often mistaken."""
+        return confusion_matrix(self.characters)
 
     def metrics(self) -> dict[str, float]:
         """Return the figures to show beside the run; those that are not finite are left out."""

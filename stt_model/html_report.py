@@ -16,7 +16,6 @@ import soundfile
 from stt_model.alignment import Pair, align
 from stt_model.alphabet import show_characters
 from stt_model.audio import SAMPLE_RATE, read_audio
-from stt_model.error_analysis import confusion_matrix
 from stt_model.evaluation_report import FEW, METHOD
 from stt_model.files import atomic_write
 from stt_model.samples import EvaluatedSample
@@ -145,7 +144,7 @@ class _HeatMap:
 
 
 def _heat_map(result: EvaluationResult) -> _HeatMap:
-    matrix = confusion_matrix(result.characters)
+    matrix = result.confusions
     counts = np.array(matrix.counts)
     mistakes = counts - np.diag(np.diag(counts))
     # The root, for a few mistakes outnumber all others and would leave those white.

@@ -22,14 +22,15 @@ from stt_model.alphabet import (
 )
 from stt_model.checkpoint import Checkpoint, open_checkpoint
 from stt_model.corpus import find_splits, read_manifest
+from stt_model.download import downloaded
 from stt_model.errors import RefusedError
 from stt_model.files import atomic_write
 from stt_model.markdown import cell
-from stt_model.storage import fetch, local_path
+from stt_model.storage import SIZE_LIMIT, fetch, local_path
 
 if TYPE_CHECKING:
     from stt_model.decision import Decision
-    from stt_model.evaluation import EvaluationResult
+    from stt_model.evaluation_result import EvaluationResult
 
 
 def validate_dataset(
@@ -175,32 +176,57 @@ def evaluate(
     checkpoint: Path,
     samples: Path,
     report: Path,
+    html_report: Path,
     *,
     test_batch_size: int,
-    beam_width: int,
+    beam_width: int = 0,
+    scorer_uri: str = "",
+    lm_alpha: float | None = None,
+    lm_beta: float | None = None,
+    source_checkpoint: Path | None = None,
+    max_wer: float = 0.0,
+    must_beat_source: bool = False,
 ) -> EvaluationResult:
     """Test a checkpoint on the test split, or on the dev split of a dataset that has no other."""
     from stt_model import evaluation
 
     splits = find_splits(dataset)
-    result = evaluation.evaluate(
-        evaluation.EvaluationConfig(
-            test_files=[splits.get("test", splits["dev"])],
-            load_checkpoint_dir=checkpoint,
-            test_batch_size=test_batch_size,
-            beam_width=beam_width,
-            test_output_file=samples,
+    with _local_file(scorer_uri) as scorer:
+        result = evaluation.evaluate(
+            evaluation.EvaluationConfig(
+                test_files=[splits.get("test", splits["dev"])],
+                load_checkpoint_dir=checkpoint,
+                test_batch_size=test_batch_size,
+                beam_width=beam_width,
+                scorer_path=scorer,
+                lm_alpha=lm_alpha,
+                lm_beta=lm_beta,
+                source_checkpoint_dir=source_checkpoint,
+                max_wer=max_wer,
+                must_beat_source=must_beat_source,
+                test_output_file=samples,
+                html_report=html_report,
+                note="" if "test" in splits else _NO_TEST_SPLIT,
+            )
         )
-    )
-    warning = "" if "test" in splits else _NO_TEST_SPLIT
-    _write(report, result.to_markdown() + warning)
+    _write(report, result.to_markdown())
     return result
 
 
 _NO_TEST_SPLIT = (
-    "\n**The dataset has no test split.** These figures are of the dev split, on which the best"
-    " epoch was chosen: expect worse on other speech.\n"
+    "The dataset has no test split. These figures are of the dev split, on which the best epoch was"
+    " chosen: expect worse on other speech."
 )
+
+
+@contextmanager
+def _local_file(uri: str) -> Iterator[Path | None]:
+    """Yield where the file that a URI names lies on this machine, or None for an empty URI."""
+    if uri.startswith(("http://", "https://")):
+        with downloaded(uri, size_limit=SIZE_LIMIT) as path:
+            yield path
+    else:
+        yield local_path(uri) if uri else None
 
 
 def refuse(reason: str) -> None:

@@ -13,24 +13,46 @@ def evaluation(
     checkpoint: dsl.Input[dsl.Model],
     samples: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.Markdown],
+    html_report: dsl.Output[dsl.HTML],
+    confusions: dsl.Output[dsl.ClassificationMetrics],
     metrics: dsl.Output[dsl.Metrics],
+    source_checkpoint: dsl.Input[dsl.Model] = None,
     test_batch_size: int = 16,
     beam_width: int = 0,
-) -> NamedTuple("Outputs", [("wer", float), ("cer", float)]):  # type: ignore[valid-type]
+    scorer_uri: str = "",
+    lm_alpha: float = 0.931289039105002,
+    lm_beta: float = 1.1834137581510284,
+    max_wer: float = 0.0,
+    must_beat_source: bool = False,
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", [("wer", float), ("cer", float), ("passed", bool)]
+):
     """Transcribe the test split with a checkpoint and compare with what was said.
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
+        source_checkpoint: Checkpoint folder that it was made from, to compare with; may be left
+            out.
         test_batch_size: Utterances transcribed at once.
-        beam_width: Candidates kept while decoding; 0 takes the best label of every frame.
+        beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
+            scorer Coqui's default width.
+        scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file:// or
+            http(s)://.
+        lm_alpha: Weight of the language model, as Coqui's lm_alpha.
+        lm_beta: Reward for each word, as Coqui's lm_beta.
+        max_wer: Highest word error rate with which the model passes; 0 lets any pass.
+        must_beat_source: The model passes only with fewer word errors than source_checkpoint.
 
     Returns:
         samples: JSON list with one object an utterance, with the keys of Coqui's test output.
-        report: Error rates, and the best, median and worst utterances.
-        metrics: Word error rate, character error rate and loss.
+        report: Error rates with intervals, what the errors are, and utterances.
+        html_report: The same in more detail, as one page with the sound of the worst utterances.
+        confusions: Which character was understood as which, for the most mistaken ones.
+        metrics: Word error rate, character error rate, their intervals, loss and speed.
         wer: Word error rate over the test split, 0 is perfect.
         cer: Character error rate over the test split, 0 is perfect.
+        passed: Whether the model is as good as max_wer and must_beat_source ask.
     """
     from pathlib import Path
 
@@ -41,9 +63,20 @@ def evaluation(
         Path(checkpoint.path),
         Path(samples.path),
         Path(report.path),
+        Path(html_report.path),
+        source_checkpoint=Path(source_checkpoint.path) if source_checkpoint else None,
         test_batch_size=test_batch_size,
         beam_width=beam_width,
+        scorer_uri=scorer_uri,
+        lm_alpha=lm_alpha,
+        lm_beta=lm_beta,
+        max_wer=max_wer,
+        must_beat_source=must_beat_source,
     )
     for name, value in result.metrics().items():
         metrics.log_metric(name, value)
-    return (result.wer, result.cer)
+    confusions.log_confusion_matrix(
+        result.confusions.names, list(map(list, result.confusions.counts))
+    )
+    print(f"gate {result.gate}")
+    return (result.wer, result.cer, result.gate.passed)

@@ -131,6 +131,7 @@ def outcome_of_run(folder, **changes):
         "model": folder / "model",
         "samples": folder / "samples.json",
         "reports": {"training": folder / "reports" / "training.md"},
+        "page": folder / "report.html",
         "run_dir": folder / "runs" / "1",
     }
     return local.RunOutcome(**{**values, **changes})
@@ -146,6 +147,7 @@ def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
     assert outcome.out.splitlines() == [
         "mode: fine-tune (every character is a label)",
         f"report of training: {tmp_path}/reports/training.md",
+        f"page on the evaluation: {tmp_path}/report.html",
         f"model: {tmp_path}/model",
         f"WER 0.2500, CER 0.1250; samples: {tmp_path}/samples.json",
     ]
@@ -157,7 +159,7 @@ def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
 
 
 def test_a_failed_run_says_why_and_where_its_logs_are(run, tmp_path):
-    nothing = dict.fromkeys(("wer", "cer", "model", "samples"))
+    nothing = dict.fromkeys(("wer", "cer", "model", "samples", "page"))
     failed = outcome_of_run(tmp_path, errors=("training: no data",), **nothing)
     outcome, _, _ = run(failed)
     assert outcome.code == 1

@@ -77,6 +77,8 @@ def test_results_lie_in_plain_places(transferred):
         "training",
         "evaluation",
     }
+    assert transferred.page == folder / "report.html"
+    assert transferred.page.read_text(encoding="utf-8").startswith("<!doctype html>")
     samples = json.loads((folder / "samples.json").read_text())
     assert len(samples) == 2
     assert {"wav_filename", "src", "res", "loss", "wer", "cer"} <= set(samples[0])

@@ -136,9 +136,10 @@ def test_training_refuses_other_labels(dataset, source, given, tmp_path):
 
 def test_without_a_test_split_the_report_says_what_was_measured(dataset, source, tmp_path):
     (dataset / "test.csv").unlink()
-    files = (tmp_path / "samples.json", tmp_path / "report.md")
-    result = steps.evaluate(dataset, source, *files, test_batch_size=4, beam_width=0)
-    assert "no test split" in (tmp_path / "report.md").read_text()
+    files = (tmp_path / "samples.json", tmp_path / "report.md", tmp_path / "report.html")
+    result = steps.evaluate(dataset, source, *files, test_batch_size=4)
+    for report in files[1:]:
+        assert "no test split" in report.read_text(encoding="utf-8")
     assert {sample.wav_filename.split("/")[-2] for sample in result.samples} == {"dev-clips"}
     assert (tmp_path / "samples.json").is_file()
 
