@@ -377,6 +377,7 @@ class _Trainer:
             "step": "training",
             "best": asdict(result.best),
             "last": asdict(result.epochs[-1]),
+            "history": [asdict(epoch) for epoch in result.epochs],
             "settings": self._flags(),
             "train_digest": self.train_digest,
             "source": {
