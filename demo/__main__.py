@@ -119,7 +119,7 @@ def rate_source(corpus: Path) -> Rates:
     from stt_model.transcription import transcribe
 
     said = read_manifest(corpus / "test.csv")
-    understood = transcribe(SOURCE_CHECKPOINT, [utterance.path for utterance in said])
+    understood = list(transcribe(SOURCE_CHECKPOINT, [utterance.path for utterance in said]))
     references = [utterance.transcript for utterance in said]
     return Rates(jiwer.wer(references, understood), jiwer.cer(references, understood))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import math
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from stt_model.errors import BootstrapError
+from stt_model.model_card import ModelIdentity
 
 # argparse has no public name for what ``add_subparsers`` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
@@ -50,7 +52,7 @@ def guard(action: Callable[[], int], debug: bool) -> int:
         if debug:
             raise
         print(f"error: {' '.join(_describe(error).split())}", file=sys.stderr)
-        return 1
+        return error.exit_code if isinstance(error, BootstrapError) else 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
@@ -142,13 +144,24 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "test_batch_size": _whole(1),
     "n_hidden": _whole(1),
     "beam_width": _whole(0),
+    "export_beam_width": _whole(1),
     "report_count": _whole(0),
     "size_limit": _whole(1),
     "unpacked_limit": _whole(1),
     "random_seed": _whole(0, 2**32 - 1),
     "drop_source_layers": _whole(1, 5),
     "learning_rate": _reader(float, "a number above 0", lambda rate: 0 < rate < math.inf),
+    "lm_alpha": _reader(float, "a number, 0 or more", lambda weight: 0 <= weight < math.inf),
+    "lm_beta": _reader(float, "a number", math.isfinite),
+    "max_wer_change": _reader(float, "a number, 0 or more", lambda rate: 0 <= rate < math.inf),
     "dropout_rate": _reader(float, "a number from 0 to below 1", lambda rate: 0 <= rate < 1),
+    "clip_norm": _reader(float, "a number, 0 or more", lambda norm: 0 <= norm < math.inf),
+    "es_epochs": _whole(1),
+    "es_min_delta": _reader(float, "a number, 0 or more", lambda delta: 0 <= delta < math.inf),
+    "plateau_epochs": _whole(1),
+    "plateau_reduction": _reader(float, "a number between 0 and 1", lambda rate: 0 < rate < 1),
+    "max_non_finite_steps": _whole(1),
+    "checkpoint_secs": _reader(float, "seconds, 0 or more", lambda secs: 0 <= secs < math.inf),
     "max_wer": _reader(float, "a number, 0 or more", lambda rate: 0 <= rate < math.inf),
     "mode": _reader(
         str, "auto, fine-tune or transfer", lambda mode: mode in ("auto", "fine-tune", "transfer")
@@ -324,6 +337,19 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar="BOOL",
         help="no longer needed: checkpoints trained with cuDNN load everywhere",
     )
+    _add_value(
+        checkpoints,
+        "checkpoint_secs",
+        600,
+        "S",
+        "seconds between saves within an epoch; 0: at the end of epochs only",
+    )
+    add_switch(
+        checkpoints,
+        "--restart",
+        False,
+        "begin anew where the directory holds a run, which would go on otherwise",
+    )
     model = parser.add_argument_group("model")
     model.add_argument(
         "--drop_source_layers",
@@ -355,6 +381,13 @@ def _train(parser: argparse.ArgumentParser) -> None:
         "of Adam; always this one, never one stored in a checkpoint",
     )
     _add_value(training, "dropout_rate", 0.05, "R", "of layers 1, 2, 3 and 5")
+    _add_value(
+        training, "clip_norm", 0, "R", "longest that the whole gradient may be; 0: any length"
+    )
+    _add_value(
+        training, "max_non_finite_steps", 5, "N", "skipped steps in a row that end the training"
+    )
+    _schedule(parser.add_argument_group("ending and learning rate, by the dev loss"))
     training.add_argument(
         "--train_cudnn",
         type=boolean,
@@ -364,6 +397,20 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="no longer needed: a GPU uses cuDNN by itself",
     )
     _report_options(parser)
+
+
+def _schedule(group: argparse._ActionsContainer) -> None:
+    add_switch(group, "--early_stop", False, "stop when epochs bring no improvement")
+    _add_value(group, "es_epochs", 25, "N", "that many epochs")
+    _add_value(group, "es_min_delta", 0.05, "R", "what the dev loss must fall by to be better")
+    add_switch(
+        group,
+        "--reduce_lr_on_plateau",
+        False,
+        "lower the learning rate when epochs bring no improvement, and go back to the run's best",
+    )
+    _add_value(group, "plateau_epochs", 10, "N", "that many epochs")
+    _add_value(group, "plateau_reduction", 0.1, "R", "what the learning rate is multiplied by")
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
@@ -422,6 +469,12 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     _files(parser, "--test_files", "manifests to test on", required=True)
+    _checkpoint_flags(parser, "checkpoint to test")
+    _add_value(parser, "test_batch_size", 16, "N", "utterances in a batch")
+    _report_options(parser)
+
+
+def _checkpoint_flags(parser: argparse._ActionsContainer, text: str) -> None:
     parser.add_argument(
         "--checkpoint_dir",
         "--load_checkpoint_dir",
@@ -429,7 +482,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         required=True,
-        help="checkpoint to test",
+        help=text,
     )
     parser.add_argument(
         "--load_evaluate",
@@ -439,8 +492,75 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     )
     _alphabet_flags(parser, "the checkpoint's alphabet, where it lies elsewhere")
     _add_value(parser, "n_hidden", None, "N", "checked against the checkpoint's")
-    _add_value(parser, "test_batch_size", 16, "N", "utterances in a batch")
-    _report_options(parser)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    _checkpoint_flags(parser, "checkpoint to export")
+    what = parser.add_argument_group("what to make")
+    what.add_argument(
+        "--export_dir", type=Path, required=True, metavar="DIR", help="a new or empty folder"
+    )
+    add_switch(what, "--remove_export", False, "replace an earlier export in that folder")
+    _add_text(what, "export_file_name", "output_graph", "name of the .tflite file")
+    add_switch(what, "--export_tflite", True, "a .tflite file for Coqui STT's runtime 1.4")
+    add_switch(what, "--export_quantize", True, "a quarter of its size, in 8-bit integers")
+    add_switch(what, "--export_savedmodel", False, "also a TensorFlow SavedModel")
+    add_switch(what, "--export_zip", False, "also all of it in a zip beside the folder")
+    _add_value(what, "export_beam_width", 500, "N", "beam width that the runtime starts with")
+    what.add_argument(
+        "--scorer_path", type=Path, metavar="FILE", help="language model to put beside the model"
+    )
+    check = parser.add_argument_group("check")
+    _files(check, "--test_files", "utterances to compare export and checkpoint on")
+    _add_value(
+        check, "max_wer_change", 0.02, "R", "how much higher a quantised model's WER may be there"
+    )
+    card = parser.add_argument_group("model card")
+    for field in dataclasses.fields(ModelIdentity):
+        _add_text(card, f"export_{field.name}", field.default, CARD_FIELDS[field.name])
+    add_switch(card, "--released", True, "whether the card says that the model may be used")
+
+
+CARD_FIELDS = {
+    "author_id": "who made the model, in one word",
+    "model_name": "what it is called",
+    "model_version": "as https://semver.org has it",
+    "language": "BCP 47 tag, such as sw-Latn-KE",
+    "license": "SPDX identifier",
+    "contact_info": "where its authors can be reached",
+    "min_stt_version": "the oldest version of Coqui STT that runs it",
+    "max_stt_version": "the newest one",
+    "description": "what else users should know, in Markdown",
+}
+
+
+def _decoding_flags(parser: argparse._ActionsContainer) -> None:
+    _add_value(
+        parser,
+        "beam_width",
+        0,
+        "N",
+        "prefixes kept by the beam search; 0: the best label of each frame, or with a scorer 1024",
+    )
+    parser.add_argument("--scorer_path", type=Path, metavar="FILE", help="language model to use")
+    _add_value(parser, "lm_alpha", None, "R", "weight of the language model")
+    _add_value(parser, "lm_beta", None, "R", "reward for each word")
+
+
+def _add_text(parser: argparse._ActionsContainer, name: str, default: object, text: str) -> None:
+    parser.add_argument(f"--{name}", default=default, metavar="TEXT", help=text)
+
+
+def _transcribe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "audio", nargs="+", type=Path, metavar="FILE|DIR", help="audio, or folders of it"
+    )
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--checkpoint_dir", type=Path, metavar="DIR", help="checkpoint to use")
+    model.add_argument("--model", type=Path, metavar="FILE", help="exported .tflite to use")
+    _add_value(parser, "test_batch_size", 16, "N", "files that go through the network together")
+    _decoding_flags(parser)
+    add_switch(parser, "--json", False, "print a JSON list in place of lines")
 
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
@@ -470,6 +590,16 @@ STEPS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
         _train,
     ),
     "evaluate": ("test a checkpoint: loss, word and character error rate", "evaluate", _evaluate),
+    "export": (
+        "write a checkpoint as what deployed runtimes load, and check it against the checkpoint",
+        "export",
+        _export,
+    ),
+    "transcribe": (
+        "say what a checkpoint or an exported model understands in audio files",
+        "transcribe",
+        _transcribe,
+    ),
     "inspect": (
         "show a checkpoint's geometry, alphabet, mode and lineage as JSON",
         "inspect",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -34,7 +35,9 @@ from stt_model.errors import (
     ValidationError,
 )
 from stt_model.files import atomic_write
+from stt_model.model_card import ModelIdentity
 from stt_model.quiet import import_tensorflow_quietly
+from stt_model.training_state import find_run
 
 if TYPE_CHECKING:
     from stt_model.evaluation_result import EvaluationResult, Gate
@@ -155,6 +158,7 @@ def train(args: argparse.Namespace) -> int:
     if args.test_files:
         # Now, and not after hours of training.
         read_samples(args.test_files, target)
+    origin = _describe_origin(args, source, target)
     with _starting_point(args, source, target) as start:
         result = run_training(
             TrainingConfig(
@@ -237,6 +241,75 @@ def _check_gate(gate: Gate) -> None:
         raise GateError(f"the model does not pass: {'; '.join(gate.reasons)}")
 
 
+def export(args: argparse.Namespace) -> int:
+    """Write a checkpoint as what deployed runtimes load."""
+    _show_log()
+    for path in args.test_files:
+        next(iter_manifest(path), None)
+    check_output(args.export_dir, is_folder=True)
+    given = _given_alphabet(args)
+    source = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
+    _check_n_hidden(args.n_hidden, source)
+    _start_tensorflow(args)
+    from stt_model.export import ExportConfig
+    from stt_model.export import export as run_export
+
+    folder = args.export_dir.absolute()
+    fields = {field.name for field in dataclasses.fields(ModelIdentity)}
+    result = run_export(
+        ExportConfig(
+            load_checkpoint_dir=args.checkpoint_dir,
+            load_evaluate=args.load_evaluate,
+            alphabet=given,
+            test_files=args.test_files,
+            export_dir=args.export_dir,
+            remove_export=args.remove_export,
+            export_file_name=args.export_file_name,
+            export_tflite=args.export_tflite,
+            export_quantize=args.export_quantize,
+            export_savedmodel=args.export_savedmodel,
+            # Where Coqui STT puts it.
+            zip_path=folder.with_name(f"{folder.name}.zip") if args.export_zip else None,
+            export_beam_width=args.export_beam_width,
+            scorer_path=args.scorer_path,
+            identity=ModelIdentity(**{name: getattr(args, f"export_{name}") for name in fields}),
+            max_wer_change=args.max_wer_change,
+            released=args.released,
+        )
+    )
+    for name, comparison in result.comparisons.items():
+        print(f"{name}: {comparison}")
+    print(f"export: {result.directory}")
+    return 0
+
+
+def transcribe(args: argparse.Namespace) -> int:
+    """Print what is understood in audio files."""
+    _start_tensorflow(args)
+    from stt_model.transcription import find_audio
+    from stt_model.transcription import transcribe as run_transcription
+
+    files = find_audio(args.audio)
+    texts = run_transcription(
+        args.model or args.checkpoint_dir,
+        files,
+        batch_size=args.test_batch_size,
+        beam_width=args.beam_width,
+        scorer_path=args.scorer_path,
+        lm_alpha=args.lm_alpha,
+        lm_beta=args.lm_beta,
+    )
+    # A file's name need not be UTF-8.
+    names = [str(path).encode(errors="backslashreplace").decode() for path in files]
+    if args.json:
+        pairs = zip(names, texts, strict=True)
+        _print_json([{"wav_filename": name, "transcript": text} for name, text in pairs])
+    else:
+        for name, text in zip(names, texts, strict=True):
+            print(f"{name}\t{' '.join(text.splitlines())}", flush=True)
+    return 0
+
+
 def check_output(path: Path | None, *, is_folder: bool = False) -> None:
     """Refuse a place that nothing can be written to, before the work is done that belongs there."""
     if path is None:
@@ -312,7 +385,8 @@ def _check_start_from_scratch(args: argparse.Namespace) -> None:
             "--load_train init starts without a checkpoint, but --drop_source_layers needs one;"
             " leave one of them out"
         )
-    if any(args.save_checkpoint_dir.glob("*.index")):
+    goes_on = args.restart or find_run(args.save_checkpoint_dir)
+    if any(args.save_checkpoint_dir.glob("*.index")) and not goes_on:
         raise TrainingError(
             f"{args.save_checkpoint_dir}: holds a checkpoint, which training from scratch would"
             " replace; give --save_checkpoint_dir another folder, or leave --load_train init out"
@@ -358,6 +432,11 @@ def _starting_point(
     """Yield the checkpoint to train: the source as it is or after surgery, or a new one."""
     from stt_model import surgery
 
+    run = None if args.restart else find_run(args.save_checkpoint_dir)
+    if run:
+        # It has been through surgery, and goes on from where it stands.
+        yield run[0]
+        return
     if source is not None and source.alphabet == target and not args.drop_source_layers:
         yield source
         return
@@ -370,6 +449,26 @@ def _starting_point(
         else:
             _operate(args, source, target, made)
         yield open_checkpoint(made)
+
+
+def _describe_origin(
+    args: argparse.Namespace, source: Checkpoint | None, target: Alphabet
+) -> dict[str, str]:
+    """Return how the starting point is made, which must be the same for a run to go on."""
+    if source is None:
+        made_from = f"n_hidden {args.n_hidden or DEFAULT_N_HIDDEN}, layer_norm {args.layer_norm}"
+    elif _same(args.load_checkpoint_dir, args.save_checkpoint_dir):
+        # The run has changed what lies there.
+        made_from = "the same folder as --save_checkpoint_dir"
+    else:
+        made_from = source.digest()
+    return {
+        "load_train": args.load_train,
+        "load_checkpoint_dir": made_from,
+        "drop_source_layers": str(args.drop_source_layers),
+        "warm_start": str(args.warm_start),
+        "alphabet_config_path": target.digest,
+    }
 
 
 def _operate(

@@ -14,9 +14,10 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from stt_model.alphabet import Alphabet
+from stt_model.alphabet import Alphabet, BytesAlphabet, CharacterAlphabet
 from stt_model.audio import SAMPLE_RATE, STRIDE, WINDOW
 from stt_model.checkpoint import LSTM_BIAS, LSTM_KERNEL, Geometry, Weights
+from stt_model.errors import AlphabetError
 from stt_model.features import mfcc
 from stt_model.network import LAYER_NORM_EPSILON, RELU_CLIP
 
@@ -43,17 +44,17 @@ class RuntimeMetadata:
     beam_width: int
     language: str
 
-    def constants(self) -> dict[str, Any]:
-        """Return the tensors by name, each of one element."""
+    def values(self) -> dict[str, int | bytes]:
+        """Return the values by the names of the model's outputs."""
         milliseconds = 1000 / SAMPLE_RATE
         return {
-            "metadata_version": tf.constant([GRAPH_VERSION]),
-            "metadata_sample_rate": tf.constant([SAMPLE_RATE]),
-            "metadata_feature_win_len": tf.constant([round(WINDOW * milliseconds)]),
-            "metadata_feature_win_step": tf.constant([round(STRIDE * milliseconds)]),
-            "metadata_beam_width": tf.constant([self.beam_width]),
-            "metadata_alphabet": tf.constant([serialise_alphabet(self.alphabet)]),
-            "metadata_language": tf.constant([self.language.encode()]),
+            "metadata_version": GRAPH_VERSION,
+            "metadata_sample_rate": SAMPLE_RATE,
+            "metadata_feature_win_len": round(WINDOW * milliseconds),
+            "metadata_feature_win_step": round(STRIDE * milliseconds),
+            "metadata_beam_width": self.beam_width,
+            "metadata_alphabet": serialise_alphabet(self.alphabet),
+            "metadata_language": self.language.encode(),
         }
 
 
@@ -69,6 +70,27 @@ def serialise_alphabet(alphabet: Alphabet) -> bytes:
         data = label.encode(encoding)
         parts.append(struct.pack("<HH", index, len(data)) + data)
     return b"".join(parts)
+
+
+def deserialise_alphabet(data: bytes) -> Alphabet:
+    """Return the alphabet that ``serialise_alphabet`` wrote, or Coqui STT.
+
+    Raises:
+        AlphabetError: the data end early, or hold what no alphabet holds.
+    """
+    labels: list[bytes] = []
+    position = 2
+    try:
+        (size,) = struct.unpack_from("<H", data)
+        for _ in range(size):
+            _, length = struct.unpack_from("<HH", data, position)
+            labels.append(data[position + 4 : position + 4 + length])
+            position += 4 + length
+        if labels == [bytes([byte]) for byte in range(1, 256)]:
+            return BytesAlphabet()
+        return CharacterAlphabet(label.decode() for label in labels)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise AlphabetError(f"damaged alphabet in the model: {error}") from error
 
 
 def convert(
@@ -109,7 +131,7 @@ def _step_function(weights: Weights, geometry: Geometry, metadata: RuntimeMetada
             "new_state_c": new_state_c,
             "new_state_h": new_state_h,
             "mfccs": mfcc(input_samples),
-            **metadata.constants(),
+            **{name: tf.constant([value]) for name, value in metadata.values().items()},
         }
 
     return tf.function(

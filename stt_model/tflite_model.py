@@ -11,13 +11,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from stt_model.alphabet import Alphabet
 from stt_model.errors import ExportError
 from stt_model.features import extract_features
-from stt_model.tflite_conversion import INPUTS, OUTPUTS
+from stt_model.tflite_conversion import INPUTS, OUTPUTS, deserialise_alphabet
 
 Array = NDArray[np.float32]
 
 _PLAIN_KERNELS = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+
+def as_logits(probabilities: Array) -> Array:
+    """Return logits that stand for the same distribution as the probabilities: their logarithms."""
+    floor = np.finfo(np.float32).tiny
+    return np.log(np.maximum(probabilities, floor))
 
 
 class TfliteModel:
@@ -45,6 +52,10 @@ class TfliteModel:
         self._interpreter.invoke()
         found = {name: self._read(name) for name in OUTPUTS if name.startswith("metadata_")}
         return {name: value.item() for name, value in found.items()}
+
+    def read_alphabet(self) -> Alphabet:
+        """Return what the classes stand for."""
+        return deserialise_alphabet(bytes(self.read_metadata()["metadata_alphabet"]))
 
     def features(self, window: Array) -> Array:
         """Return the features, float32 [26], that the model makes of a window, float32 [512]."""

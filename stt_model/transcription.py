@@ -2,44 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from stt_model import network
+from stt_model.alphabet import Alphabet
 from stt_model.audio import read_audio
 from stt_model.batches import pad_features
 from stt_model.checkpoint import open_checkpoint, read_weights
-from stt_model.decoding import decode
+from stt_model.decoding import open_decoder
+from stt_model.errors import DataError
 from stt_model.features import extract_features
+from stt_model.tflite_model import TfliteModel, as_logits
+
+Array = NDArray[np.float32]
+Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
+"""From samples, float32 [n] each, to logits [batch, frames, classes] and frames [batch]."""
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+
+
+def find_audio(paths: Sequence[Path]) -> list[Path]:
+    """Return the files, and of each folder the audio files anywhere below it, sorted.
+
+    Raises:
+        DataError: a path that is not there, or a folder without audio.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: expected an audio file or a folder of them, found nothing")
+        inside = sorted(
+            each
+            for each in (path.rglob("*") if path.is_dir() else [path])
+            if each.is_file() and (each == path or each.suffix.lower() in AUDIO_SUFFIXES)
+        )
+        if not inside:
+            raise DataError(f"{path}: expected audio ({' '.join(AUDIO_SUFFIXES)}), found none")
+        found += inside
+    return found
 
 
 def transcribe(
-    checkpoint_dir: Path, files: Sequence[Path], *, batch_size: int = 16, beam_width: int = 0
-) -> list[str]:
-    """Return what a checkpoint understands in each file.
+    model: Path, files: Sequence[Path], *, batch_size: int = 16, **decoding: Any
+) -> Iterator[str]:
+    """Yield what a model understands in each file, a batch at a time.
 
     Args:
-        checkpoint_dir: a checkpoint directory; the best checkpoint of it is taken, or the last.
+        model: a checkpoint directory, whose best checkpoint is taken, or the last; or a ``.tflite``
+            file for Coqui STT's runtime.
         files: audio of any rate and channel count.
         batch_size: files that go through the network together.
-        beam_width: prefixes that the search keeps; 0 takes the best label of each frame.
+        decoding: what ``open_decoder`` takes; without any, the best label of each frame counts.
 
     Raises:
-        BootstrapError: the checkpoint or a file cannot be read.
+        BootstrapError: the model, the scorer or a file cannot be read.
     """
-    checkpoint = open_checkpoint(checkpoint_dir)
+    alphabet, infer = _open_exported(model) if model.is_file() else _open_trained(model)
+    decoder = open_decoder(alphabet, **decoding)
+    for start in range(0, len(files), batch_size):
+        samples = [read_audio(path) for path in files[start : start + batch_size]]
+        yield from decoder.decode(*infer(samples))
+
+
+def _open_trained(directory: Path) -> tuple[Alphabet, Infer]:
+    checkpoint = open_checkpoint(directory)
     model = network.build(checkpoint.geometry)
     network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
-    infer = tf.function(model, reduce_retracing=True)
-    texts = []
-    for start in range(0, len(files), batch_size):
-        features = [
-            extract_features(read_audio(path)) for path in files[start : start + batch_size]
-        ]
+    compiled = tf.function(model, reduce_retracing=True)
+
+    def infer(samples: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
+        features = [extract_features(each) for each in samples]
         frames = np.array([len(each) for each in features], np.int32)
-        logits = infer(pad_features(features))
-        texts += decode(logits, frames, checkpoint.alphabet, beam_width)
-    return texts
+        return np.asarray(compiled(pad_features(features))), frames
+
+    return checkpoint.alphabet, infer
+
+
+def _open_exported(file: Path) -> tuple[Alphabet, Infer]:
+    model = TfliteModel(file)
+    alphabet = model.read_alphabet()
+
+    def infer(samples: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
+        rows = [model.probabilities(each) for each in samples]
+        frames = np.array([len(each) for each in rows], np.int32)
+        logits = np.zeros((len(rows), max(1, *frames), alphabet.classes), np.float32)
+        for place, row in enumerate(rows):
+            logits[place, : len(row)] = as_logits(row)
+        return logits, frames
+
+    return alphabet, infer

@@ -26,4 +26,4 @@ def test_a_file_shorter_than_one_frame_is_empty(tmp_path):
 
     path = tmp_path / "short.wav"
     soundfile.write(path, np.zeros(100), 16000)
-    assert transcribe(GOLDEN / "checkpoints" / "alphabet", [path]) == [""]
+    assert list(transcribe(GOLDEN / "checkpoints" / "alphabet", [path])) == [""]

@@ -1,0 +1,274 @@
+"""A checkpoint as what deployed runtimes load, each form compared with the checkpoint.
+
+What is made lies in one folder, which is there whole or not at all: the ``.tflite`` file for Coqui
+STT's runtime, a TensorFlow SavedModel if asked for, the alphabet, the scorer if there is one, the
+model card, and ``export.json`` with all that is known about them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from stt_model import network
+from stt_model.alphabet import Alphabet, write_alphabet
+from stt_model.audio import WINDOW
+from stt_model.checkpoint import Checkpoint, Weights, open_checkpoint, read_weights
+from stt_model.decoding import open_decoder
+from stt_model.errors import ExportError
+from stt_model.export_check import (
+    LARGEST_DIFFERENCE,
+    Checker,
+    Clip,
+    Comparison,
+    NetworkModel,
+    read_clips,
+)
+from stt_model.features import extract_features
+from stt_model.files import atomic_directory, atomic_write
+from stt_model.lineage import describe_run
+from stt_model.model_card import ModelIdentity, check_name, format_card
+from stt_model.saved_model import SavedModel, write_saved_model
+from stt_model.storage import sha256_file
+from stt_model.tflite_conversion import RuntimeMetadata, convert
+from stt_model.tflite_model import TfliteModel
+
+DESCRIPTION = "export.json"
+SAVED_MODEL = "saved_model"
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to export, and as what. Names that Coqui STT has are Coqui STT's.
+
+    ``test_files`` hold the utterances to compare on. A quantised model may have a word error rate
+    that is higher by ``max_wer_change`` there, or make one error more where that is less than one.
+    ``released`` is written into the model card, for whoever deploys it.
+    """
+
+    load_checkpoint_dir: Path
+    export_dir: Path
+    test_files: Sequence[Path] = ()
+    load_evaluate: str = "auto"
+    alphabet: Alphabet | None = None
+    export_file_name: str = "output_graph"
+    export_tflite: bool = True
+    export_quantize: bool = True
+    export_savedmodel: bool = False
+    zip_path: Path | None = None
+    remove_export: bool = False
+    export_beam_width: int = 500
+    scorer_path: Path | None = None
+    identity: ModelIdentity = field(default_factory=ModelIdentity)
+    max_wer_change: float = 0.02
+    released: bool = True
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is read or made."""
+        self.identity.check()
+        check_name("--export_file_name", self.export_file_name)
+        if not self.export_tflite and not self.export_savedmodel:
+            raise ExportError(
+                "expected --export_tflite or --export_savedmodel, found both false: nothing to"
+                " export; Coqui STT's runtime 1.4 takes a .tflite"
+            )
+        if self.export_beam_width < 1:
+            raise ExportError(
+                f"--export_beam_width: expected 1 or more, found {self.export_beam_width}"
+            )
+        if self.scorer_path and not self.scorer_path.is_file():
+            raise ExportError(f"{self.scorer_path}: no such scorer; check --scorer_path")
+        check_place(self.export_dir, self.remove_export)
+        if self.zip_path and self.zip_path.exists() and not self.remove_export:
+            raise ExportError(
+                f"{self.zip_path}: exists already; remove it, or let --remove_export replace it"
+            )
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was made, and how it compares with the checkpoint, by file or folder."""
+
+    directory: Path
+    sizes: dict[str, int]
+    """Bytes."""
+    comparisons: dict[str, Comparison]
+    released: bool
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures to show beside the run."""
+        figures: dict[str, float] = {"released": float(self.released)}
+        for name, comparison in self.comparisons.items():
+            figures[f"{name} MB"] = self.sizes[name] / 1e6
+            figures[f"{name} WER change"] = comparison.wer_change
+        return figures
+
+    def to_markdown(self) -> str:
+        """Return the report."""
+        verdict = "released" if self.released else "**not released**: see the evaluation"
+        lines = ["# Export", "", f"This model is {verdict}.", ""]
+        lines += ["| | MB | compared with the checkpoint |", "| --- | ---: | --- |"]
+        lines += [
+            f"| {name} | {self.sizes[name] / 1e6:.1f} | {comparison} |"
+            for name, comparison in self.comparisons.items()
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def check_place(folder: Path, replace: bool) -> None:
+    """Raise ExportError unless an export can be put there without losing somebody's files."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ExportError(f"{folder}: expected a folder to export to, found a file")
+    if not any(folder.iterdir()):
+        return
+    if not replace:
+        raise ExportError(
+            f"{folder}: expected an empty folder to export to, found files in it; give another"
+            " --export_dir, or let --remove_export replace an earlier export"
+        )
+    if not (folder / DESCRIPTION).is_file():
+        raise ExportError(
+            f"{folder}: --remove_export replaces only what has an {DESCRIPTION}, and this folder"
+            " has none; give another --export_dir"
+        )
+
+
+def export(config: ExportConfig) -> ExportResult:
+    """Make what was asked for, load it again, compare it with the checkpoint, then publish it.
+
+    Raises:
+        BootstrapError: it cannot be made as asked, or is too far from the checkpoint. Nothing of
+            it is left then.
+    """
+    config.check()
+    checkpoint = open_checkpoint(
+        config.load_checkpoint_dir, which=config.load_evaluate, alphabet=config.alphabet
+    )
+    if config.scorer_path:
+        # Refuses one that is not for these characters.
+        open_decoder(checkpoint.alphabet, scorer_path=config.scorer_path)
+    clips = read_clips(config.test_files)
+    with ExitStack() as stack:
+        package = stack.enter_context(atomic_write(config.zip_path)) if config.zip_path else None
+        folder = stack.enter_context(atomic_directory(config.export_dir))
+        comparisons = _write_models(config, checkpoint, clips, folder)
+        sizes = {name: _bytes_of(folder / name) for name in comparisons}
+        _write_companions(config, checkpoint, comparisons, folder)
+        if package:
+            _write_zip(folder, package)
+        if config.remove_export and config.export_dir.exists():
+            # Only now, when there is something to take its place.
+            shutil.rmtree(config.export_dir)
+    return ExportResult(config.export_dir, sizes, comparisons, config.released)
+
+
+def _write_models(
+    config: ExportConfig, checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path
+) -> dict[str, Comparison]:
+    """Write and compare each form of the model; return the comparisons by file or folder."""
+    weights = read_weights(checkpoint)
+    with tf.device("CPU:0"):
+        keras_model = network.build(checkpoint.geometry)
+        network.load_weights(keras_model, checkpoint.geometry, weights)
+    checker = Checker(
+        NetworkModel(keras_model), clips, open_decoder(checkpoint.alphabet), config.max_wer_change
+    )
+    comparisons = {}
+    if config.export_tflite:
+        path = folder / f"{config.export_file_name}.tflite"
+        model = _write_tflite(config, checkpoint, weights, path)
+        _check_features(model, clips[0])
+        comparisons[path.name] = checker.check(path.name, model, quantised=config.export_quantize)
+    if config.export_savedmodel:
+        write_saved_model(keras_model, folder / SAVED_MODEL)
+        comparisons[SAVED_MODEL] = checker.check(
+            SAVED_MODEL, SavedModel(folder / SAVED_MODEL), quantised=False
+        )
+    return comparisons
+
+
+def _write_tflite(
+    config: ExportConfig, checkpoint: Checkpoint, weights: Weights, path: Path
+) -> TfliteModel:
+    """Write the model and return it as it loads, its metadata compared."""
+    metadata = RuntimeMetadata(
+        checkpoint.alphabet, config.export_beam_width, config.identity.language
+    )
+    path.write_bytes(
+        convert(weights, checkpoint.geometry, metadata, quantize=config.export_quantize)
+    )
+    model = TfliteModel(path)
+    if model.read_metadata() != metadata.values():
+        raise ExportError(f"{path.name}: metadata read back differently; nothing was exported")
+    return model
+
+
+def _check_features(model: TfliteModel, clip: Clip) -> None:
+    window = clip.samples[:WINDOW]
+    if len(window) == WINDOW and not np.allclose(
+        model.features(window), extract_features(window)[0], atol=LARGEST_DIFFERENCE
+    ):
+        raise ExportError("the exported model computes other features; nothing was exported")
+
+
+def _write_companions(
+    config: ExportConfig, checkpoint: Checkpoint, comparisons: dict[str, Comparison], folder: Path
+) -> None:
+    """Write what goes with the models: alphabet, scorer, model card, description."""
+    write_alphabet(checkpoint.alphabet, folder / "alphabet.txt")
+    if config.scorer_path:
+        shutil.copyfile(config.scorer_path, folder / config.scorer_path.name)
+    checks = {name: str(comparison) for name, comparison in comparisons.items()}
+    source = {
+        "name": checkpoint.prefix.name,
+        "weights_sha256": checkpoint.digest(),
+        **asdict(checkpoint.geometry),
+        "labels": "bytes" if checkpoint.alphabet.is_bytes else checkpoint.alphabet.size,
+    }
+    card = format_card(
+        config.identity,
+        runtime="tflite" if config.export_tflite else "tensorflow",
+        released=config.released,
+        facts={
+            **{f"{name}, compared with the checkpoint": check for name, check in checks.items()},
+            "Checkpoint": ", ".join(f"{key} {value}" for key, value in source.items()),
+        },
+    )
+    (folder / config.identity.file_name).write_text(card, encoding="utf-8")
+    description = {
+        "released": config.released,
+        "quantized": config.export_tflite and config.export_quantize,
+        "checks": checks,
+        "checkpoint": source,
+        "lineage": checkpoint.lineage,
+        "made": describe_run(),
+        "files": {
+            path.relative_to(folder).as_posix(): sha256_file(path) for path in _files(folder)
+        },
+    }
+    text = json.dumps(description, ensure_ascii=False, indent=2)
+    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def _write_zip(folder: Path, place: Path) -> None:
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as package:
+        for path in _files(folder):
+            package.write(path, path.relative_to(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _bytes_of(path: Path) -> int:
+    return sum(file.stat().st_size for file in (_files(path) if path.is_dir() else [path]))
