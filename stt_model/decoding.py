@@ -1,14 +1,29 @@
-"""Logits to text: the best label of each frame, or a beam search."""
+"""Logits to text: the best label of each frame, a beam search, or one under a scorer."""
 
 from __future__ import annotations
 
+import math
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import tensorflow as tf
+import loky
+import numpy as np
+from numpy.typing import NDArray
 
 from stt_model.alphabet import Alphabet
-from stt_model.errors import DataError
+from stt_model.beam_search import (
+    DEFAULT_BEAM_WIDTH,
+    DEFAULT_CUTOFF_TOP_N,
+    ScorerSearch,
+    SearchSettings,
+    check_scorer,
+    cut,
+    log_softmax,
+)
+from stt_model.errors import DataError, ScorerError
+from stt_model.scorer import Scorer, read_scorer
 
 
 class Decoder(Protocol):
@@ -24,55 +39,136 @@ class Decoder(Protocol):
         ...
 
 
-class PlainDecoder:
-    """Goes by the logits alone: greedily (``beam_width`` 0), or keeping ``beam_width`` prefixes."""
-
-    def __init__(self, alphabet: Alphabet, beam_width: int) -> None:
-        self.alphabet = alphabet
-        self.beam_width = beam_width
-
-    def decode(self, logits: Any, frames: Any) -> list[str]:
-        """Return the most probable transcript of each utterance."""
-        return decode(logits, frames, self.alphabet, self.beam_width)
-
-
 def open_decoder(
     alphabet: Alphabet,
     *,
     beam_width: int = 0,
     scorer_path: Path | None = None,
+    vocab_file: Path | None = None,
     lm_alpha: float | None = None,
     lm_beta: float | None = None,
     cutoff_prob: float = 1.0,
-    cutoff_top_n: int = 300,
+    cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N,
     workers: int | None = None,
 ) -> Decoder:
-    """Return what decodes the logits of a model that writes ``alphabet``."""
-    if scorer_path is not None:
-        raise DataError(f"{scorer_path}: decoding with a scorer is not there yet; leave it out")
-    return PlainDecoder(alphabet, beam_width)
-
-
-def decode(logits: Any, frames: Any, alphabet: Alphabet, beam_width: int = 0) -> list[str]:
-    """Return the most probable transcript of each utterance.
+    """Return what decodes the logits of a model that writes ``alphabet``.
 
     Args:
-        logits: float32 [batch, frames, classes]; the last class is the blank.
-        frames: int32 [batch], frames of each utterance that are not padding.
-        alphabet: what the other classes stand for.
-        beam_width: prefixes kept at each frame; 0 takes the best label of each frame (greedy).
+        alphabet: what the classes before the last stand for.
+        beam_width: beginnings of the text that are kept at each frame. 0 takes the best label of
+            each frame, or, with a scorer, Coqui STT's width of 1024.
+        scorer_path: language model and vocabulary; see ``scorer.py`` for the kinds.
+        vocab_file: words that the scorer may write, where its file has none or others.
+        lm_alpha: weight of the language model; None for the scorer's own.
+        lm_beta: reward for a word, in nats; None for the scorer's own.
+        cutoff_prob: of each frame only the labels that together are so probable; 1 for all.
+        cutoff_top_n: and at most so many of them, if ``cutoff_prob`` is below 1.
+        workers: utterances decoded at once; None for all processors that this process may use.
+
+    Raises:
+        DataError: a number that cannot work.
+        ScorerError: the scorer cannot be read, or is not of this alphabet.
     """
-    time_major = tf.transpose(logits, [1, 0, 2])
-    if beam_width > 0:
-        decoded, _ = tf.nn.ctc_beam_search_decoder(
-            time_major, frames, beam_width=beam_width, top_paths=1
+    settings = SearchSettings(beam_width, lm_alpha, lm_beta, cutoff_prob, cutoff_top_n)
+    check_settings(settings)
+    workers = workers or loky.cpu_count()
+    if scorer_path is not None:
+        scorer = read_scorer(scorer_path, alphabet, vocab_file)
+        check_scorer(scorer)
+        settings = replace(settings, beam_width=beam_width or DEFAULT_BEAM_WIDTH)
+        return ScorerDecoder(scorer, alphabet.classes, settings, workers)
+    return BeamDecoder(alphabet, settings, workers) if beam_width else GreedyDecoder(alphabet)
+
+
+def check_settings(settings: SearchSettings) -> None:
+    """Refuse numbers that cannot work; DataError names the flag."""
+    weights = {"lm_alpha": settings.lm_alpha, "lm_beta": settings.lm_beta}
+    for name, weight in weights.items():
+        if weight is not None and not math.isfinite(weight):
+            raise DataError(f"--{name}: expected a number, got {weight}")
+    if settings.beam_width < 0:
+        raise DataError(f"--beam_width: expected 0 or more, got {settings.beam_width}")
+    if not 0 < settings.cutoff_prob <= 1:
+        raise DataError(
+            f"--cutoff_prob: expected a number above 0, up to 1, got {settings.cutoff_prob}"
         )
-    else:
-        decoded, _ = tf.nn.ctc_greedy_decoder(time_major, frames)
-    batch_size = int(tf.shape(logits)[0])
-    sequences: list[list[int]] = [[] for _ in range(batch_size)]
-    for (utterance, _), label in zip(
-        decoded[0].indices.numpy(), decoded[0].values.numpy(), strict=True
-    ):
-        sequences[utterance].append(int(label))
-    return [alphabet.decode(sequence) for sequence in sequences]
+    if settings.cutoff_top_n < 1:
+        raise DataError(f"--cutoff_top_n: expected 1 or more, got {settings.cutoff_top_n}")
+
+
+class GreedyDecoder:
+    """Takes the best label of each frame."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        self.alphabet = alphabet
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the labels of the frames, without repeats and blanks."""
+        return [self._collapse(frame.argmax(axis=-1)) for frame in _utterances(logits, frames)]
+
+    def _collapse(self, labels: NDArray[np.int64]) -> str:
+        changes = np.diff(labels, prepend=-1) != 0
+        return self.alphabet.decode(labels[changes & (labels != self.alphabet.blank)])
+
+
+class BeamDecoder:
+    """Keeps the best prefixes of the text at each frame, adding up the paths that lead to each."""
+
+    def __init__(self, alphabet: Alphabet, settings: SearchSettings, workers: int) -> None:
+        self.alphabet = alphabet
+        self.settings = settings
+        self._pool = ThreadPoolExecutor(workers)
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the most probable text of each utterance."""
+        return list(self._pool.map(self._search, _utterances(logits, frames)))
+
+    def _search(self, logits: NDArray[np.float32]) -> str:
+        import tensorflow as tf
+
+        emissions = cut(log_softmax(logits), self.settings)
+        (best,), _ = tf.nn.ctc_beam_search_decoder(
+            emissions[:, np.newaxis], [len(emissions)], self.settings.beam_width
+        )
+        return self.alphabet.decode(best.values.numpy())
+
+
+class ScorerDecoder:
+    """Searches for the best text under a scorer, in as many processes as there are workers."""
+
+    def __init__(
+        self, scorer: Scorer, classes: int, settings: SearchSettings, workers: int
+    ) -> None:
+        self._scorer_path = scorer.path
+        # Processes, because flashlight keeps Python's lock while it searches. Loky's do not run
+        # the main program anew, as those of the standard library would.
+        self._pool: Executor = loky.ProcessPoolExecutor(
+            workers, initializer=_open_search, initargs=(scorer, classes, settings)
+        )
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the best text of each utterance."""
+        try:
+            return list(self._pool.map(_search, _utterances(logits, frames)))
+        except BrokenExecutor as error:
+            raise ScorerError(
+                f"{self._scorer_path}: a process that decodes has died, most likely for want of"
+                " memory; decode with fewer workers"
+            ) from error
+
+
+def _utterances(logits: Any, frames: Any) -> list[NDArray[np.float32]]:
+    pairs = zip(np.asarray(logits, np.float32), np.asarray(frames), strict=True)
+    return [utterance[:length] for utterance, length in pairs]
+
+
+_search_of_process: ScorerSearch
+
+
+def _open_search(scorer: Scorer, classes: int, settings: SearchSettings) -> None:
+    global _search_of_process
+    _search_of_process = ScorerSearch(scorer, classes, settings)
+
+
+def _search(logits: NDArray[np.float32]) -> str:
+    return _search_of_process.decode(logits)

@@ -1,10 +1,12 @@
-"""TensorFlow without the lines that it prints before its own log settings take effect."""
+"""Native libraries without the lines that they print whatever the log level."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def import_tensorflow_quietly() -> None:
@@ -14,12 +16,19 @@ def import_tensorflow_quietly() -> None:
     stderr whatever the log level. Which devices are used is said by training itself.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with stderr_held_back():
+        import tensorflow  # noqa: F401
+
+
+@contextmanager
+def stderr_held_back() -> Iterator[None]:
+    """Hold back what is printed to the process's stderr; show it only if the block fails."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         except BaseException:
             printed.seek(0)
             os.write(original, printed.read())

@@ -1,0 +1,205 @@
+"""Coqui STT's beam search under a scorer, done by the decoder of flashlight-text.
+
+Both keep the best beginnings of the text at each frame, adding up the paths that lead to each, and
+let the language model judge a word once its space is there. What differs is mapped here:
+
+- flashlight weighs log10 probabilities, Coqui natural logarithms;
+- a word ends with its space in the spelling, so that it is judged when Coqui would judge it. The
+  last one may lack its space: every text is given one behind the last frame, at no cost;
+- flashlight lets no label last for several frames when a unit has ended, but for one "silence"
+  label, which it also lets in without a unit. Each unit is spelled twice, the second time with its
+  last label again, and silence is a label that no frame has;
+- flashlight adds the probability of the sentence's end, unless, as here, its decoding is never
+  ended;
+- where the language model does not know a unit, Coqui never writes it: such units are left out.
+
+What still differs: the two states of a beginning, with and without a blank after it, have a place
+in the beam each; and a label that ends a unit may come twice with a blank between.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stt_model.errors import ScorerError
+from stt_model.quiet import stderr_held_back
+from stt_model.scorer import Scorer
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BEAM_WIDTH = 1024
+DEFAULT_CUTOFF_TOP_N = 300
+
+_SAMPLED_UNITS = 2000
+"""Units that are looked up to see whether the scorer is of the model's alphabet."""
+_FAR_BEHIND = 20.0
+"""Nats: the language model at once takes this from a text at most, and so may the frames."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How wide and by what weights to search; names, meanings and defaults are Coqui STT's.
+
+    Attributes:
+        beam_width: beginnings of the text that are kept at each frame.
+        lm_alpha: weight of the language model; None for the scorer's own.
+        lm_beta: reward for a unit, in nats; None for the scorer's own.
+        cutoff_prob: at each frame only the most probable labels that together reach this
+            probability count; 1 for all of them.
+        cutoff_top_n: and at most so many of them; without effect while ``cutoff_prob`` is 1.
+    """
+
+    beam_width: int = DEFAULT_BEAM_WIDTH
+    lm_alpha: float | None = None
+    lm_beta: float | None = None
+    cutoff_prob: float = 1.0
+    cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N
+
+
+class ScorerSearch:
+    """Finds the text of an utterance; neither shared between threads nor sent to a process."""
+
+    def __init__(self, scorer: Scorer, classes: int, settings: SearchSettings) -> None:
+        """Load the language model and build the tree of spellings.
+
+        ``classes`` is the width of the logits, the blank being the last class.
+        """
+        self.settings = settings
+        self.classes = classes
+        self.separator = "" if scorer.is_bytes else " "
+        flashlight = _import_flashlight()
+        self.units = scorer.units
+        language_model = _load_language_model(scorer, self.units)
+        known = _known(language_model, len(self.units))
+        silence = classes
+        spellings = flashlight.Trie(classes + 1, silence)
+        for number, spelling in enumerate(scorer.spellings):
+            if known[number]:
+                spellings.insert(spelling, number, 0.0)
+                spellings.insert([*spelling, spelling[-1]], number, 0.0)
+        if not known.all():
+            log.info("%s: %d units that its language model lacks", scorer.path, (~known).sum())
+        alpha = scorer.lm_alpha if settings.lm_alpha is None else settings.lm_alpha
+        beta = scorer.lm_beta if settings.lm_beta is None else settings.lm_beta
+        options = flashlight.LexiconDecoderOptions(
+            beam_size=settings.beam_width,
+            beam_size_token=classes + 1,
+            beam_threshold=_FAR_BEHIND * (1 + abs(alpha)) + abs(beta),
+            lm_weight=alpha * math.log(10),
+            word_score=beta,
+            unk_score=-math.inf,
+            sil_score=0.0,
+            log_add=True,
+            criterion_type=flashlight.CriterionType.CTC,
+        )
+        self._decoder = flashlight.LexiconDecoder(
+            options, spellings, language_model, silence, classes - 1, len(self.units), [], False
+        )
+        # Two frames behind the last: the space of a last word, then silence, as flashlight takes
+        # a unit for complete once a frame has followed it.
+        self._end = np.full((2, classes + 1), -np.inf, np.float32)
+        self._end[:, silence] = 0.0
+        if not scorer.is_bytes:
+            self._end[0, scorer.spellings[0][-1]] = 0.0
+
+    def decode(self, logits: NDArray[np.float32]) -> str:
+        """Return the best text of ``logits``, float32 [frames, classes]."""
+        emissions = np.full((len(logits), self.classes + 1), -np.inf, np.float32)
+        emissions[:, :-1] = cut(log_softmax(logits), self.settings)
+        decoder = self._decoder
+        decoder.decode_begin()
+        decoder.decode_step(emissions.ctypes.data, *emissions.shape)
+        in_time = decoder.get_best_hypothesis(0)
+        decoder.decode_step(self._end.ctypes.data, *self._end.shape)
+        # Empty if no text of the beam ends with a whole unit: then without what is not whole.
+        best = decoder.get_best_hypothesis(0).words or in_time.words
+        return self.separator.join(self.units[unit] for unit in best if unit >= 0)
+
+
+def check_scorer(scorer: Scorer) -> None:
+    """Refuse a scorer of another alphabet, without loading all of it.
+
+    A package says nothing of its characters. But spelled with the wrong ones, its vocabulary is no
+    longer that of its language model.
+
+    Raises:
+        ScorerError: the language model cannot be read, or knows less than half of the vocabulary.
+    """
+    step = math.ceil(len(scorer.units) / _SAMPLED_UNITS)
+    units = scorer.units[::step]
+    language_model = _load_language_model(scorer, units)
+    known = _known(language_model, len(units))
+    if 2 * known.sum() < len(units):
+        unknown = units[int(np.argmin(known))]
+        raise ScorerError(
+            f"{scorer.path}: made for another alphabet than the model's: spelled with the model's,"
+            f" {1 - known.mean():.0%} of its words are unknown to its language model, such as"
+            f" {unknown!r}"
+        )
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the natural logarithms of the probabilities, over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float32)
+
+
+def cut(log_probabilities: NDArray[np.float32], settings: SearchSettings) -> NDArray[np.float32]:
+    """Return float32 [frames, classes] with -inf for the labels that the cutoffs leave out."""
+    if settings.cutoff_prob >= 1:
+        return log_probabilities
+    order = np.argsort(-log_probabilities, axis=-1, kind="stable")
+    in_order = np.take_along_axis(log_probabilities, order, -1)
+    mass = np.exp(in_order)
+    # The label that reaches the wanted mass is still in.
+    out = np.cumsum(mass, -1) - mass >= settings.cutoff_prob
+    out[:, settings.cutoff_top_n :] = True
+    in_order[out] = -np.inf
+    result = np.empty_like(log_probabilities)
+    np.put_along_axis(result, order, in_order, -1)
+    return result
+
+
+def _import_flashlight() -> Any:
+    try:
+        from flashlight.lib.text import decoder
+    except ModuleNotFoundError as error:
+        raise ScorerError(
+            "a scorer needs the package flashlight-text, which is not installed; it comes ready to"
+            " use for Python 3.10 to 3.12 on x86-64"
+        ) from error
+    return decoder
+
+
+def _load_language_model(scorer: Scorer, units: Sequence[str]) -> Any:
+    _import_flashlight()
+    from flashlight.lib.text.decoder.kenlm import KenLM
+    from flashlight.lib.text.dictionary import Dictionary
+
+    dictionary = Dictionary()
+    for unit in (*units, "<unk>"):
+        dictionary.add_entry(unit)
+    problem = None
+    with stderr_held_back():
+        try:
+            language_model = KenLM(str(scorer.path), dictionary)
+        except RuntimeError as error:
+            problem = error
+    if problem is not None:
+        raise ScorerError(f"{scorer.path}: KenLM cannot read it: {problem}") from problem
+    return language_model
+
+
+def _known(language_model: Any, count: int) -> NDArray[np.bool_]:
+    """Return, of ``count`` units, whether the language model knows each."""
+    nothing = language_model.start(True)
+    scores = np.array([language_model.score(nothing, unit)[1] for unit in range(count + 1)])
+    # KenLM gives what it does not know the probability of <unk>.
+    return np.asarray(scores[:-1] != scores[-1])
