@@ -30,6 +30,17 @@ ADVICE = "`stt-bootstrap validate` lists every such row and writes manifests wit
 MEMORY_FOR_FEATURES = 2 * 2**30
 
 
+BATCH_SIGNATURE = {
+    "features": tf.TensorSpec([None, None, COEFFICIENTS], tf.float32),
+    "frames": tf.TensorSpec([None], tf.int32),
+    "labels": tf.TensorSpec([None, None], tf.int32),
+    "label_lengths": tf.TensorSpec([None], tf.int32),
+    "weights": tf.TensorSpec([None], tf.float32),
+    "rows": tf.TensorSpec([None], tf.int32),
+}
+"""What ``batch_dataset`` yields."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One utterance ready to be fed: its labels, and its length as its file's header tells it."""
@@ -209,14 +220,6 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
     ``labels`` int32 [batch, labels] padded with 0, ``label_lengths`` int32 [batch], ``weights``
     float32 [batch] and ``rows`` int32 [batch], the samples' places in the store.
     """
-    signature = {
-        "features": tf.TensorSpec([None, None, COEFFICIENTS], tf.float32),
-        "frames": tf.TensorSpec([None], tf.int32),
-        "labels": tf.TensorSpec([None, None], tf.int32),
-        "label_lengths": tf.TensorSpec([None], tf.int32),
-        "weights": tf.TensorSpec([None], tf.float32),
-        "rows": tf.TensorSpec([None], tf.int32),
-    }
 
     def generate() -> Iterator[dict[str, NDArray[Any]]]:
         with ThreadPoolExecutor() as pool:
@@ -228,7 +231,7 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
                     raise
                 yield _element(store.samples, batch, features)
 
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=BATCH_SIGNATURE)
     options = tf.data.Options()
     # There is nothing to tune, and the tuner sleeps through the end of a pass: it wakes after
     # 10 ms, 20 ms, 40 ms and so on, and the pass waits for it, for up to half of its length.

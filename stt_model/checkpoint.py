@@ -50,7 +50,10 @@ __all__ = [
     "check_save_directory",
     "geometry_of_weights",
     "open_checkpoint",
+    "read_moments",
     "read_weights",
+    "remove_leftovers",
+    "state_path",
     "weights_digest",
     "write_checkpoint",
 ]
@@ -185,6 +188,35 @@ def read_weights(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     return {name: bundle.read(name) for name in checkpoint.geometry.shapes()}
 
 
+def read_moments(checkpoint: Checkpoint) -> Moments:
+    """Adam's first and second moments, read-only, under the names of the weights.
+
+    Raises:
+        CheckpointError: bytes are missing or damaged, or there are no moments.
+    """
+    bundle = Bundle(checkpoint.prefix)
+    return {
+        name: (bundle.read(f"{name}/Adam"), bundle.read(f"{name}/Adam_1"))
+        for name in checkpoint.geometry.shapes()
+    }
+
+
+def state_path(prefix: Path) -> Path:
+    """Where the state of the run that wrote a checkpoint lies."""
+    return prefix.with_name(f"{prefix.name}.training.json")
+
+
+def remove_leftovers(directory: Path, keep: Collection[str]) -> None:
+    """Remove the checkpoints that a run was killed while writing or replacing.
+
+    They are those with the state of a run that are neither the best, nor the last, nor in ``keep``.
+    """
+    for state in directory.glob("*.training.json"):
+        name = state.name.removesuffix(".training.json")
+        if name not in _names_in_use(directory) | set(keep):
+            _remove_bundle(directory, name)
+
+
 def write_checkpoint(
     directory: Path | str,
     weights: Weights,
@@ -197,6 +229,7 @@ def write_checkpoint(
     beta_powers: tuple[float, float] = _FRESH_BETA_POWERS,
     flags: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
+    training_state: Mapping[str, Any] | None = None,
     keep: Collection[Path] = (),
 ) -> Path:
     """Write a checkpoint that this project and Coqui STT 1.4 load, and return its prefix.
@@ -212,6 +245,7 @@ def write_checkpoint(
         beta_powers: Adam's beta 1 and beta 2, to the power of the updates done plus one.
         flags: added to those in ``flags.txt``, which always tells the true geometry and mode.
         lineage: replaces ``lineage.json``; without it that file is left as it is.
+        training_state: JSON that appears at ``state_path`` together with the checkpoint.
         keep: prefixes whose files stay even when they are no longer the best or the last.
 
     Raises:
@@ -232,6 +266,8 @@ def write_checkpoint(
         with _staging(directory, which) as staging:
             _save_bundle(staging / name, variables)
             _compare_bundle(staging / name, variables)
+            if training_state is not None:
+                _write_json(state_path(staging / name), training_state)
             _write_descriptions(directory, geometry, alphabet, flags, lineage)
             _publish(directory, which, staging / name, kept)
     except OSError as error:
@@ -573,8 +609,10 @@ def _publish(directory: Path, which: str, staged: Path, keep: set[str]) -> None:
     """Give the staged bundle its name, then point the state file at it, then drop the old one."""
     state_file = directory / _STATE_FILES[which]
     old_name = _name_in_state(state_file) if state_file.is_file() else None
-    # The index goes last, because a bundle is there once its index is.
-    for path in sorted(staged.parent.iterdir(), key=lambda path: path.suffix == ".index"):
+    # The index goes last, because a bundle is there once its index is; the state of the run first,
+    # because it tells whose a bundle is that was left behind.
+    order = {".json": 0, ".index": 2}
+    for path in sorted(staged.parent.iterdir(), key=lambda path: order.get(path.suffix, 1)):
         path.replace(directory / path.name)
     with atomic_write(state_file) as beside:
         beside.write_text(
@@ -583,9 +621,14 @@ def _publish(directory: Path, which: str, staged: Path, keep: set[str]) -> None:
             encoding="utf-8",
         )
     if old_name is not None and old_name not in keep | _names_in_use(directory):
-        for path in list(directory.iterdir()):
-            if path.name.startswith(f"{old_name}."):
-                path.unlink()
+        _remove_bundle(directory, old_name)
+
+
+def _remove_bundle(directory: Path, name: str) -> None:
+    """Remove a bundle's files, the state of its run last, because that tells of the others."""
+    files = [path for path in directory.iterdir() if path.name.startswith(f"{name}.")]
+    for path in sorted(files, key=lambda path: path.suffix == ".json"):
+        path.unlink()
 
 
 def _names_in_use(directory: Path) -> set[str]:

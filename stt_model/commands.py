@@ -175,6 +175,17 @@ def train(args: argparse.Namespace) -> int:
                 dropout_rate=args.dropout_rate,
                 random_seed=args.random_seed,
                 show_progressbar=args.show_progressbar,
+                clip_norm=args.clip_norm,
+                early_stop=args.early_stop,
+                es_epochs=args.es_epochs,
+                es_min_delta=args.es_min_delta,
+                reduce_lr_on_plateau=args.reduce_lr_on_plateau,
+                plateau_epochs=args.plateau_epochs,
+                plateau_reduction=args.plateau_reduction,
+                max_non_finite_steps=args.max_non_finite_steps,
+                checkpoint_secs=args.checkpoint_secs,
+                restart=args.restart,
+                origin=origin,
             )
         )
     if not args.test_files:

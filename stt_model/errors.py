@@ -6,6 +6,8 @@ from __future__ import annotations
 class BootstrapError(Exception):
     """Something the user can put right; the command line prints it as one line and exits with 1."""
 
+    exit_code = 1
+
 
 class AlphabetError(BootstrapError):
     """An alphabet file that cannot be read, or text that an alphabet cannot write."""
@@ -43,5 +45,15 @@ class GateError(BootstrapError):
     """A model that is not as good as was asked for; everything about it is written even so."""
 
 
+class StoppedError(TrainingError):
+    """A run that was told to stop and has saved where it stands: it can be started again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: "try again later"
+
+
 class RefusedError(BootstrapError):
     """A mode that the data and the checkpoint do not allow."""
+
+
+class ScorerError(BootstrapError):
+    """A language model that cannot be read, built, or used with the model."""

@@ -124,6 +124,24 @@ def export_slots(
     return slots
 
 
+def load_slots(
+    model: keras.Model,
+    geometry: Geometry,
+    optimizer: keras.optimizers.Adam,
+    moments: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+) -> None:
+    """Put into Adam what ``export_slots`` took out of it."""
+    places = {variable.path: place for place, variable in enumerate(model.trainable_variables)}
+    for layer, names in variable_table(geometry).items():
+        variables = model.get_layer(layer).trainable_variables
+        for slot, slots in enumerate((optimizer._momentums, optimizer._velocities)):
+            arrays = [moments[name][slot] for name in names]
+            if layer == "lstm":
+                arrays = lstm.to_keras(*arrays)
+            for variable, array in zip(variables, arrays, strict=True):
+                slots[places[variable.path]].assign(array)
+
+
 def _in_checkpoint_form(
     layer: str, arrays: list[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], ...]:

@@ -16,15 +16,21 @@ SECONDS_BETWEEN_LINES = 30.0
 class Progress:
     """Counts utterances, and the audio in them, to say how fast it goes."""
 
-    def __init__(self, description: str, utterances: int, *, shown: bool = True) -> None:
+    def __init__(
+        self, description: str, utterances: int, *, done: int = 0, shown: bool = True
+    ) -> None:
         self._description = description
         # Without a terminal tqdm disables itself.
         self._bar = tqdm(
-            total=utterances, desc=description, leave=False, disable=None if shown else True
+            total=utterances,
+            initial=done,
+            desc=description,
+            leave=False,
+            disable=None if shown else True,
         )
         self._lines = shown and self._bar.disable
         self._utterances = utterances
-        self._done = 0
+        self._done = done
         self._audio_seconds = 0.0
         self._started = self._last_line = time.monotonic()
 
@@ -39,12 +45,13 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def update(self, utterances: int, audio_seconds: float) -> None:
-        """Say that this much more is done."""
+    def update(self, utterances: int, audio_seconds: float, note: str = "") -> None:
+        """Say that this much more is done, and a note such as the loss so far."""
         self._done += utterances
         self._audio_seconds += audio_seconds
         now = time.monotonic()
         speed = f"{self._audio_seconds / max(now - self._started, 1e-9):.0f} s of audio/s"
+        speed = f"{note}, {speed}" if note else speed
         self._bar.set_postfix_str(speed, refresh=False)
         self._bar.update(utterances)
         if self._lines and now - self._last_line >= SECONDS_BETWEEN_LINES:

@@ -31,6 +31,7 @@ from stt_model.storage import SIZE_LIMIT, fetch, local_path
 if TYPE_CHECKING:
     from stt_model.decision import Decision
     from stt_model.evaluation_result import EvaluationResult
+    from stt_model.export import ExportResult
 
 
 def validate_dataset(
@@ -165,6 +166,7 @@ def train(
                 learning_rate=learning_rate,
                 dropout_rate=dropout_rate,
                 random_seed=random_seed,
+                origin={"checkpoint": source.digest()},
             )
         )
     _write(report, result.to_markdown())
@@ -227,6 +229,51 @@ def _local_file(uri: str) -> Iterator[Path | None]:
             yield path
     else:
         yield local_path(uri) if uri else None
+
+
+def export_model(
+    dataset: Path,
+    checkpoint: Path,
+    exported_model: Path,
+    package: Path,
+    report: Path,
+    *,
+    released: bool,
+    gate: str,
+    scorer_uri: str,
+    export_quantize: bool,
+    export_savedmodel: bool,
+    export_beam_width: int,
+    max_wer_change: float,
+    identity: Mapping[str, str],
+) -> ExportResult:
+    """Export a checkpoint and compare it on the split that it was tested on.
+
+    ``identity`` has the model card's fields by name; those that are empty keep their defaults.
+    """
+    from stt_model import export
+    from stt_model.model_card import ModelIdentity
+
+    splits = find_splits(dataset)
+    with _local_file(scorer_uri) as scorer:
+        result = export.export(
+            export.ExportConfig(
+                load_checkpoint_dir=checkpoint,
+                export_dir=exported_model,
+                test_files=[splits.get("test", splits["dev"])],
+                export_quantize=export_quantize,
+                export_savedmodel=export_savedmodel,
+                zip_path=package,
+                export_beam_width=export_beam_width,
+                scorer_path=scorer,
+                identity=ModelIdentity(**{name: text for name, text in identity.items() if text}),
+                max_wer_change=max_wer_change,
+                released=released,
+                gate=gate,
+            )
+        )
+    _write(report, result.to_markdown())
+    return result
 
 
 def refuse(reason: str) -> None:

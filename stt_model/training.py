@@ -1,22 +1,23 @@
-"""Training on every device of this machine, and the best and the last checkpoint of it."""
+"""Training on every device of this machine: the best and the last checkpoint, and going on.
+
+A run that was killed goes on where it was last saved, and ends with the weights that it would have
+ended with.
+"""
 
 from __future__ import annotations
 
 import logging
-import math
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
-from tqdm import tqdm
 
-from stt_model import network
-from stt_model.alphabet import Alphabet
 from stt_model.batches import (
     Batch,
     FeatureStore,
@@ -30,197 +31,110 @@ from stt_model.checkpoint import (
     Checkpoint,
     check_save_directory,
     open_checkpoint,
+    read_moments,
     read_weights,
+    remove_leftovers,
+    state_path,
     weights_digest,
     write_checkpoint,
 )
-from stt_model.ctc import ctc_loss
-from stt_model.errors import TrainingError
-from stt_model.lineage import describe_run, digest_manifests
+from stt_model.errors import StoppedError, TrainingError
+from stt_model.learner import Learner, describe_devices, training_strategy
+from stt_model.lineage import describe_run
+from stt_model.progress import Progress
+from stt_model.training_config import TrainingConfig
+from stt_model.training_report import TrainingResult, best_of, write_history
+from stt_model.training_state import Epoch, RunState, Totals, find_run, read_state
+
+__all__ = ["Epoch", "TrainingConfig", "TrainingResult", "train"]
 
 log = logging.getLogger(__name__)
-
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPSILON = 1e-8
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What to train, on what, and how. Names and meanings are Coqui STT's.
-
-    ``train_batch_size`` and ``dev_batch_size`` count utterances over all devices. ``alphabet`` is
-    the checkpoint's own, where it lies elsewhere.
-    """
-
-    train_files: Sequence[Path]
-    dev_files: Sequence[Path]
-    load_checkpoint_dir: Path
-    save_checkpoint_dir: Path
-    epochs: int = 75
-    train_batch_size: int = 16
-    dev_batch_size: int = 16
-    learning_rate: float = 0.0001
-    dropout_rate: float = 0.05
-    random_seed: int = 4568
-    load_train: str = "auto"
-    show_progressbar: bool = True
-    alphabet: Alphabet | None = None
-
-    def check(self) -> None:
-        """Refuse numbers that cannot work, before anything is read."""
-        limits = {
-            "epochs": (self.epochs, self.epochs >= 1, "1 or more"),
-            "train_batch_size": (self.train_batch_size, self.train_batch_size >= 1, "1 or more"),
-            "dev_batch_size": (self.dev_batch_size, self.dev_batch_size >= 1, "1 or more"),
-            "learning_rate": (self.learning_rate, 0 < self.learning_rate < math.inf, "above 0"),
-            "dropout_rate": (self.dropout_rate, 0 <= self.dropout_rate < 1, "from 0 to below 1"),
-        }
-        for name, (value, allowed, expected) in limits.items():
-            if not allowed:
-                raise TrainingError(f"--{name}: expected {expected}, got {value}")
-        if not self.train_files:
-            raise TrainingError("--train_files: expected at least one CSV file, got none")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch did. Losses are nats an utterance; ``dev_loss`` is None without a dev set."""
-
-    number: int
-    train_loss: float
-    dev_loss: float | None
-    seconds: float
-    audio_seconds_per_second: float
-    best: bool
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training run did and where it left its checkpoints."""
-
-    checkpoint_dir: Path
-    devices: str
-    parameters: int
-    train_utterances: int
-    train_hours: float
-    config: TrainingConfig
-    epochs: list[Epoch] = field(default_factory=list)
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch with the lowest dev loss, or the last one without a dev set."""
-        scored = [epoch for epoch in self.epochs if epoch.dev_loss is not None]
-        return min(scored, key=lambda epoch: epoch.dev_loss or 0.0) if scored else self.epochs[-1]
-
-    def metrics(self) -> dict[str, float]:
-        """Return the figures to show beside the run; all finite."""
-        figures = {
-            "epochs": float(len(self.epochs)),
-            "best_epoch": float(self.best.number),
-            "train_loss": self.best.train_loss,
-            "train_hours": self.train_hours,
-            "audio_seconds_per_second": self.best.audio_seconds_per_second,
-        }
-        if self.best.dev_loss is not None:
-            figures["dev_loss"] = self.best.dev_loss
-        return figures
-
-    def to_markdown(self) -> str:
-        """Return the training report."""
-        lines = [
-            "# Training",
-            "",
-            f"{self.train_utterances} utterances, {self.train_hours:.2f} h,"
-            f" {self.parameters:,} parameters, {self.devices};"
-            f" batch {self.config.train_batch_size}, learning rate {self.config.learning_rate:g},"
-            f" dropout {self.config.dropout_rate:g}, seed {self.config.random_seed}.",
-            "",
-            f"Best: epoch {self.best.number}.",
-            "",
-            "| epoch | train loss | dev loss | seconds | audio s/s | |",
-            "| ---: | ---: | ---: | ---: | ---: | --- |",
-        ]
-        for epoch in self.epochs:
-            dev_loss = "" if epoch.dev_loss is None else f"{epoch.dev_loss:.3f}"
-            lines.append(
-                f"| {epoch.number} | {epoch.train_loss:.3f} | {dev_loss} | {epoch.seconds:.1f}"
-                f" | {epoch.audio_seconds_per_second:.0f} | {'new best' if epoch.best else ''} |"
-            )
-        return "\n".join(lines) + "\n"
 
 
 def train(config: TrainingConfig) -> TrainingResult:
     """Train all weights of a checkpoint, and leave the best and the last in Coqui's layout.
 
-    The optimizer starts afresh, with the learning rate that was asked for. The checkpoint that it
-    starts from stays, also where the new ones go into the same directory.
+    The checkpoint is measured on the dev set before the first step, so the best can be the source
+    itself. The optimizer starts afresh, with the learning rate that was asked for. The checkpoint
+    that it starts from stays, also where the new ones go into the same directory.
+
+    Where ``save_checkpoint_dir`` holds a run with the same settings, it goes on, and
+    ``load_checkpoint_dir`` is not read; one that has ended is left as it is.
 
     Raises:
-        BootstrapError: if the checkpoint, the manifests or the numbers cannot be used, or a loss is
-            not finite.
+        BootstrapError: if the checkpoint, the manifests or the numbers cannot be used, or losses
+            are not finite.
+        StoppedError: SIGTERM came; the state is saved.
     """
     config.check()
-    source = open_checkpoint(
-        config.load_checkpoint_dir, which=config.load_train, alphabet=config.alphabet
-    )
-    check_save_directory(config.save_checkpoint_dir, source.geometry, source.alphabet)
-    trainer = _Trainer(config, source)
-    return trainer.run()
-
-
-def training_strategy() -> tf.distribute.Strategy:
-    """Return the strategy over every GPU of this machine, or over its CPU."""
-    gpus = tf.config.list_logical_devices("GPU")
-    devices = [device.name for device in gpus] or ["CPU:0"]
-    return tf.distribute.MirroredStrategy(devices)
-
-
-def describe_devices(strategy: tf.distribute.Strategy) -> str:
-    """Return what a strategy computes on, such as ``2 GPUs`` or ``the CPU``."""
-    gpus = len(tf.config.list_logical_devices("GPU"))
-    if gpus:
-        return f"{gpus} GPU{'s' if gpus > 1 else ''}"
-    replicas = strategy.num_replicas_in_sync
-    return "the CPU (no GPU found)" if replicas == 1 else f"{replicas} logical CPUs"
+    run = None if config.restart else find_run(config.save_checkpoint_dir)
+    if run:
+        start, state = run
+        state.check_same(config.identity(), config.save_checkpoint_dir)
+        remove_leftovers(config.save_checkpoint_dir, state.found)
+    else:
+        start = open_checkpoint(
+            config.load_checkpoint_dir, which=config.load_train, alphabet=config.alphabet
+        )
+        check_save_directory(config.save_checkpoint_dir, start.geometry, start.alphabet)
+        state = None
+    return _Trainer(config, start, state).run()
 
 
 class _Trainer:
-    """One run: the network and its optimizer under a strategy, the data, the loops over it."""
+    """One run: the data, the loops over it, and when to save."""
 
-    def __init__(self, config: TrainingConfig, source: Checkpoint) -> None:
+    def __init__(self, config: TrainingConfig, source: Checkpoint, state: RunState | None) -> None:
         self.config = config
         self.source = source
-        self.alphabet: Alphabet = source.alphabet
+        self.directory = Path(config.save_checkpoint_dir)
         self.train_store = self._store(config.train_files)
         self.dev_store = self._store(config.dev_files) if config.dev_files else None
-        keras.utils.set_random_seed(config.random_seed)
-        self.strategy = training_strategy()
-        with self.strategy.scope():
-            self.model = network.build(source.geometry, config.dropout_rate, config.random_seed)
-            self.optimizer = keras.optimizers.Adam(
-                config.learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON
-            )
-            self.optimizer.build(self.model.trainable_variables)
+        self.learner = Learner(source.geometry, config, training_strategy())
         weights = read_weights(source)
-        network.load_weights(self.model, source.geometry, weights)
-        self.source_digest = weights_digest(weights)
-        self.train_digest = digest_manifests(config.train_files)
-        self.step = source.step
-        self.best_loss = math.inf
+        self.learner.load_weights(weights)
+        self.resumed = state is not None
+        self.state = state or RunState(
+            identity=config.identity(),
+            source={
+                "name": source.prefix.name,
+                "digest": weights_digest(weights),
+                "lineage": source.lineage,
+            },
+            found=[path.stem for path in self.directory.glob("*.index")],
+            step=source.step,
+            learning_rate=config.learning_rate,
+            random_state=self.learner.random_state(),
+        )
+        if state is not None:
+            moments = read_moments(source) if state.iterations else None
+            self.learner.load_moments(moments, state.iterations)
+            self.learner.load_random_state(state.random_state)
+            self.learner.set_learning_rate(state.learning_rate)
+        self.stop = threading.Event()
+        self.saved = time.monotonic()
 
     def _store(self, manifests: Sequence[Path]) -> FeatureStore:
-        return FeatureStore(drop_too_short(read_samples(manifests, self.alphabet)))
+        return FeatureStore(drop_too_short(read_samples(manifests, self.source.alphabet)))
+
+    @property
+    def is_over(self) -> bool:
+        return self.state.stopped_early or self.state.epoch > self.config.epochs
 
     def run(self) -> TrainingResult:
-        seconds = sum(sample.seconds for sample in self.train_store.samples)
-        result = TrainingResult(
-            checkpoint_dir=Path(self.config.save_checkpoint_dir),
-            devices=describe_devices(self.strategy),
-            parameters=self.model.count_params(),
-            train_utterances=len(self.train_store.samples),
-            train_hours=seconds / 3600,
-            config=self.config,
-        )
+        self._announce()
+        with _termination_noted(self.stop):
+            if not self.resumed:
+                # Shows before the first step that the directory can be written to.
+                self._save("last")
+            if self.dev_store and not self.state.history:
+                self._measure_source(self.dev_store)
+            while not self.is_over:
+                self._run_epoch()
+        return self._result()
+
+    def _announce(self) -> None:
+        result = self._result()
         log.info(
             "training %s parameters on %d utterances (%.2f h); %s; batch %d",
             f"{result.parameters:,}",
@@ -229,161 +143,304 @@ class _Trainer:
             result.devices,
             self.config.train_batch_size,
         )
-        for number in range(1, self.config.epochs + 1):
-            epoch = self._run_epoch(number, seconds)
-            result.epochs.append(epoch)
-            self._save(result)
-        return result
+        if self.resumed and self.is_over:
+            log.info(
+                "%s: this run is finished, nothing to do; for more, give a larger --epochs, another"
+                " --save_checkpoint_dir, or --restart true",
+                self.directory,
+            )
+        elif self.resumed:
+            log.info(
+                "%s: going on with the run that it holds, in epoch %d after batch %d",
+                self.directory,
+                self.state.epoch,
+                self.state.totals.batches,
+            )
 
-    def _run_epoch(self, number: int, seconds_of_audio: float) -> Epoch:
-        started = time.monotonic()
-        # The shortest first, once: early gradients of long utterances are the wildest.
-        shuffle_seed = None if number == 1 else self.config.random_seed + number
-        batches = self._plan(self.train_store, self.config.train_batch_size, shuffle_seed)
-        train_loss = self._pass(self.train_store, batches, self._train_step, f"epoch {number}")
-        self.step += len(batches)
-        seconds = time.monotonic() - started
-        dev_loss = None
-        if self.dev_store:
-            dev_batches = self._plan(self.dev_store, self.config.dev_batch_size, None)
-            dev_loss = self._pass(self.dev_store, dev_batches, self._loss_step, "dev")
-        best = dev_loss is not None and dev_loss < self.best_loss
-        if dev_loss is not None and best:
-            self.best_loss = dev_loss
-        epoch = Epoch(number, train_loss, dev_loss, seconds, seconds_of_audio / seconds, best)
-        log.info(
-            "epoch %d: train loss %.3f%s, %.0f s of audio a second%s",
-            number,
-            train_loss,
-            "" if dev_loss is None else f", dev loss {dev_loss:.3f}",
-            epoch.audio_seconds_per_second,
-            ", new best" if best else "",
+    def _result(self) -> TrainingResult:
+        seconds = sum(sample.seconds for sample in self.train_store.samples)
+        return TrainingResult(
+            checkpoint_dir=self.directory,
+            devices=describe_devices(self.learner.strategy),
+            parameters=self.learner.model.count_params(),
+            train_utterances=len(self.train_store.samples),
+            train_hours=seconds / 3600,
+            config=self.config,
+            epochs=self.state.history,
+            stopped_early=self.state.stopped_early,
         )
-        return epoch
+
+    # Epochs
+
+    def _measure_source(self, store: FeatureStore) -> None:
+        started = time.monotonic()
+        loss = self._dev_loss(store)
+        seconds = time.monotonic() - started
+        self.state.record.add(0, loss, self.config.es_min_delta)
+        speed = sum(sample.seconds for sample in store.samples) / seconds
+        rate = self.state.learning_rate
+        self.state.history.append(Epoch(0, None, loss, rate, seconds, speed, True))
+        log.info("epoch 0: dev loss %.3f, the source as it is", loss)
+        if not self._source_is_best_there():
+            self._save("best")
+
+    def _run_epoch(self) -> None:
+        state = self.state
+        # The shortest first, once: early gradients of long utterances are the wildest.
+        shuffle_seed = None if state.epoch == 1 else self.config.random_seed + state.epoch
+        batches = self._plan(self.train_store, self.config.train_batch_size, shuffle_seed)
+        self._train_on(batches)
+        totals = state.totals
+        if not totals.utterances:
+            raise TrainingError(
+                f"epoch {state.epoch}: no step gave a finite loss; use a lower --learning_rate"
+            )
+        dev_loss = self._dev_loss(self.dev_store) if self.dev_store else None
+        best = dev_loss is not None and state.record.add(
+            state.epoch, dev_loss, self.config.es_min_delta
+        )
+        epoch = Epoch(
+            number=state.epoch,
+            train_loss=totals.loss / totals.utterances,
+            dev_loss=dev_loss,
+            learning_rate=state.learning_rate,
+            seconds=totals.seconds,
+            audio_seconds_per_second=totals.audio_seconds / totals.seconds,
+            best=best,
+        )
+        _log_epoch(epoch)
+        self._finish_epoch(epoch)
+
+    def _finish_epoch(self, epoch: Epoch) -> None:
+        """Enter an epoch into the state, with what follows from its dev loss, and save."""
+        state = self.state
+        state.history.append(epoch)
+        state.epoch, state.totals = epoch.number + 1, Totals()
+        if epoch.best:
+            self._save("best")
+        if state.record.is_over(self.config):
+            state.stopped_early = True
+            log.info("no improvement in %d epochs: stopping early", self.config.es_epochs)
+        elif state.record.is_plateau(self.config):
+            self._return_to_best()
+        self._save("last")
+
+    def _return_to_best(self) -> None:
+        """Go back to this run's best weights with a lower learning rate."""
+        best = open_checkpoint(self.directory, "best", self.source.alphabet)
+        self.learner.load_weights(read_weights(best))
+        # The best can be the source, whose moments, if it has any, are not this run's.
+        trained = self.state.record.best_epoch > 0
+        iterations = read_state(state_path(best.prefix)).iterations if trained else 0
+        self.learner.load_moments(read_moments(best) if iterations else None, iterations)
+        self.state.learning_rate *= self.config.plateau_reduction
+        self.learner.set_learning_rate(self.state.learning_rate)
+        log.info(
+            "no improvement in %d epochs: back to epoch %d, learning rate %g",
+            self.state.record.epochs_without_improvement,
+            self.state.record.best_epoch,
+            self.state.learning_rate,
+        )
+
+    # Passes
 
     def _plan(self, store: FeatureStore, batch_size: int, shuffle_seed: int | None) -> list[Batch]:
         return plan_batches(
             store.samples,
             batch_size,
-            replicas=self.strategy.num_replicas_in_sync,
+            replicas=self.learner.strategy.num_replicas_in_sync,
             shuffle_seed=shuffle_seed,
         )
 
-    def _pass(
-        self, store: FeatureStore, batches: Sequence[Batch], step: Any, description: str
-    ) -> float:
-        """Run ``step`` on every batch; return the mean loss of an utterance."""
-        total, count, audio_seconds = 0.0, 0, 0.0
-        dataset = batch_dataset(store, batches)
-        hidden = None if self.config.show_progressbar else True
-        started = time.monotonic()
-        progress = tqdm(total=len(batches), desc=description, leave=False, disable=hidden)
-        with failures_of(store), progress as bar:
-            for batch, arrays in zip(batches, dataset, strict=True):
-                losses = self._gather(step(self._spread(arrays)))
-                weights = np.array(batch.weights)
-                self._refuse_non_finite(store, batch, losses)
-                total += float(np.sum(losses * weights))
-                count += int(np.sum(weights))
-                audio_seconds += sum(store.samples[row].seconds for row in batch.rows)
-                speed = audio_seconds / (time.monotonic() - started)
-                bar.set_postfix_str(f"loss {total / count:.3f}, {speed:.0f} s of audio/s", False)
-                bar.update()
+    def _train_on(self, batches: Sequence[Batch]) -> None:
+        """Train on what is left of an epoch's batches."""
+        totals, store = self.state.totals, self.train_store
+        with self._batches(store, batches, f"epoch {self.state.epoch}", totals.batches) as (
+            remaining,
+            progress,
+        ):
+            started = time.monotonic()
+            for batch, arrays in remaining:
+                losses, applied = self.learner.train_step(arrays)
+                totals.batches += 1
+                if applied:
+                    self._count(batch, losses)
+                else:
+                    self._skip(batch, losses)
+                totals.seconds += time.monotonic() - started
+                loss = totals.loss / max(totals.utterances, 1)
+                progress.update(*_amount(store, batch), f"loss {loss:.3f}")
+                self._save_if_due()
+                started = time.monotonic()
+
+    def _count(self, batch: Batch, losses: Any) -> None:
+        totals = self.state.totals
+        weights = np.array(batch.weights)
+        totals.loss += float(np.sum(losses * weights))
+        utterances, seconds = _amount(self.train_store, batch)
+        totals.utterances += utterances
+        totals.audio_seconds += seconds
+        self.state.step += 1
+        self.state.skipped_in_a_row = 0
+
+    def _skip(self, batch: Batch, losses: Any) -> None:
+        self.state.skipped_in_a_row += 1
+        skipped = self.state.skipped_in_a_row
+        problem = _not_finite(self.train_store, batch, losses) or (
+            "the gradient is not finite: " + _names(self.train_store, batch.rows)
+        )
+        where = f"epoch {self.state.epoch}, batch {self.state.totals.batches}"
+        if skipped >= self.config.max_non_finite_steps:
+            raise TrainingError(
+                f"{where}: {problem}; {skipped} such steps in a row; take them out of the manifest"
+                " or use a lower --learning_rate"
+            )
+        log.warning("%s: %s; the step is left out", where, problem)
+
+    def _dev_loss(self, store: FeatureStore) -> float:
+        """Return the mean loss of an utterance."""
+        total, count = 0.0, 0
+        batches = self._plan(store, self.config.dev_batch_size, None)
+        with self._batches(store, batches, "dev") as (elements, progress):
+            for batch, arrays in elements:
+                losses = self.learner.losses(arrays)
+                if problem := _not_finite(store, batch, losses):
+                    raise TrainingError(
+                        f"dev set: {problem}; take them out of the manifest or use a lower"
+                        " --learning_rate"
+                    )
+                total += float(np.sum(losses * np.array(batch.weights)))
+                utterances, seconds = _amount(store, batch)
+                count += utterances
+                progress.update(utterances, seconds, f"loss {total / count:.3f}")
+                self._save_if_due()
         return total / count
 
-    def _spread(self, arrays: Mapping[str, Any]) -> Any:
-        """Cut a batch into equal parts, one a replica."""
-
-        def part(context: tf.distribute.ReplicaContext) -> dict[str, Any]:
-            replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
-            return {name: tf.split(array, replicas)[replica] for name, array in arrays.items()}
-
-        return self.strategy.experimental_distribute_values_from_function(part)
-
-    def _gather(self, per_replica: Any) -> Any:
-        parts = self.strategy.experimental_local_results(per_replica)
-        return np.concatenate([part.numpy() for part in parts])
-
-    def _refuse_non_finite(self, store: FeatureStore, batch: Batch, losses: Any) -> None:
-        bad = [
-            str(store.samples[row].utterance.path)
-            for row, loss in zip(batch.rows, losses, strict=True)
-            if not np.isfinite(loss)
-        ]
-        if bad:
-            raise TrainingError(
-                f"the loss of {len(bad)} utterance(s) is not finite: {', '.join(bad)}; take"
-                f" them out of the manifest or use a lower --learning_rate"
-            )
-
-    @tf.function(reduce_retracing=True)
-    def _train_step(self, batch: Mapping[str, Any]) -> Any:
-        return self.strategy.run(self._train_on_replica, args=(batch,))
-
-    @tf.function(reduce_retracing=True)
-    def _loss_step(self, batch: Mapping[str, Any]) -> Any:
-        return self.strategy.run(lambda part: self._losses(part, training=False), args=(batch,))
-
-    def _train_on_replica(self, batch: Mapping[str, Any]) -> Any:
-        # The mean is over the whole batch, so that two replicas do what one would.
-        context = tf.distribute.get_replica_context()
-        utterances = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch["weights"]))
-        with tf.GradientTape() as tape:
-            losses = self._losses(batch, training=True)
-            loss = tf.reduce_sum(losses * batch["weights"]) / utterances
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return losses
-
-    def _losses(self, batch: Mapping[str, Any], training: bool) -> Any:
-        logits = self.model(batch["features"], training=training)
-        return ctc_loss(logits, batch["frames"], batch["labels"], batch["label_lengths"])
-
-    def _save(self, result: TrainingResult) -> None:
-        whiches: tuple[str, ...] = ("best", "last") if result.epochs[-1].best else ("last",)
-        geometry = self.source.geometry
-        weights = network.export_weights(self.model, geometry)
-        adam = network.export_slots(self.model, geometry, self.optimizer)
-        steps = int(self.optimizer.iterations.numpy())
-        for which in whiches:
-            write_checkpoint(
-                self.config.save_checkpoint_dir,
-                weights,
-                self.alphabet,
-                which=which,
-                step=self.step,
-                learning_rate=self.config.learning_rate,
-                adam=adam,
-                beta_powers=(ADAM_BETAS[0] ** (steps + 1), ADAM_BETAS[1] ** (steps + 1)),
-                flags=self._flags(),
-                lineage=self._lineage(result),
-                keep=(self.source.prefix,),
-            )
-
-    def _flags(self) -> dict[str, Any]:
-        names = (
-            "epochs",
-            "train_batch_size",
-            "dev_batch_size",
-            "learning_rate",
-            "dropout_rate",
-            "random_seed",
+    @contextmanager
+    def _batches(
+        self, store: FeatureStore, batches: Sequence[Batch], description: str, done: int = 0
+    ) -> Iterator[tuple[Iterator[tuple[Batch, Any]], Progress]]:
+        """Yield the batches after the first ``done`` with their arrays, and a progress bar."""
+        dataset = batch_dataset(store, batches[done:])
+        utterances = [_amount(store, batch)[0] for batch in batches]
+        progress = Progress(
+            description,
+            sum(utterances),
+            done=sum(utterances[:done]),
+            shown=self.config.show_progressbar,
         )
-        return {name: getattr(self.config, name) for name in names}
+        with failures_of(store), progress:
+            yield zip(batches[done:], dataset, strict=True), progress
 
-    def _lineage(self, result: TrainingResult) -> dict[str, Any]:
+    # Saving
+
+    def _save_if_due(self) -> None:
+        interval = self.config.checkpoint_secs
+        if self.stop.is_set():
+            self._save("last")
+            raise StoppedError(
+                f"{self.directory}: stopped by SIGTERM in epoch {self.state.epoch} after batch"
+                f" {self.state.totals.batches} and saved; start again with the same arguments to"
+                " go on"
+            )
+        if interval and time.monotonic() - self.saved >= interval:
+            self._save("last")
+
+    def _save(self, which: str) -> None:
+        self.state.iterations = self.learner.iterations
+        self.state.random_state = self.learner.random_state()
+        write_checkpoint(
+            self.directory,
+            self.learner.weights(),
+            self.source.alphabet,
+            which=which,
+            step=self.state.step,
+            learning_rate=self.state.learning_rate,
+            adam=self.learner.moments(),
+            beta_powers=self.learner.beta_powers(),
+            flags={"epochs": self.config.epochs, **self.config.settings()},
+            lineage=self._lineage(),
+            training_state=self.state.to_json(),
+            keep=[self.directory / name for name in self._kept()],
+        )
+        if which == "last":
+            self.saved = time.monotonic()
+            if self.state.history:
+                self._write_history()
+
+    def _kept(self) -> list[str]:
+        """Return the source's name, where it lies in the same directory."""
+        name = self.state.source["name"]
+        return [name] if name in self.state.found else []
+
+    def _source_is_best_there(self) -> bool:
+        """Return whether the directory's best checkpoint is the source itself."""
+        if not self._kept() or not (self.directory / "best_dev_checkpoint").is_file():
+            return False
+        best = open_checkpoint(self.directory, "best", self.source.alphabet)
+        return best.prefix.name == self.state.source["name"]
+
+    def _write_history(self) -> None:
+        try:
+            write_history(self.directory, self.state.history)
+        except OSError as error:
+            raise TrainingError(
+                f"{self.directory}: cannot write the history: {error.strerror}"
+            ) from error
+
+    def _lineage(self) -> dict[str, Any]:
+        epochs = self.state.history
+        figures = {"best": asdict(best_of(epochs)), "last": asdict(epochs[-1])} if epochs else {}
         return {
             "step": "training",
-            "best": asdict(result.best),
-            "last": asdict(result.epochs[-1]),
-            "history": [asdict(epoch) for epoch in result.epochs],
-            "settings": self._flags(),
-            "train_digest": self.train_digest,
-            "source": {
-                "name": self.source.prefix.name,
-                "digest": self.source_digest,
-                "lineage": self.source.lineage,
-            },
+            **figures,
+            "history": [asdict(epoch) for epoch in epochs],
+            "settings": {"epochs": self.config.epochs, **self.config.settings()},
+            "train_digest": self.state.identity["train_files"],
+            "source": self.state.source,
             **describe_run(),
         }
+
+
+def _log_epoch(epoch: Epoch) -> None:
+    log.info(
+        "epoch %d: train loss %.3f%s, %.0f s of audio a second%s",
+        epoch.number,
+        epoch.train_loss,
+        "" if epoch.dev_loss is None else f", dev loss {epoch.dev_loss:.3f}",
+        epoch.audio_seconds_per_second,
+        ", new best" if epoch.best else "",
+    )
+
+
+def _amount(store: FeatureStore, batch: Batch) -> tuple[int, float]:
+    """Return the utterances of a batch, and the seconds of audio in them."""
+    rows = [row for row, weight in zip(batch.rows, batch.weights, strict=True) if weight]
+    return len(rows), sum(store.samples[row].seconds for row in rows)
+
+
+def _not_finite(store: FeatureStore, batch: Batch, losses: Any) -> str:
+    """Return which utterances of a batch have no finite loss; nothing if all have."""
+    rows = [row for row, loss in zip(batch.rows, losses, strict=True) if not np.isfinite(loss)]
+    bad = dict.fromkeys(rows)
+    if not bad:
+        return ""
+    return f"the loss of {len(bad)} utterance(s) is not finite: {_names(store, list(bad))}"
+
+
+def _names(store: FeatureStore, rows: Sequence[int]) -> str:
+    return ", ".join(str(store.samples[row].utterance.path) for row in rows)
+
+
+@contextmanager
+def _termination_noted(noted: threading.Event) -> Iterator[None]:
+    """Have SIGTERM set an event, so that a step is never broken off."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread can be told of signals.
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: noted.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +18,9 @@ from stt_model.alphabet import shorten, show_characters
 from stt_model.corpus import COLUMNS, RaggedRow, Utterance, write_manifest
 from stt_model.errors import ValidationError
 from stt_model.markdown import escape_markdown
+from stt_model.pictures import embed, new_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Severity = Literal["error", "warning"]
@@ -185,10 +183,10 @@ class ValidationResult:
         if self.characters:
             sections += [
                 "## Durations",
-                _picture(_draw_durations(self.seconds), "Histogram of durations"),
+                embed(_draw_durations(self.seconds), "Histogram of durations"),
                 "## Characters",
                 self._character_note(),
-                _picture(_draw_characters(self.characters), "Histogram of characters"),
+                embed(_draw_characters(self.characters), "Histogram of characters"),
             ]
         return "\n\n".join(sections) + "\n"
 
@@ -278,14 +276,8 @@ def _quantiles(seconds: NDArray[np.float64]) -> list[str]:
     return [f"{value:.1f} s" for value in np.quantile(seconds, [0, 0.5, 1])]
 
 
-def _picture(figure: Figure, title: str) -> str:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=90)
-    return f"![{title}](data:image/png;base64,{base64.b64encode(data.getvalue()).decode()})"
-
-
 def _draw_durations(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
-    figure, axes = _figure(height=2.8)
+    figure, axes = new_figure(height=2.8)
     splits = {split: values for split, values in seconds.items() if values.size}
     axes.hist(list(splits.values()), bins=30, stacked=True, label=list(splits))
     axes.set(xlabel="seconds", ylabel="utterances")
@@ -294,7 +286,7 @@ def _draw_durations(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
 
 
 def _draw_characters(counts: Counter[str]) -> Figure:
-    figure, axes = _figure(height=3.2)
+    figure, axes = new_figure(height=3.2)
     characters, numbers = zip(*counts.most_common(_BARS), strict=True)
     labels = [_tick(character) for character in characters]
     axes.bar(range(len(labels)), numbers, color=_COLOUR)
@@ -306,16 +298,6 @@ def _draw_characters(counts: Counter[str]) -> Figure:
     axes.set(ylabel="occurrences", yscale="log", xlim=(-1, len(labels)), ylim=(0.7, None))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     return figure
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-    # No pyplot: its global state is not for threads, and it would look for a display.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _tick(character: str) -> str:
