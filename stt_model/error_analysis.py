@@ -88,7 +88,11 @@ def break_down(samples: Sequence[EvaluatedSample]) -> list[Breakdown]:
         "file": lambda sample: os.path.relpath(sample.manifest, folder),
         "duration": lambda sample: _band(sample.seconds),
     }
-    keys |= {column: _column(column) for column in columns}
+    keys |= {
+        column: _column(column)
+        for column in columns
+        if len(set(map(_column(column), samples))) <= len(samples) / 2
+    }
     found = (_by(title, samples, key) for title, key in keys.items())
     return [breakdown for breakdown in found if breakdown]
 
@@ -110,7 +114,7 @@ def _by(
     members: dict[str, list[EvaluatedSample]] = {}
     for sample in samples:
         members.setdefault(key(sample), []).append(sample)
-    if len(members) < 2 or len(members) > len(samples) / 2:
+    if len(members) < 2:
         return None
     largest = sorted(members, key=lambda name: (-len(members[name]), name))[:_GROUPS_SHOWN]
     in_order = sorted(largest, key=_numbers_first)
