@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from concurrent.futures import ProcessPoolExecutor
@@ -8,55 +9,48 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stt_model import training
 from stt_model.alphabet import CharacterAlphabet
-from stt_model.checkpoint import Geometry, open_checkpoint, read_weights, write_checkpoint
+from stt_model.checkpoint import (
+    Geometry,
+    open_checkpoint,
+    read_moments,
+    read_weights,
+    write_checkpoint,
+)
 from stt_model.errors import CheckpointError, TrainingError
+from stt_model.learner import Learner
 from stt_model.surgery import initialise
-from stt_model.training import TrainingConfig, train
-from tests.corpora import write_tone_dataset
-
-ALPHABET = CharacterAlphabet(" abcd")
+from stt_model.training import train
+from tests.stt_model.training_runs import (
+    ALPHABET,
+    SOURCE_STEP,
+    make_config,
+    write_dataset,
+    write_source,
+)
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return write_tone_dataset(tmp_path_factory.mktemp("tones"), train=7, other=3)
+    return write_dataset(tmp_path_factory.mktemp("tones"))
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("source")
-    geometry = Geometry(n_hidden=8, n_classes=ALPHABET.classes)
-    lineage = {"mode": "scratch"}
-    write_checkpoint(directory, initialise(geometry, seed=1), ALPHABET, step=40, lineage=lineage)
-    return directory
-
-
-def config(dataset, source, out, **changes):
-    settings = {
-        "train_files": [dataset / "train.csv"],
-        "dev_files": [dataset / "dev.csv"],
-        "load_checkpoint_dir": source,
-        "save_checkpoint_dir": out,
-        "epochs": 2,
-        "train_batch_size": 3,
-        "dev_batch_size": 2,
-        "learning_rate": 0.002,
-        "show_progressbar": False,
-    }
-    return TrainingConfig(**{**settings, **changes})
+    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def trained(dataset, source, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained")
-    return train(config(dataset, source, out, epochs=3, dropout_rate=0.2))
+    return train(make_config(dataset, source, out, epochs=3, dropout_rate=0.2))
 
 
 @pytest.fixture(scope="module")
 def trained_without_dev_set(dataset, source, tmp_path_factory):
     out = tmp_path_factory.mktemp("without-dev-set")
-    return train(config(dataset, source, out, epochs=3, dropout_rate=0.2, dev_files=[]))
+    return train(make_config(dataset, source, out, epochs=3, dropout_rate=0.2, dev_files=[]))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +58,7 @@ def trained_in_place(dataset, source, tmp_path_factory):
     """With another seed, too."""
     place = tmp_path_factory.mktemp("in-place")
     shutil.copytree(source, place, dirs_exist_ok=True)
-    return train(config(dataset, place, place, epochs=3, dropout_rate=0.2, random_seed=9))
+    return train(make_config(dataset, place, place, epochs=3, dropout_rate=0.2, random_seed=9))
 
 
 def last_weights(result):
@@ -126,7 +120,7 @@ def test_a_directory_with_the_checkpoint_of_another_model_is_refused(dataset, so
     write_checkpoint(tmp_path, weights, other)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(CheckpointError, match="save into another, empty directory"):
-        train(config(dataset, source, tmp_path))
+        train(make_config(dataset, source, tmp_path))
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -145,7 +139,7 @@ def test_a_directory_with_the_checkpoint_of_another_model_is_refused(dataset, so
 )
 def test_impossible_settings_are_refused_by_name(dataset, source, tmp_path, changes, message):
     with pytest.raises(TrainingError, match=message):
-        train(config(dataset, source, tmp_path / "out", **changes))
+        train(make_config(dataset, source, tmp_path / "out", **changes))
     assert not (tmp_path / "out").exists()
 
 
@@ -160,7 +154,7 @@ def train_on_replicas(dataset, source, out):
             # The default's groups of devices can have one size only in the life of a process.
             cross_device_ops=tf.distribute.ReductionToOneDevice(),
         )
-        settings = config(
+        settings = make_config(
             *(dataset, source, out / str(replicas)),
             **{"train_batch_size": 4, "dropout_rate": 0.0, "clip_norm": 1.0},
         )
@@ -179,3 +173,96 @@ def test_replicas_do_what_one_device_does(dataset, source, tmp_path):
     for replicas in (2, 4):
         for name, expected in weights[1].items():
             np.testing.assert_allclose(weights[replicas][name], expected, atol=1e-5)
+
+
+def test_the_source_can_be_the_best(dataset, source, tmp_path):
+    """Steps so large that they can only make it worse."""
+    out = tmp_path / "out"
+    result = train(
+        make_config(
+            *(dataset, source, out),
+            **{"learning_rate": 0.5, "epochs": 9},
+            **{"early_stop": True, "es_epochs": 2},
+        )
+    )
+    assert result.best.number == 0
+    assert result.epochs[-1].number == 2
+    assert "the best is the source itself" in result.to_markdown()
+    assert "Stopped early, after 2 epochs without improvement" in result.to_markdown()
+    expected = read_weights(open_checkpoint(source))
+    best = read_weights(open_checkpoint(out, "best"))
+    assert all(np.array_equal(best[name], expected[name]) for name in expected)
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Make every loss of chosen batches infinite."""
+
+    def poison(chosen):
+        take = training.batch_dataset
+
+        def broken(store, batches):
+            for number, arrays in enumerate(take(store, batches)):
+                bad = number in chosen and len(batches) == 3
+                yield {**arrays, "frames": arrays["frames"] * (not bad)}
+
+        monkeypatch.setattr(training, "batch_dataset", broken)
+
+    return poison
+
+
+def test_a_step_whose_loss_is_not_finite_is_left_out(
+    dataset, source, tmp_path, poisoned, caplog, monkeypatch
+):
+    poisoned([1])
+    seen = []
+    step = Learner.train_step
+
+    def watched(learner, batch):
+        before = learner.weights()
+        found = step(learner, batch)
+        same = all(np.array_equal(before[name], now) for name, now in learner.weights().items())
+        seen.append((found.applied, same, learner.iterations))
+        return found
+
+    monkeypatch.setattr(Learner, "train_step", watched)
+    result = train(make_config(dataset, source, tmp_path / "out", epochs=1))
+    assert seen == [(True, False, 1), (False, True, 1), (True, False, 2)]
+    assert np.isfinite(result.epochs[-1].train_loss)
+    assert open_checkpoint(tmp_path / "out", "last").step == SOURCE_STEP + 2
+    warning = next(message for message in caplog.messages if "not finite" in message)
+    assert warning.startswith("epoch 1, batch 2: the loss of 3 utterance(s) is not finite: ")
+    assert warning.count(".wav") == 3
+    assert warning.endswith("; the step is left out")
+
+
+def test_too_many_such_steps_in_a_row_end_the_run(dataset, source, tmp_path, poisoned):
+    poisoned([1, 2])
+    config = make_config(dataset, source, tmp_path / "out", max_non_finite_steps=2)
+    with pytest.raises(TrainingError, match=r"batch 3: .*\.wav; 2 such steps in a row; .*rate"):
+        train(config)
+    expected = read_weights(open_checkpoint(source))
+    kept = read_weights(open_checkpoint(tmp_path / "out", "best"))
+    assert all(np.array_equal(kept[name], expected[name]) for name in expected)
+
+
+def test_clipping_shortens_a_step(dataset, source, tmp_path):
+    """Adam's first moment after one step is a tenth of the gradient."""
+    norms = {}
+    for clip_norm in (0.0, 0.01):
+        out = tmp_path / str(clip_norm)
+        config = make_config(dataset, source, out, epochs=1, train_batch_size=7)
+        train(dataclasses.replace(config, clip_norm=clip_norm, dev_files=[]))
+        moments = read_moments(open_checkpoint(out, "last")).values()
+        norms[clip_norm] = np.sqrt(sum(np.sum(first**2) for first, _ in moments)) / 0.1
+    assert norms[0.0] > 1
+    assert norms[0.01] == pytest.approx(0.01, rel=1e-4)
+
+
+def test_a_directory_that_cannot_be_written_to_ends_it_before_the_first_step(
+    dataset, source, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Learner, "train_step", lambda *_: pytest.fail("trained"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="cannot write the checkpoint: Not a directory"):
+        train(make_config(dataset, source, tmp_path / "file" / "out"))
