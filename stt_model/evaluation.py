@@ -66,6 +66,7 @@ class EvaluationConfig:
     show_progressbar: bool = True
     alphabet: Alphabet | None = None
     scorer_path: Path | None = None
+    vocab_file: Path | None = None
     lm_alpha: float | None = None
     lm_beta: float | None = None
     cutoff_prob: float = 1.0
@@ -116,6 +117,7 @@ class EvaluationConfig:
             "test_batch_size": self.test_batch_size,
             "beam_width": self.beam_width,
             "scorer_path": self.scorer_path,
+            "vocab_file": self.vocab_file,
             "lm_alpha": self.lm_alpha,
             "lm_beta": self.lm_beta,
             "cutoff_prob": self.cutoff_prob,
@@ -184,6 +186,7 @@ def _open_decoder(config: EvaluationConfig, alphabet: Alphabet, *, scored: bool 
         alphabet,
         beam_width=config.beam_width,
         scorer_path=config.scorer_path if scored else None,
+        vocab_file=config.vocab_file if scored else None,
         lm_alpha=config.lm_alpha,
         lm_beta=config.lm_beta,
         cutoff_prob=config.cutoff_prob,

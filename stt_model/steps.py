@@ -183,13 +183,16 @@ def evaluate(
     test_batch_size: int,
     beam_width: int = 0,
     scorer_uri: str = "",
-    lm_alpha: float | None = None,
-    lm_beta: float | None = None,
+    lm_alpha: float = 0.0,
+    lm_beta: float = 0.0,
     source_checkpoint: Path | None = None,
     max_wer: float = 0.0,
     must_beat_source: bool = False,
 ) -> EvaluationResult:
-    """Test a checkpoint on the test split, or on the dev split of a dataset that has no other."""
+    """Test a checkpoint on the test split, or on the dev split of a dataset that has no other.
+
+    With ``lm_alpha`` or ``lm_beta`` at 0 the scorer's own counts, as it does in production.
+    """
     from stt_model import evaluation
 
     splits = find_splits(dataset)
@@ -201,8 +204,8 @@ def evaluate(
                 test_batch_size=test_batch_size,
                 beam_width=beam_width,
                 scorer_path=scorer,
-                lm_alpha=lm_alpha,
-                lm_beta=lm_beta,
+                lm_alpha=lm_alpha or None,
+                lm_beta=lm_beta or None,
                 source_checkpoint_dir=source_checkpoint,
                 max_wer=max_wer,
                 must_beat_source=must_beat_source,
