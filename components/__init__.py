@@ -7,5 +7,6 @@ COMPONENTS = (
     "layer_surgery",
     "training",
     "evaluation",
+    "model_export",
     "refusal",
 )

@@ -9,21 +9,25 @@ from components.checkpoint_fetch.component import checkpoint_fetch
 from components.dataset_validation.component import dataset_validation
 from components.evaluation.component import evaluation
 from components.layer_surgery.component import layer_surgery
+from components.model_export.component import model_export
 from components.refusal.component import refusal
 from components.training.component import training
 
 
-class ErrorRates(NamedTuple):
-    """What a run puts out; 0 is perfect."""
+class Verdict(NamedTuple):
+    """What a run puts out: error rates, of which 0 is perfect, and what the gate says of them."""
 
     wer: float
     cer: float
+    passed: bool
+    gate: str
 
 
 @dsl.pipeline(name="adapt")
 def adapt(
     dataset: dsl.Input[dsl.Dataset],
     checkpoint: dsl.Input[dsl.Model],
+    source_checkpoint: dsl.Input[dsl.Model],
     model_alphabet: dsl.Input[dsl.Artifact],
     epochs: int,
     train_batch_size: int,
@@ -33,8 +37,25 @@ def adapt(
     dropout_rate: float,
     beam_width: int,
     random_seed: int,
-) -> ErrorRates:
-    """Train a checkpoint whose output layer fits the transcripts, and evaluate the result."""
+    scorer_uri: str,
+    lm_alpha: float,
+    lm_beta: float,
+    max_wer: float,
+    must_beat_source: bool,
+    export_quantize: bool,
+    export_savedmodel: bool,
+    export_author_id: str,
+    export_model_name: str,
+    export_model_version: str,
+    export_language: str,
+    export_license: str,
+    export_contact_info: str,
+    export_description: str,
+) -> Verdict:
+    """Train a checkpoint whose output layer fits the transcripts, evaluate and export the result.
+
+    A model that misses the gate is exported too, but not marked as released.
+    """
     trained = training(
         dataset=dataset,
         checkpoint=checkpoint,
@@ -49,10 +70,32 @@ def adapt(
     evaluated = evaluation(
         dataset=dataset,
         checkpoint=trained.outputs["trained_checkpoint"],
+        source_checkpoint=source_checkpoint,
         test_batch_size=test_batch_size,
         beam_width=beam_width,
+        scorer_uri=scorer_uri,
+        lm_alpha=lm_alpha,
+        lm_beta=lm_beta,
+        max_wer=max_wer,
+        must_beat_source=must_beat_source,
     ).set_display_name("Evaluate on the test split")
-    return ErrorRates(wer=evaluated.outputs["wer"], cer=evaluated.outputs["cer"])
+    model_export(
+        dataset=dataset,
+        checkpoint=trained.outputs["trained_checkpoint"],
+        released=evaluated.outputs["passed"],
+        gate=evaluated.outputs["gate"],
+        scorer_uri=scorer_uri,
+        export_quantize=export_quantize,
+        export_savedmodel=export_savedmodel,
+        export_author_id=export_author_id,
+        export_model_name=export_model_name,
+        export_model_version=export_model_version,
+        export_language=export_language,
+        export_license=export_license,
+        export_contact_info=export_contact_info,
+        export_description=export_description,
+    ).set_display_name("Export for the deployed runtimes")
+    return Verdict(**{name: evaluated.outputs[name] for name in Verdict._fields})
 
 
 @dsl.pipeline(name="stt-bootstrap")
@@ -73,7 +116,21 @@ def bootstrap(
     dropout_rate: float = 0.05,
     beam_width: int = 0,
     random_seed: int = 4568,
-) -> ErrorRates:
+    scorer_uri: str = "",
+    lm_alpha: float = 0.0,
+    lm_beta: float = 0.0,
+    max_wer: float = 0.0,
+    must_beat_source: bool = False,
+    export_quantize: bool = True,
+    export_savedmodel: bool = False,
+    export_author_id: str = "",
+    export_model_name: str = "",
+    export_model_version: str = "",
+    export_language: str = "",
+    export_license: str = "",
+    export_contact_info: str = "",
+    export_description: str = "",
+) -> Verdict:
     """Bring a pre-trained Coqui STT or DeepSpeech checkpoint to the language of a dataset.
 
     Args:
@@ -95,12 +152,31 @@ def bootstrap(
         test_batch_size: Utterances of the test split transcribed at once.
         learning_rate: Step size of Adam.
         dropout_rate: Share of units that a step leaves out, 0 to below 1.
-        beam_width: Candidates kept while decoding; 0 takes the best label of every frame.
+        beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
+            scorer Coqui's default width.
         random_seed: Where new weights, shuffling and dropout come from.
+        scorer_uri: Language model to decode and to deploy with, a Coqui .scorer package; a path,
+            file:// or http(s):// URI, empty for none.
+        lm_alpha: Weight of the language model; 0 takes the scorer's own.
+        lm_beta: Reward for each word; 0 takes the scorer's own.
+        max_wer: Highest word error rate of a model to release; 0 releases any.
+        must_beat_source: Release the model only if it makes fewer word errors than the source
+            checkpoint.
+        export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
+        export_savedmodel: Export a TensorFlow SavedModel too.
+        export_author_id: Who made the model, in one word, for the model card.
+        export_model_name: What the model is called.
+        export_model_version: Its version.
+        export_language: Its language as a BCP 47 tag, such as sw-Latn-KE.
+        export_license: SPDX identifier of its license.
+        export_contact_info: Where its authors can be reached.
+        export_description: What else its users should know, in Markdown.
 
     Returns:
         wer: Word error rate of the model over the test split, 0 is perfect.
         cer: Character error rate of the model over the test split, 0 is perfect.
+        passed: Whether the model is as good as max_wer and must_beat_source ask.
+        gate: What they ask, and why the model does not pass if it does not.
     """
     validated = dataset_validation(
         dataset_uri=dataset_uri, strict=strict_validation
@@ -117,6 +193,7 @@ def bootstrap(
 
     adaptation = {
         "dataset": validated.outputs["clean_dataset"],
+        "source_checkpoint": fetched.outputs["checkpoint"],
         "model_alphabet": analysed.outputs["model_alphabet"],
         "epochs": epochs,
         "train_batch_size": train_batch_size,
@@ -126,6 +203,20 @@ def bootstrap(
         "dropout_rate": dropout_rate,
         "beam_width": beam_width,
         "random_seed": random_seed,
+        "scorer_uri": scorer_uri,
+        "lm_alpha": lm_alpha,
+        "lm_beta": lm_beta,
+        "max_wer": max_wer,
+        "must_beat_source": must_beat_source,
+        "export_quantize": export_quantize,
+        "export_savedmodel": export_savedmodel,
+        "export_author_id": export_author_id,
+        "export_model_name": export_model_name,
+        "export_model_version": export_model_version,
+        "export_language": export_language,
+        "export_license": export_license,
+        "export_contact_info": export_contact_info,
+        "export_description": export_description,
     }
     with dsl.If(analysed.outputs["mode"] == "fine-tune", name="fine-tune"):
         fine_tuned = adapt(checkpoint=fetched.outputs["checkpoint"], **adaptation)
@@ -144,7 +235,8 @@ def bootstrap(
         refusal(reason=analysed.outputs["reason"]).set_display_name("Refuse")
 
     # Values of either branch can be joined; joining artifacts fails under kfp.local.
-    return ErrorRates(
-        wer=dsl.OneOf(fine_tuned.outputs["wer"], transferred.outputs["wer"]),
-        cer=dsl.OneOf(fine_tuned.outputs["cer"], transferred.outputs["cer"]),
-    )
+    either = {
+        name: dsl.OneOf(fine_tuned.outputs[name], transferred.outputs[name])
+        for name in Verdict._fields
+    }
+    return Verdict(**either)

@@ -8,7 +8,7 @@ from components import images
 from stt_model.alphabet import read_alphabet
 from stt_model.commands import check_output
 from stt_model.corpus import find_splits
-from stt_model.errors import BootstrapError
+from stt_model.errors import BootstrapError, GateError
 from stt_model.storage import local_path
 
 
@@ -17,7 +17,7 @@ class RunError(BootstrapError):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the pipeline here; exit with 1 if a task failed."""
+    """Run the pipeline here; exit with 1 if a task failed or the model is not good enough."""
     _check_inputs(args)
     from pipelines.local import run as run_locally
     from pipelines.package import package_parameters
@@ -37,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
     if not outcome.succeeded:
         raise RunError(f"{'; '.join(outcome.errors)} (logs: {outcome.run_dir / 'logs'})")
     print(f"model: {outcome.model}")
+    print(f"export: {outcome.export}, the same in a zip: {outcome.package}")
     print(f"WER {outcome.wer:.4f}, CER {outcome.cer:.4f}; samples: {outcome.samples}")
+    if not outcome.passed:
+        raise GateError(f"the model was exported, but is not released: {outcome.gate}")
     return 0
 
 
@@ -47,9 +50,11 @@ def _check_inputs(args: argparse.Namespace) -> None:
     find_splits(args.dataset_uri)
     if args.alphabet_uri:
         read_alphabet(local_path(args.alphabet_uri))
-    is_remote = args.checkpoint_uri.lower().startswith(("http://", "https://"))
-    if not is_remote and not local_path(args.checkpoint_uri).exists():
-        raise RunError(f"{args.checkpoint_uri}: no such file or folder; check --checkpoint_uri")
+    for name in ("checkpoint_uri", "scorer_uri"):
+        uri = getattr(args, name)
+        is_remote = uri.lower().startswith(("http://", "https://"))
+        if uri and not is_remote and not local_path(uri).exists():
+            raise RunError(f"{uri}: no such file or folder; check --{name}")
 
 
 def compile_packages(args: argparse.Namespace) -> int:

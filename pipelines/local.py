@@ -42,8 +42,16 @@ class RunOutcome:
     """Why that mode, in one line."""
     wer: float | None
     cer: float | None
+    passed: bool | None
+    """Whether the model is as good as ``max_wer`` and ``must_beat_source`` ask: released."""
+    gate: str | None
+    """What they ask, and why it is not."""
     model: Path | None
     """The trained checkpoint folder."""
+    export: Path | None
+    """The folder that deployed runtimes load from, of a model that is not released too."""
+    package: Path | None
+    """The same in a zip."""
     samples: Path | None
     """JSON list of the transcribed utterances."""
     reports: Mapping[str, Path]
@@ -69,9 +77,9 @@ def run(
 ) -> RunOutcome:
     """Run the pipeline and return the outcome; a task that fails is part of the outcome.
 
-    ``output_dir`` gets ``model`` (a link to the checkpoint), ``report.html``, ``samples.json`` and
-    ``reports/`` of this run in place of an earlier one's, and ``runs/`` with everything of every
-    run.
+    ``output_dir`` gets ``export`` and ``model`` (links to what is deployed and to the checkpoint),
+    ``export.zip``, ``report.html``, ``samples.json`` and ``reports/`` of this run in place of an
+    earlier one's, and ``runs/`` with everything of every run.
 
     Args:
         parameters: Values by the names in the compiled pipeline; local paths may be relative.
@@ -85,9 +93,9 @@ def run(
     """
     values = {name: _absolute(name, value) for name, value in check_parameters(parameters).items()}
     output_dir = Path(output_dir).resolve()
-    model = output_dir / "model"
-    if model.exists() and not model.is_symlink():
-        raise ParameterError(f"{model}: not of an earlier run; give another output folder")
+    for link in (output_dir / "model", output_dir / "export"):
+        if link.exists() and not link.is_symlink():
+            raise ParameterError(f"{link}: not of an earlier run; give another output folder")
     chosen_runner = _make_runner(runner, values)
     run_dir = _make_run_dir(output_dir / "runs")
     watch = Watch(run_dir / "logs", say or _say, verbose)
@@ -154,7 +162,11 @@ def _collect(
         reason=decided.get("reason"),
         wer=outputs.get("wer"),
         cer=outputs.get("cer"),
+        passed=outputs.get("passed"),
+        gate=outputs.get("gate"),
         model=_link(tasks.get("training"), "trained_checkpoint", output_dir / "model"),
+        export=_link(tasks.get("model_export"), "exported_model", output_dir / "export"),
+        package=_copy(tasks.get("model_export"), "package", output_dir / "export.zip"),
         samples=_copy(tasks.get("evaluation"), "samples", output_dir / "samples.json"),
         reports=_copy_reports(tasks, output_dir / "reports"),
         page=_copy(tasks.get("evaluation"), "html_report", output_dir / "report.html"),

@@ -35,6 +35,7 @@ from stt_model.export_check import (
 from stt_model.features import extract_features
 from stt_model.files import atomic_directory, atomic_write
 from stt_model.lineage import describe_run
+from stt_model.markdown import escape_markdown
 from stt_model.model_card import ModelIdentity, check_name, format_card
 from stt_model.saved_model import SavedModel, write_saved_model
 from stt_model.storage import sha256_file
@@ -51,7 +52,8 @@ class ExportConfig:
 
     ``test_files`` hold the utterances to compare on. A quantised model may have a word error rate
     that is higher by ``max_wer_change`` there, or make one error more where that is less than one.
-    ``released`` is written into the model card, for whoever deploys it.
+    ``released`` is written into the model card, for whoever deploys it, and so is ``gate``, which
+    says why.
     """
 
     load_checkpoint_dir: Path
@@ -70,6 +72,7 @@ class ExportConfig:
     identity: ModelIdentity = field(default_factory=ModelIdentity)
     max_wer_change: float = 0.02
     released: bool = True
+    gate: str = ""
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is read or made."""
@@ -102,6 +105,7 @@ class ExportResult:
     """Bytes."""
     comparisons: dict[str, Comparison]
     released: bool
+    gate: str
 
     def metrics(self) -> dict[str, float]:
         """Return the figures to show beside the run."""
@@ -113,8 +117,9 @@ class ExportResult:
 
     def to_markdown(self) -> str:
         """Return the report."""
-        verdict = "released" if self.released else "**not released**: see the evaluation"
-        lines = ["# Export", "", f"This model is {verdict}.", ""]
+        verdict = "Released" if self.released else "**Not released**"
+        because = f" ({escape_markdown(self.gate)})" if self.gate else ""
+        lines = ["# Export", "", f"{verdict}{because}.", ""]
         lines += ["| | MB | compared with the checkpoint |", "| --- | ---: | --- |"]
         lines += [
             f"| {name} | {self.sizes[name] / 1e6:.1f} | {comparison} |"
@@ -169,7 +174,7 @@ def export(config: ExportConfig) -> ExportResult:
         if config.remove_export and config.export_dir.exists():
             # Only now, when there is something to take its place.
             shutil.rmtree(config.export_dir)
-    return ExportResult(config.export_dir, sizes, comparisons, config.released)
+    return ExportResult(config.export_dir, sizes, comparisons, config.released, config.gate)
 
 
 def _write_models(
@@ -241,12 +246,14 @@ def _write_companions(
         released=config.released,
         facts={
             **{f"{name}, compared with the checkpoint": check for name, check in checks.items()},
+            **({"Gate": config.gate} if config.gate else {}),
             "Checkpoint": ", ".join(f"{key} {value}" for key, value in source.items()),
         },
     )
     (folder / config.identity.file_name).write_text(card, encoding="utf-8")
     description = {
         "released": config.released,
+        "gate": config.gate,
         "quantized": config.export_tflite and config.export_quantize,
         "checks": checks,
         "checkpoint": source,

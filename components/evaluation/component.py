@@ -20,12 +20,12 @@ def evaluation(
     test_batch_size: int = 16,
     beam_width: int = 0,
     scorer_uri: str = "",
-    lm_alpha: float = 0.931289039105002,
-    lm_beta: float = 1.1834137581510284,
+    lm_alpha: float = 0.0,
+    lm_beta: float = 0.0,
     max_wer: float = 0.0,
     must_beat_source: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
-    "Outputs", [("wer", float), ("cer", float), ("passed", bool)]
+    "Outputs", [("wer", float), ("cer", float), ("passed", bool), ("gate", str)]
 ):
     """Transcribe the test split with a checkpoint and compare with what was said.
 
@@ -39,8 +39,8 @@ def evaluation(
             scorer Coqui's default width.
         scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file:// or
             http(s)://.
-        lm_alpha: Weight of the language model, as Coqui's lm_alpha.
-        lm_beta: Reward for each word, as Coqui's lm_beta.
+        lm_alpha: Weight of the language model; 0 takes the scorer's own.
+        lm_beta: Reward for each word; 0 takes the scorer's own.
         max_wer: Highest word error rate with which the model passes; 0 lets any pass.
         must_beat_source: The model passes only with fewer word errors than source_checkpoint.
 
@@ -53,6 +53,7 @@ def evaluation(
         wer: Word error rate over the test split, 0 is perfect.
         cer: Character error rate over the test split, 0 is perfect.
         passed: Whether the model is as good as max_wer and must_beat_source ask.
+        gate: What they ask, and why the model does not pass if it does not.
     """
     from pathlib import Path
 
@@ -78,5 +79,4 @@ def evaluation(
     confusions.log_confusion_matrix(
         result.confusions.names, list(map(list, result.confusions.counts))
     )
-    print(f"gate {result.gate}")
-    return (result.wer, result.cer, result.gate.passed)
+    return (result.wer, result.cer, result.gate.passed, str(result.gate))

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import pytest
 from kfp.local.config import LocalExecutionConfig
@@ -20,16 +21,16 @@ def folders_of(outcome):
 def test_fine_tuning_runs_its_branch_and_no_other(fine_tuned):
     assert fine_tuned.errors == ()
     assert fine_tuned.mode == "fine-tune"
-    assert sorted(fine_tuned.tasks) == sorted((*FIRST, "training", "evaluation"))
+    assert sorted(fine_tuned.tasks) == sorted((*FIRST, "training", "evaluation", "model-export"))
     assert folders_of(fine_tuned) == set(fine_tuned.tasks)
 
 
 def test_transfer_runs_its_branch_and_no_other(transferred):
     assert transferred.errors == ()
     assert transferred.mode == "transfer"
-    branch = ("layer-surgery", "training-2", "evaluation-2")
+    branch = ("layer-surgery", "training-2", "evaluation-2", "model-export-2")
     assert sorted(transferred.tasks) == sorted((*FIRST, *branch))
-    assert transferred.tasks[-3:] == branch
+    assert transferred.tasks[-4:] == branch
     assert folders_of(transferred) == set(transferred.tasks)
 
 
@@ -43,6 +44,7 @@ def test_refusal_runs_no_branch_and_says_why(refused):
     assert error == refused.reason
     assert "fine-tune was asked for" in error
     assert (refused.model, refused.samples, refused.wer) == (None, None, None)
+    assert (refused.export, refused.package, refused.passed) == (None, None, None)
 
 
 def test_evidence_of_a_refusal_is_kept(refused):
@@ -66,6 +68,7 @@ def test_results_lie_in_plain_places(transferred):
     folder = transferred.run_dir.parent.parent
     assert transferred.model == folder / "model"
     assert not transferred.model.readlink().is_absolute()
+    assert not transferred.export.readlink().is_absolute()
     assert sorted(path.name for path in (folder / "reports").iterdir()) == sorted(
         f"{name}.md" for name in transferred.reports
     )
@@ -76,12 +79,40 @@ def test_results_lie_in_plain_places(transferred):
         "layer_surgery",
         "training",
         "evaluation",
+        "model_export",
     }
     assert transferred.page == folder / "report.html"
     assert transferred.page.read_text(encoding="utf-8").startswith("<!doctype html>")
     samples = json.loads((folder / "samples.json").read_text())
     assert len(samples) == 2
     assert {"wav_filename", "src", "res", "loss", "wer", "cer"} <= set(samples[0])
+
+
+def test_model_that_passes_is_exported_as_released(transferred):
+    folder = transferred.run_dir.parent.parent
+    assert (transferred.passed, transferred.gate) == (True, "nothing was asked")
+    assert transferred.export == folder / "export"
+    assert json.loads((transferred.export / "export.json").read_text())["released"] is True
+    assert "released: true\n" in (transferred.export / "author_model_0.0.1.md").read_text()
+    with zipfile.ZipFile(transferred.package) as package:
+        assert sorted(package.namelist()) == sorted(
+            path.name for path in transferred.export.iterdir()
+        )
+
+
+def test_model_that_misses_the_gate_is_reported_and_exported_but_not_released(fine_tuned):
+    assert fine_tuned.succeeded
+    assert fine_tuned.passed is False
+    assert "is above the 1.00% allowed" in fine_tuned.gate
+    assert "Not released" in fine_tuned.reports["model_export"].read_text()
+    assert (fine_tuned.export / "output_graph.tflite").stat().st_size > 0
+    card = (fine_tuned.export / "author_model_0.0.1.md").read_text()
+    assert "released: false\n" in card
+    assert "language: tlh\n" in card
+    assert fine_tuned.gate in card
+    (task,) = fine_tuned.run_dir.glob("tasks/*/model-export/executor_output.json")
+    (exported,) = json.loads(task.read_text())["artifacts"]["exported_model"]["artifacts"]
+    assert exported["metadata"]["released"] is False
 
 
 def test_error_rates_are_those_of_the_report(transferred):
@@ -131,11 +162,12 @@ def test_wrong_parameters_start_nothing(parameters, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_somebody_elses_model_is_not_replaced(tmp_path):
-    (tmp_path / "model").mkdir()
+@pytest.mark.parametrize("name", ["model", "export"])
+def test_somebody_elses_folder_is_not_replaced(name, tmp_path):
+    (tmp_path / name).mkdir()
     with pytest.raises(BootstrapError, match="another output folder"):
         local.run({"dataset_uri": "d", "checkpoint_uri": "c"}, output_dir=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_unknown_runner(tmp_path):

@@ -1,0 +1,1 @@
+"""The model export component."""

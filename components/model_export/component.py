@@ -1,0 +1,87 @@
+"""What Kubeflow sees of model export."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.MODEL, install_kfp_package=False)
+def model_export(
+    dataset: dsl.Input[dsl.Dataset],
+    checkpoint: dsl.Input[dsl.Model],
+    exported_model: dsl.Output[dsl.Model],
+    package: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.Markdown],
+    metrics: dsl.Output[dsl.Metrics],
+    released: bool = True,
+    gate: str = "",
+    scorer_uri: str = "",
+    export_quantize: bool = True,
+    export_savedmodel: bool = False,
+    export_beam_width: int = 500,
+    max_wer_change: float = 0.02,
+    export_author_id: str = "",
+    export_model_name: str = "",
+    export_model_version: str = "",
+    export_language: str = "",
+    export_license: str = "",
+    export_contact_info: str = "",
+    export_description: str = "",
+) -> None:
+    """Write a checkpoint as what deployed runtimes load, and compare it with the checkpoint.
+
+    Args:
+        dataset: Clean manifests, as dataset_validation writes them; its test split is compared on.
+        checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
+        released: Whether the model is good enough to be used, as evaluation's output passed says.
+        gate: Why it is or is not, for the model card.
+        scorer_uri: Language model to put beside it; a path, file:// or http(s)://.
+        export_quantize: Store weights in 8-bit integers, a quarter of the size.
+        export_savedmodel: Write a TensorFlow SavedModel too.
+        export_beam_width: Beam width that Coqui's runtime starts with.
+        max_wer_change: How much higher the word error rate of a quantised model may be.
+        export_author_id: Who made the model, in one word.
+        export_model_name: What it is called.
+        export_model_version: Its version.
+        export_language: BCP 47 tag, such as sw-Latn-KE.
+        export_license: SPDX identifier of its license.
+        export_contact_info: Where its authors can be reached.
+        export_description: What else its users should know, in Markdown.
+
+    Returns:
+        exported_model: Folder with the .tflite file for Coqui STT's runtime 1.4, alphabet, scorer,
+            model card and export.json; its metadata say whether the model is released.
+        package: The same in one zip.
+        report: What was made, and how it compares.
+        metrics: Sizes, and changes of the word error rate.
+    """
+    from pathlib import Path
+
+    from stt_model import steps
+
+    result = steps.export_model(
+        Path(dataset.path),
+        Path(checkpoint.path),
+        Path(exported_model.path),
+        Path(package.path),
+        Path(report.path),
+        released=released,
+        gate=gate,
+        scorer_uri=scorer_uri,
+        export_quantize=export_quantize,
+        export_savedmodel=export_savedmodel,
+        export_beam_width=export_beam_width,
+        max_wer_change=max_wer_change,
+        identity={
+            "author_id": export_author_id,
+            "model_name": export_model_name,
+            "model_version": export_model_version,
+            "language": export_language,
+            "license": export_license,
+            "contact_info": export_contact_info,
+            "description": export_description,
+        },
+    )
+    exported_model.metadata["released"] = released
+    for name, value in result.metrics().items():
+        metrics.log_metric(name, value)
