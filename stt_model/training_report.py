@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HISTORY = "history.csv"
 COLUMNS = tuple(each.name for each in fields(Epoch))
+"""Of ``history.csv``, where ``number`` is headed ``epoch``."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class TrainingResult:
                 f" the source had {source.dev_loss:.3f}."
             )
         if self.stopped_early:
-            yield f"Stopped early, after {self.config.es_epochs} epochs without improvement."
+            yield f"Stopped early: no improvement in {self.config.es_epochs} epoch(s)."
 
     def _table(self) -> Iterator[str]:
         yield "| epoch | train loss | dev loss | learning rate | seconds | audio s/s | |"
@@ -109,13 +110,13 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def write_history(directory: Path, epochs: Sequence[Epoch]) -> None:
-    """Write ``history.csv``: a line an epoch, under the names of ``Epoch``."""
+    """Write ``history.csv``: a line an epoch."""
     with (
         atomic_write(directory / HISTORY) as beside,
         beside.open("w", encoding="utf-8", newline="") as handle,
     ):
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow("epoch" if name == "number" else name for name in COLUMNS)
         # The csv module writes None as nothing.
         writer.writerows([getattr(epoch, name) for name in COLUMNS] for epoch in epochs)
 
@@ -150,7 +151,9 @@ def draw_curve(epochs: Sequence[Epoch]) -> Figure:
                 fontsize=7,
                 color="grey",
             )
-    axes.set(xlabel="epoch", ylabel="loss, nats an utterance", ylim=(0, None))
+    axes.set(xlabel="epoch", ylabel="loss, nats an utterance")
+    axes.margins(y=0.1)
+    axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
