@@ -13,13 +13,14 @@ let the language model judge a word once its space is there. What differs is map
   ended;
 - where the language model does not know a unit, Coqui never writes it: such units are left out.
 
-What still differs: the two states of a beginning, with and without a blank after it, have a place
-in the beam each; and a label that ends a unit may come twice with a blank between.
+What still differs: while a word is not complete, flashlight here reckons with the most probable
+word that it may become, where Coqui reckons with nothing, and so finds the same or a better text
+in the same beam; the two states of a text, with and without a blank after it, have a place in the
+beam each; and the space behind a word may come twice with a blank between.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,15 +33,14 @@ from stt_model.errors import ScorerError
 from stt_model.quiet import stderr_held_back
 from stt_model.scorer import Scorer
 
-log = logging.getLogger(__name__)
-
 DEFAULT_BEAM_WIDTH = 1024
 DEFAULT_CUTOFF_TOP_N = 300
 
 _SAMPLED_UNITS = 2000
 """Units that are looked up to see whether the scorer is of the model's alphabet."""
 _FAR_BEHIND = 20.0
-"""Nats: the language model at once takes this from a text at most, and so may the frames."""
+_FAR_BEHIND_FOR_ALPHA = 8.0
+"""Nats by which a text may trail the best: for its sounds, and for each unit of alpha."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,20 @@ class ScorerSearch:
         flashlight = _import_flashlight()
         self.units = scorer.units
         language_model = _load_language_model(scorer, self.units)
-        known = _known(language_model, len(self.units))
+        scores, unknown = _score_alone(language_model, len(self.units))
         silence = classes
         spellings = flashlight.Trie(classes + 1, silence)
-        for number, spelling in enumerate(scorer.spellings):
-            if known[number]:
-                spellings.insert(spelling, number, 0.0)
-                spellings.insert([*spelling, spelling[-1]], number, 0.0)
-        if not known.all():
-            log.info("%s: %d units that its language model lacks", scorer.path, (~known).sum())
+        for number, (spelling, score) in enumerate(zip(scorer.spellings, scores, strict=True)):
+            if score != unknown:
+                spellings.insert(spelling, number, score)
+                spellings.insert([*spelling, spelling[-1]], number, score)
+        spellings.smear(flashlight.SmearingMode.MAX)
         alpha = scorer.lm_alpha if settings.lm_alpha is None else settings.lm_alpha
         beta = scorer.lm_beta if settings.lm_beta is None else settings.lm_beta
         options = flashlight.LexiconDecoderOptions(
             beam_size=settings.beam_width,
             beam_size_token=classes + 1,
-            beam_threshold=_FAR_BEHIND * (1 + abs(alpha)) + abs(beta),
+            beam_threshold=_FAR_BEHIND + _FAR_BEHIND_FOR_ALPHA * abs(alpha) + abs(beta),
             lm_weight=alpha * math.log(10),
             word_score=beta,
             unk_score=-math.inf,
@@ -135,13 +134,13 @@ def check_scorer(scorer: Scorer) -> None:
     step = math.ceil(len(scorer.units) / _SAMPLED_UNITS)
     units = scorer.units[::step]
     language_model = _load_language_model(scorer, units)
-    known = _known(language_model, len(units))
-    if 2 * known.sum() < len(units):
-        unknown = units[int(np.argmin(known))]
+    scores, unknown = _score_alone(language_model, len(units))
+    strange = [unit for unit, score in zip(units, scores, strict=True) if score == unknown]
+    if 2 * len(strange) > len(units):
         raise ScorerError(
             f"{scorer.path}: made for another alphabet than the model's: spelled with the model's,"
-            f" {1 - known.mean():.0%} of its words are unknown to its language model, such as"
-            f" {unknown!r}"
+            f" {len(strange) / len(units):.0%} of its words are unknown to its language model,"
+            f" such as {strange[0]!r}"
         )
 
 
@@ -197,9 +196,11 @@ def _load_language_model(scorer: Scorer, units: Sequence[str]) -> Any:
     return language_model
 
 
-def _known(language_model: Any, count: int) -> NDArray[np.bool_]:
-    """Return, of ``count`` units, whether the language model knows each."""
+def _score_alone(language_model: Any, count: int) -> tuple[list[float], float]:
+    """Return log10 of the probability of each of ``count`` units, and of what is not known.
+
+    Without any word before; KenLM gives the second to every unit that it does not know.
+    """
     nothing = language_model.start(True)
-    scores = np.array([language_model.score(nothing, unit)[1] for unit in range(count + 1)])
-    # KenLM gives what it does not know the probability of <unk>.
-    return np.asarray(scores[:-1] != scores[-1])
+    *scores, unknown = (language_model.score(nothing, unit)[1] for unit in range(count + 1))
+    return scores, unknown
