@@ -305,16 +305,22 @@ class _Trainer:
             for batch, arrays in elements:
                 losses = self.learner.losses(arrays)
                 if problem := _not_finite(store, batch, losses):
-                    raise TrainingError(
-                        f"dev set: {problem}; take them out of the manifest or use a lower"
-                        " --learning_rate"
-                    )
+                    raise TrainingError(f"dev set: {problem}; {self._dev_advice()}")
                 total += float(np.sum(losses * np.array(batch.weights)))
                 utterances, seconds = _amount(store, batch)
                 count += utterances
                 progress.update(utterances, seconds, f"loss {total / count:.3f}")
                 self._save_if_due()
         return total / count
+
+    def _dev_advice(self) -> str:
+        if not self.state.history:
+            return "take them out of the manifest"
+        # It was finite when the source was measured.
+        return (
+            "training has run away, and what was saved before stays; use a lower --learning_rate"
+            " or --clip_norm, and --restart true"
+        )
 
     @contextmanager
     def _batches(
