@@ -162,6 +162,8 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "plateau_reduction": _reader(float, "a number between 0 and 1", lambda rate: 0 < rate < 1),
     "max_non_finite_steps": _whole(1),
     "checkpoint_secs": _reader(float, "seconds, 0 or more", lambda secs: 0 <= secs < math.inf),
+    "cutoff_prob": _reader(float, "a number above 0, up to 1", lambda share: 0 < share <= 1),
+    "cutoff_top_n": _whole(1),
     "max_wer": _reader(float, "a number, 0 or more", lambda rate: 0 <= rate < math.inf),
     "mode": _reader(
         str, "auto, fine-tune or transfer", lambda mode: mode in ("auto", "fine-tune", "transfer")
@@ -414,14 +416,19 @@ def _schedule(group: argparse._ActionsContainer) -> None:
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
-    output = parser.add_argument_group("output")
-    _add_value(
-        output,
-        "beam_width",
-        0,
-        "N",
-        "prefixes kept by the beam search; 0: the best label of each frame",
+    decoding = parser.add_argument_group("decoding")
+    _decoding_flags(decoding)
+    decoding.add_argument(
+        "--vocab_file",
+        type=Path,
+        metavar="FILE",
+        help="words that the scorer may write, where its file has none or others",
     )
+    _add_value(
+        decoding, "cutoff_prob", 1.0, "R", "only the labels that together are so probable; 1: all"
+    )
+    _add_value(decoding, "cutoff_top_n", 300, "N", "and at most so many, if that is below 1")
+    output = parser.add_argument_group("output")
     output.add_argument(
         "--test_output_file",
         type=Path,

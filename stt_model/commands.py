@@ -152,12 +152,15 @@ def train(args: argparse.Namespace) -> int:
     target = _target_alphabet(args, source)
     _start_tensorflow(args)
     from stt_model.batches import read_samples
+    from stt_model.scorer import read_scorer
     from stt_model.training import TrainingConfig
     from stt_model.training import train as run_training
 
     if args.test_files:
         # Now, and not after hours of training.
         read_samples(args.test_files, target)
+        if args.scorer_path:
+            read_scorer(args.scorer_path, target, args.vocab_file)
     origin = _describe_origin(args, source, target)
     with _starting_point(args, source, target) as start:
         result = run_training(
@@ -229,6 +232,12 @@ def _test(
             alphabet=given,
             test_batch_size=args.test_batch_size,
             beam_width=args.beam_width,
+            scorer_path=args.scorer_path,
+            vocab_file=args.vocab_file,
+            lm_alpha=args.lm_alpha,
+            lm_beta=args.lm_beta,
+            cutoff_prob=args.cutoff_prob,
+            cutoff_top_n=args.cutoff_top_n,
             test_output_file=args.test_output_file,
             report_count=args.report_count,
             show_progressbar=args.show_progressbar,
