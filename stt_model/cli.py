@@ -398,6 +398,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar="BOOL",
         help="no longer needed: a GPU uses cuDNN by itself",
     )
+    parser.add_argument(
+        "--summary_dir",
+        type=Path,
+        metavar="DIR",
+        help="scalars for TensorBoard; by default the folder summaries beside the checkpoints",
+    )
     _report_options(parser)
 
 

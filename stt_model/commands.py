@@ -187,6 +187,7 @@ def train(args: argparse.Namespace) -> int:
                 plateau_reduction=args.plateau_reduction,
                 max_non_finite_steps=args.max_non_finite_steps,
                 checkpoint_secs=args.checkpoint_secs,
+                summary_dir=args.summary_dir,
                 restart=args.restart,
                 origin=origin,
             )

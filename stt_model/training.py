@@ -42,6 +42,7 @@ from stt_model.errors import StoppedError, TrainingError
 from stt_model.learner import Learner, describe_devices, training_strategy
 from stt_model.lineage import describe_run
 from stt_model.progress import Progress
+from stt_model.summaries import Summaries
 from stt_model.training_config import TrainingConfig
 from stt_model.training_report import TrainingResult, best_of, write_history
 from stt_model.training_state import Epoch, RunState, Totals, find_run, read_state
@@ -111,6 +112,7 @@ class _Trainer:
             self.learner.load_moments(moments, state.iterations)
             self.learner.load_random_state(state.random_state)
             self.learner.set_learning_rate(state.learning_rate)
+        self.summaries = Summaries(config.summary_dir or self.directory / "summaries")
         self.stop = threading.Event()
         self.saved = time.monotonic()
 
@@ -180,6 +182,7 @@ class _Trainer:
         speed = sum(sample.seconds for sample in store.samples) / seconds
         rate = self.state.learning_rate
         self.state.history.append(Epoch(0, None, loss, rate, seconds, speed, True))
+        self.summaries.add("dev", self.state.step, loss=loss)
         log.info("epoch 0: dev loss %.3f, the source as it is", loss)
         if not self._source_is_best_there():
             self._save("best")
@@ -209,6 +212,9 @@ class _Trainer:
             best=best,
         )
         _log_epoch(epoch)
+        if dev_loss is not None:
+            self.summaries.add("dev", state.step, loss=dev_loss)
+        self.summaries.add("train", state.step, audio_s_per_s=epoch.audio_seconds_per_second)
         self._finish_epoch(epoch)
 
     def _finish_epoch(self, epoch: Epoch) -> None:
@@ -275,13 +281,15 @@ class _Trainer:
 
     def _count(self, batch: Batch, losses: Any) -> None:
         totals = self.state.totals
-        weights = np.array(batch.weights)
-        totals.loss += float(np.sum(losses * weights))
+        loss = float(np.sum(losses * np.array(batch.weights)))
+        totals.loss += loss
         utterances, seconds = _amount(self.train_store, batch)
         totals.utterances += utterances
         totals.audio_seconds += seconds
         self.state.step += 1
         self.state.skipped_in_a_row = 0
+        rate = self.state.learning_rate
+        self.summaries.add("train", self.state.step, loss=loss / utterances, learning_rate=rate)
 
     def _skip(self, batch: Batch, losses: Any) -> None:
         self.state.skipped_in_a_row += 1
@@ -369,6 +377,7 @@ class _Trainer:
             training_state=self.state.to_json(),
             keep=[self.directory / name for name in self._kept()],
         )
+        self.summaries.flush()
         if which == "last":
             self.saved = time.monotonic()
             if self.state.history:

@@ -66,6 +66,8 @@ class TrainingConfig:
     """Skipped steps in a row that end the run."""
     checkpoint_secs: float = 600.0
     """Seconds between saves within an epoch; 0 saves at the end of epochs only."""
+    summary_dir: Path | None = None
+    """Where TensorBoard finds its scalars; by default ``summaries`` in ``save_checkpoint_dir``."""
     restart: bool = False
     """Begin anew where ``save_checkpoint_dir`` holds a run that could go on."""
     origin: Mapping[str, str] = field(default_factory=dict)
