@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+from stt_model.errors import TrainingError
+
+_INSIDES = re.compile(r"\{\{.*?\}\} | \[Op:.*")
+"""What an error says of TensorFlow's own insides, around the path and the reason."""
 
 
 class Summaries:
@@ -16,20 +22,29 @@ class Summaries:
         self._writers: dict[str, Any] = {}
 
     def add(self, which: str, step: int, **scalars: float) -> None:
-        """Add scalars of a set at a step; ``flush`` brings them to the disk."""
-        if which not in self._writers:
-            folder = str(self._directory / which)
-            self._writers[which] = tf.summary.create_file_writer(folder)
+        """Write scalars of a set at a step.
+
+        Raises:
+            TrainingError: the folder cannot be written to.
+        """
         values = [
             tf.compat.v1.Summary.Value(tag=name, simple_value=value)
             for name, value in scalars.items()
         ]
-        # ``tf.summary.scalar`` would need TensorBoard itself.
         summary = tf.compat.v1.Summary(value=values).SerializeToString()
-        with self._writers[which].as_default():
-            tf.summary.experimental.write_raw_pb(summary, step=step)
+        try:
+            # Leaving the block brings it to the disk. ``tf.summary.scalar`` would need TensorBoard.
+            with self._writer(which).as_default():
+                tf.summary.experimental.write_raw_pb(summary, step=step)
+        except tf.errors.OpError as error:
+            reason = _INSIDES.sub("", error.message.splitlines()[0])
+            raise TrainingError(
+                f"cannot write what TensorBoard shows: {reason}; make room, or give --summary_dir"
+                " another folder"
+            ) from error
 
-    def flush(self) -> None:
-        """Write what was added."""
-        for writer in self._writers.values():
-            writer.flush()
+    def _writer(self, which: str) -> Any:
+        if which not in self._writers:
+            folder = str(self._directory / which)
+            self._writers[which] = tf.summary.create_file_writer(folder)
+        return self._writers[which]

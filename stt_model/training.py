@@ -377,7 +377,6 @@ class _Trainer:
             training_state=self.state.to_json(),
             keep=[self.directory / name for name in self._kept()],
         )
-        self.summaries.flush()
         if which == "last":
             self.saved = time.monotonic()
             if self.state.history:

@@ -1,5 +1,7 @@
+import pytest
 import tensorflow as tf
 
+from stt_model.errors import TrainingError
 from stt_model.summaries import Summaries
 
 
@@ -20,8 +22,17 @@ def test_scalars_lie_in_a_folder_for_each_set(tmp_path):
     summaries.add("train", 3, loss=1.5, learning_rate=0.25)
     summaries.add("train", 4, loss=1.25)
     summaries.add("dev", 4, loss=2.0)
-    summaries.flush()
     assert read_scalars(tmp_path / "summaries" / "train") == [
         *((3, "loss", 1.5), (3, "learning_rate", 0.25), (4, "loss", 1.25)),
     ]
     assert read_scalars(tmp_path / "summaries" / "dev") == [(4, "loss", 2.0)]
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(TrainingError) as refused:
+        Summaries(tmp_path / "file").add("train", 1, loss=1.0)
+    assert str(refused.value) == (
+        f"cannot write what TensorBoard shows: {tmp_path}/file is not a directory; make room, or"
+        " give --summary_dir another folder"
+    )
