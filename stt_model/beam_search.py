@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.errors import ScorerError
+from stt_model.errors import DataError, ScorerError
 from stt_model.quiet import stderr_held_back
 from stt_model.scorer import Scorer
 
@@ -44,23 +44,38 @@ _FAR_BEHIND_FOR_ALPHA = 8.0
 
 
 @dataclass(frozen=True)
+class Weights:
+    """How much the language model counts, ``lm_alpha``, and each unit, ``lm_beta`` in nats."""
+
+    lm_alpha: float
+    lm_beta: float
+
+
+@dataclass(frozen=True)
 class SearchSettings:
-    """How wide and by what weights to search; names, meanings and defaults are Coqui STT's.
+    """How wide to search; names, meanings and defaults are Coqui STT's.
 
     Attributes:
         beam_width: beginnings of the text that are kept at each frame.
-        lm_alpha: weight of the language model; None for the scorer's own.
-        lm_beta: reward for a unit, in nats; None for the scorer's own.
         cutoff_prob: at each frame only the most probable labels that together reach this
             probability count; 1 for all of them.
         cutoff_top_n: and at most so many of them; without effect while ``cutoff_prob`` is 1.
     """
 
     beam_width: int = DEFAULT_BEAM_WIDTH
-    lm_alpha: float | None = None
-    lm_beta: float | None = None
     cutoff_prob: float = 1.0
     cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N
+
+    def check(self) -> None:
+        """Refuse numbers that cannot work; DataError names the flag."""
+        if self.beam_width < 0:
+            raise DataError(f"--beam_width: expected 0 or more, got {self.beam_width}")
+        if not 0 < self.cutoff_prob <= 1:
+            raise DataError(
+                f"--cutoff_prob: expected a number above 0, up to 1, got {self.cutoff_prob}"
+            )
+        if self.cutoff_top_n < 1:
+            raise DataError(f"--cutoff_top_n: expected 1 or more, got {self.cutoff_top_n}")
 
 
 class ScorerSearch:
@@ -85,22 +100,9 @@ class ScorerSearch:
                 spellings.insert(spelling, number, score)
                 spellings.insert([*spelling, spelling[-1]], number, score)
         spellings.smear(flashlight.SmearingMode.MAX)
-        alpha = scorer.lm_alpha if settings.lm_alpha is None else settings.lm_alpha
-        beta = scorer.lm_beta if settings.lm_beta is None else settings.lm_beta
-        options = flashlight.LexiconDecoderOptions(
-            beam_size=settings.beam_width,
-            beam_size_token=classes + 1,
-            beam_threshold=_FAR_BEHIND + _FAR_BEHIND_FOR_ALPHA * abs(alpha) + abs(beta),
-            lm_weight=alpha * math.log(10),
-            word_score=beta,
-            unk_score=-math.inf,
-            sil_score=0.0,
-            log_add=True,
-            criterion_type=flashlight.CriterionType.CTC,
-        )
-        self._decoder = flashlight.LexiconDecoder(
-            options, spellings, language_model, silence, classes - 1, len(self.units), [], False
-        )
+        self._spellings = spellings
+        self._language_model = language_model
+        self._weights: Weights | None = None
         # Two frames behind the last: the space of a last word, then silence, as flashlight takes
         # a unit for complete once a frame has followed it.
         self._end = np.full((2, classes + 1), -np.inf, np.float32)
@@ -108,8 +110,11 @@ class ScorerSearch:
         if not scorer.is_bytes:
             self._end[0, scorer.spellings[0][-1]] = 0.0
 
-    def decode(self, logits: NDArray[np.float32]) -> str:
+    def decode(self, logits: NDArray[np.float32], weights: Weights) -> str:
         """Return the best text of ``logits``, float32 [frames, classes]."""
+        if weights != self._weights:
+            self._decoder = self._make_decoder(weights)
+            self._weights = weights
         emissions = np.full((len(logits), self.classes + 1), -np.inf, np.float32)
         emissions[:, :-1] = cut(log_softmax(logits), self.settings)
         decoder = self._decoder
@@ -120,6 +125,33 @@ class ScorerSearch:
         # Empty if no text of the beam ends with a whole unit: then without what is not whole.
         best = decoder.get_best_hypothesis(0).words or in_time.words
         return self.separator.join(self.units[unit] for unit in best if unit >= 0)
+
+    def _make_decoder(self, weights: Weights) -> Any:
+        flashlight = _import_flashlight()
+        alpha, beta = weights.lm_alpha, weights.lm_beta
+        options = flashlight.LexiconDecoderOptions(
+            beam_size=self.settings.beam_width,
+            beam_size_token=self.classes + 1,
+            beam_threshold=_FAR_BEHIND + _FAR_BEHIND_FOR_ALPHA * abs(alpha) + abs(beta),
+            lm_weight=alpha * math.log(10),
+            word_score=beta,
+            unk_score=-math.inf,
+            sil_score=0.0,
+            log_add=True,
+            criterion_type=flashlight.CriterionType.CTC,
+        )
+        silence, blank, no_unit = self.classes, self.classes - 1, len(self.units)
+        transitions: list[float] = []
+        return flashlight.LexiconDecoder(
+            options,
+            self._spellings,
+            self._language_model,
+            silence,
+            blank,
+            no_unit,
+            transitions,
+            False,
+        )
 
 
 def check_scorer(scorer: Scorer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import replace
@@ -18,6 +19,7 @@ from stt_model.beam_search import (
     DEFAULT_CUTOFF_TOP_N,
     ScorerSearch,
     SearchSettings,
+    Weights,
     check_scorer,
     cut,
     log_softmax,
@@ -69,31 +71,15 @@ def open_decoder(
         DataError: a number that cannot work.
         ScorerError: the scorer cannot be read, or is not of this alphabet.
     """
-    settings = SearchSettings(beam_width, lm_alpha, lm_beta, cutoff_prob, cutoff_top_n)
-    check_settings(settings)
-    workers = workers or loky.cpu_count()
+    settings = SearchSettings(beam_width, cutoff_prob, cutoff_top_n)
+    settings.check()
     if scorer_path is not None:
         scorer = read_scorer(scorer_path, alphabet, vocab_file)
-        check_scorer(scorer)
         settings = replace(settings, beam_width=beam_width or DEFAULT_BEAM_WIDTH)
-        return ScorerDecoder(scorer, alphabet.classes, settings, workers)
+        decoder = ScorerDecoder(scorer, alphabet.classes, settings, workers)
+        decoder.weigh(lm_alpha, lm_beta)
+        return decoder
     return BeamDecoder(alphabet, settings, workers) if beam_width else GreedyDecoder(alphabet)
-
-
-def check_settings(settings: SearchSettings) -> None:
-    """Refuse numbers that cannot work; DataError names the flag."""
-    weights = {"lm_alpha": settings.lm_alpha, "lm_beta": settings.lm_beta}
-    for name, weight in weights.items():
-        if weight is not None and not math.isfinite(weight):
-            raise DataError(f"--{name}: expected a number, got {weight}")
-    if settings.beam_width < 0:
-        raise DataError(f"--beam_width: expected 0 or more, got {settings.beam_width}")
-    if not 0 < settings.cutoff_prob <= 1:
-        raise DataError(
-            f"--cutoff_prob: expected a number above 0, up to 1, got {settings.cutoff_prob}"
-        )
-    if settings.cutoff_top_n < 1:
-        raise DataError(f"--cutoff_top_n: expected 1 or more, got {settings.cutoff_top_n}")
 
 
 class GreedyDecoder:
@@ -114,10 +100,12 @@ class GreedyDecoder:
 class BeamDecoder:
     """Keeps the best prefixes of the text at each frame, adding up the paths that lead to each."""
 
-    def __init__(self, alphabet: Alphabet, settings: SearchSettings, workers: int) -> None:
+    def __init__(
+        self, alphabet: Alphabet, settings: SearchSettings, workers: int | None = None
+    ) -> None:
         self.alphabet = alphabet
         self.settings = settings
-        self._pool = ThreadPoolExecutor(workers)
+        self._pool = ThreadPoolExecutor(workers or loky.cpu_count())
 
     def decode(self, logits: Any, frames: Any) -> list[str]:
         """Return the most probable text of each utterance."""
@@ -137,23 +125,54 @@ class ScorerDecoder:
     """Searches for the best text under a scorer, in as many processes as there are workers."""
 
     def __init__(
-        self, scorer: Scorer, classes: int, settings: SearchSettings, workers: int
+        self,
+        scorer: Scorer,
+        classes: int,
+        settings: SearchSettings,
+        workers: int | None = None,
     ) -> None:
-        self._scorer_path = scorer.path
+        """Check the scorer; the processes start with the first batch.
+
+        Raises:
+            ScorerError: it is not of the alphabet that it was read for.
+        """
+        check_scorer(scorer)
+        self.scorer_path = scorer.path
+        self.is_bytes = scorer.is_bytes
+        self.own_weights = Weights(scorer.lm_alpha, scorer.lm_beta)
+        self.weigh()
         # Processes, because flashlight keeps Python's lock while it searches. Loky's do not run
         # the main program anew, as those of the standard library would.
         self._pool: Executor = loky.ProcessPoolExecutor(
-            workers, initializer=_open_search, initargs=(scorer, classes, settings)
+            workers or loky.cpu_count(),
+            initializer=_open_search,
+            initargs=(scorer, classes, settings),
+        )
+
+    def weigh(self, lm_alpha: float | None = None, lm_beta: float | None = None) -> None:
+        """Change the weights of all that is decoded from here on; None is the scorer's own.
+
+        Raises:
+            DataError: a weight that is no finite number.
+        """
+        for name, weight in {"lm_alpha": lm_alpha, "lm_beta": lm_beta}.items():
+            if weight is not None and not math.isfinite(weight):
+                raise DataError(f"--{name}: expected a number, got {weight}")
+        self.weights = Weights(
+            self.own_weights.lm_alpha if lm_alpha is None else lm_alpha,
+            self.own_weights.lm_beta if lm_beta is None else lm_beta,
         )
 
     def decode(self, logits: Any, frames: Any) -> list[str]:
         """Return the best text of each utterance."""
+        search = functools.partial(_search, weights=self.weights)
         try:
-            return list(self._pool.map(_search, _utterances(logits, frames)))
+            return list(self._pool.map(search, _utterances(logits, frames)))
         except BrokenExecutor as error:
             raise ScorerError(
-                f"{self._scorer_path}: a process that decodes has died, most likely for want of"
-                " memory; decode with fewer workers"
+                f"{self.scorer_path}: a process that decodes has died, most likely for want of"
+                " memory: each holds the whole vocabulary; give this machine more, or the scorer"
+                " fewer words"
             ) from error
 
 
@@ -170,5 +189,5 @@ def _open_search(scorer: Scorer, classes: int, settings: SearchSettings) -> None
     _search_of_process = ScorerSearch(scorer, classes, settings)
 
 
-def _search(logits: NDArray[np.float32]) -> str:
-    return _search_of_process.decode(logits)
+def _search(logits: NDArray[np.float32], weights: Weights) -> str:
+    return _search_of_process.decode(logits, weights)

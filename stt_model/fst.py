@@ -6,9 +6,9 @@ arcs, each on a multiple of 16 bytes from the start of the file; all little-endi
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import TypeAlias
 
 import numpy as np
@@ -152,7 +152,8 @@ def _minimise(paths: Sequence[Path]) -> list[State]:
             )
 
     for path in paths:
-        shared = len(os.path.commonprefix([previous, path]))
+        pairs = zip(previous, path, strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         close(shared)
         open_states += [([False], []) for _ in path[shared:]]
         open_states[-1][0][0] = True

@@ -140,6 +140,24 @@ def write_package(
     return len(scorer.units)
 
 
+def copy_with_weights(source: Path, output: Path, lm_alpha: float, lm_beta: float) -> None:
+    """Copy a ``.scorer`` package and give the copy these default weights.
+
+    Raises:
+        ScorerError: the source is no package.
+    """
+    at, _ = _find_trie(source)
+    if at < 0:
+        raise ScorerError(f"{source}: expected a .scorer package, found another file")
+    with atomic_write(output) as beside:
+        shutil.copyfile(source, beside)
+        with beside.open("r+b") as file:
+            file.seek(at)
+            magic, version, is_bytes, _, _ = _TRIE_HEADER.unpack(file.read(_TRIE_HEADER.size))
+            file.seek(at)
+            file.write(_TRIE_HEADER.pack(magic, version, is_bytes, lm_alpha, lm_beta))
+
+
 def read_words(path: Path) -> list[str]:
     """Return the words of a text file, separated by white space, each once."""
     try:
@@ -150,11 +168,7 @@ def read_words(path: Path) -> list[str]:
 
 def _read_package(path: Path, alphabet: Alphabet) -> Scorer | None:
     """Return the package, or None if no vocabulary follows the language model."""
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    # Where KenLM's part ends only KenLM can tell. But the vocabulary comes last, and its automaton
-    # must end with the file to the byte.
-    at = data.rfind(_TRIE_MAGIC + struct.pack("<i", _TRIE_VERSION))
+    at, data = _find_trie(path)
     if at < 0:
         return None
     try:
@@ -171,6 +185,15 @@ def _read_package(path: Path, alphabet: Alphabet) -> Scorer | None:
     end = None if is_bytes else -1
     units = [alphabet.decode(spelling[:end]) for spelling in spellings]
     return Scorer(path, is_bytes, units, spellings, lm_alpha, lm_beta)
+
+
+def _find_trie(path: Path) -> tuple[int, mmap.mmap]:
+    """Return where the header of the vocabulary is, -1 if nowhere, and the file."""
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # Where KenLM's part ends only KenLM can tell. But the vocabulary comes last, and its automaton
+    # must end with the file to the byte.
+    return data.rfind(_TRIE_MAGIC + struct.pack("<i", _TRIE_VERSION)), data
 
 
 def _check_labels(
