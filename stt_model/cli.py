@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from stt_model.errors import BootstrapError
 from stt_model.model_card import ModelIdentity
+from stt_model.scorer import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
 
 # argparse has no public name for what ``add_subparsers`` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
@@ -162,6 +163,18 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "plateau_reduction": _reader(float, "a number between 0 and 1", lambda rate: 0 < rate < 1),
     "max_non_finite_steps": _whole(1),
     "checkpoint_secs": _reader(float, "seconds, 0 or more", lambda secs: 0 <= secs < math.inf),
+    "lm_alpha_max": _reader(float, "a number above 0", lambda weight: 0 < weight < math.inf),
+    "lm_beta_max": _reader(float, "a number above 0", lambda reward: 0 < reward < math.inf),
+    "n_trials": _whole(1),
+    "top_k": _whole(1),
+    "arpa_order": _whole(2, 6),
+    "arpa_prune": _reader(
+        str, "counts such as 0|0|1", lambda text: all(each.isdigit() for each in text.split("|"))
+    ),
+    "binary_a_bits": _whole(0, 255),
+    "binary_q_bits": _whole(2, 25),
+    "default_alpha": _reader(float, "a number, 0 or more", lambda weight: 0 <= weight < math.inf),
+    "default_beta": _reader(float, "a number", math.isfinite),
     "cutoff_prob": _reader(float, "a number above 0, up to 1", lambda share: 0 < share <= 1),
     "cutoff_top_n": _whole(1),
     "max_wer": _reader(float, "a number, 0 or more", lambda rate: 0 <= rate < math.inf),
@@ -424,16 +437,7 @@ def _schedule(group: argparse._ActionsContainer) -> None:
 def _report_options(parser: argparse.ArgumentParser) -> None:
     decoding = parser.add_argument_group("decoding")
     _decoding_flags(decoding)
-    decoding.add_argument(
-        "--vocab_file",
-        type=Path,
-        metavar="FILE",
-        help="words that the scorer may write, where its file has none or others",
-    )
-    _add_value(
-        decoding, "cutoff_prob", 1.0, "R", "only the labels that together are so probable; 1: all"
-    )
-    _add_value(decoding, "cutoff_top_n", 300, "N", "and at most so many, if that is below 1")
+    _search_flags(decoding)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--test_output_file",
@@ -478,6 +482,91 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
         False,
         "the same if the WER is not below the source checkpoint's",
     )
+
+
+def _search_flags(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--vocab_file",
+        type=Path,
+        metavar="FILE",
+        help="words that the scorer may write, where its file has none or others",
+    )
+    _add_value(
+        parser, "cutoff_prob", 1.0, "R", "only the labels that together are so probable; 1: all"
+    )
+    _add_value(parser, "cutoff_top_n", 300, "N", "and at most so many, if that is below 1")
+
+
+def _lm_optimize(parser: argparse.ArgumentParser) -> None:
+    _files(parser, "--test_files", "manifests to make few errors on: a dev set", required=True)
+    _checkpoint_flags(parser, "checkpoint to decode with")
+    parser.add_argument(
+        "--scorer_path", type=Path, metavar="FILE", required=True, help="language model to weigh"
+    )
+    search = parser.add_argument_group("search")
+    _add_value(search, "lm_alpha_max", 5.0, "R", "highest weight of the language model to try")
+    _add_value(search, "lm_beta_max", 5.0, "R", "highest reward for each word to try")
+    _add_value(search, "n_trials", 100, "N", "pairs of weights to try, the scorer's own first")
+    _add_value(search, "random_seed", 4568, "N", "seed of what is tried")
+    decoding = parser.add_argument_group("decoding")
+    _add_value(decoding, "beam_width", 0, "N", "prefixes kept by the beam search; 0: 1024")
+    _search_flags(decoding)
+    _add_value(decoding, "test_batch_size", 16, "N", "utterances in a batch")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--package",
+        type=Path,
+        metavar="FILE",
+        help="write the scorer here with the weights that were found as its own",
+    )
+    add_switch(output, "--show_progressbar", True, "show progress on a terminal")
+
+
+def _build_scorer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--package", type=Path, required=True, metavar="FILE", help="the .scorer to write"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        dest="checkpoint_dir",
+        type=Path,
+        metavar="DIR",
+        help="checkpoint whose alphabet the scorer is for",
+    )
+    _alphabet_flags(parser, "that alphabet, where there is no checkpoint")
+    text = parser.add_argument_group("from text, with KenLM's programs")
+    text.add_argument(
+        "--input_txt", type=Path, metavar="FILE", help="sentences, one a line; plain or .gz"
+    )
+    text.add_argument(
+        "--kenlm_bins",
+        type=Path,
+        metavar="DIR",
+        help="folder with lmplz, filter and build_binary, where they are not on the PATH",
+    )
+    _add_value(text, "top_k", 500_000, "N", "most frequent words that make up the vocabulary")
+    _add_value(text, "arpa_order", 5, "N", "longest sequence of words that is counted, 2 to 6")
+    _add_text(text, "max_arpa_memory", "80%", "memory for counting, such as 80%% or 4G")
+    _add_value(
+        text, "arpa_prune", "0|0|1", "N|N|N", "for each order, the counts up to which are left out"
+    )
+    _add_value(text, "binary_a_bits", 255, "N", "pointer compression of the type trie")
+    _add_value(text, "binary_q_bits", 8, "N", "bits of a probability in the type trie")
+    text.add_argument(
+        "--binary_type",
+        choices=("trie", "probing"),
+        default="trie",
+        help="trie is small, probing is fast",
+    )
+    add_switch(text, "--discount_fallback", False, "go on with text too small to smooth")
+    ready = parser.add_argument_group("from a language model")
+    ready.add_argument(
+        "--lm", type=Path, metavar="FILE", help="language model in KenLM's binary form"
+    )
+    ready.add_argument("--vocab", type=Path, metavar="FILE", help="its words, by white space")
+    weights = parser.add_argument_group("default weights")
+    _add_value(weights, "default_alpha", DEFAULT_LM_ALPHA, "R", "weight of the language model")
+    _add_value(weights, "default_beta", DEFAULT_LM_BETA, "R", "reward for each word")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
@@ -603,6 +692,16 @@ STEPS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
         _train,
     ),
     "evaluate": ("test a checkpoint: loss, word and character error rate", "evaluate", _evaluate),
+    "build_scorer": (
+        "make a scorer out of text, or out of a language model and its words",
+        "build_scorer",
+        _build_scorer,
+    ),
+    "lm_optimize": (
+        "search for the weights of a scorer that make the fewest errors",
+        "lm_optimize",
+        _lm_optimize,
+    ),
     "export": (
         "write a checkpoint as what deployed runtimes load, and check it against the checkpoint",
         "export",

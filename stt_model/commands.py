@@ -21,6 +21,7 @@ from stt_model.alphabet import (
     read_alphabet,
     write_alphabet,
 )
+from stt_model.beam_search import check_scorer
 from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
 from stt_model.corpus import iter_manifest, read_manifest
 from stt_model.download import redact
@@ -30,6 +31,7 @@ from stt_model.errors import (
     CheckpointError,
     GateError,
     RefusedError,
+    ScorerError,
     SurgeryError,
     TrainingError,
     ValidationError,
@@ -37,6 +39,9 @@ from stt_model.errors import (
 from stt_model.files import atomic_write
 from stt_model.model_card import ModelIdentity
 from stt_model.quiet import import_tensorflow_quietly
+from stt_model.scorer import copy_with_weights, read_scorer, read_words, write_package
+from stt_model.scorer_building import BuildConfig
+from stt_model.scorer_building import build_scorer as run_build_scorer
 from stt_model.training_state import find_run
 
 if TYPE_CHECKING:
@@ -150,17 +155,16 @@ def train(args: argparse.Namespace) -> int:
     _check_files(args, args.train_files, args.dev_files, args.test_files)
     source = None if args.load_train == "init" else _open_source(args)
     target = _target_alphabet(args, source)
+    if args.test_files:
+        _check_scorer(args.scorer_path, target, args.vocab_file)
     _start_tensorflow(args)
     from stt_model.batches import read_samples
-    from stt_model.scorer import read_scorer
     from stt_model.training import TrainingConfig
     from stt_model.training import train as run_training
 
     if args.test_files:
         # Now, and not after hours of training.
         read_samples(args.test_files, target)
-        if args.scorer_path:
-            read_scorer(args.scorer_path, target, args.vocab_file)
     origin = _describe_origin(args, source, target)
     with _starting_point(args, source, target) as start:
         result = run_training(
@@ -212,6 +216,7 @@ def evaluate(args: argparse.Namespace) -> int:
     given = _given_alphabet(args)
     source = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
     _check_n_hidden(args.n_hidden, source)
+    _check_scorer(args.scorer_path, source.alphabet, args.vocab_file)
     _start_tensorflow(args)
     result = _test(args, args.checkpoint_dir, args.load_evaluate, given)
     _write_report(args.report_file, result.to_markdown())
@@ -255,6 +260,98 @@ def _test(
     if args.html_report_file:
         print(f"page: {args.html_report_file}")
     return result
+
+
+def lm_optimize(args: argparse.Namespace) -> int:
+    """Search for a scorer's best weights."""
+    _show_log()
+    for path in args.test_files:
+        next(iter_manifest(path), None)
+    check_output(args.package)
+    given = _given_alphabet(args)
+    checkpoint = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
+    _check_n_hidden(args.n_hidden, checkpoint)
+    _check_scorer(args.scorer_path, checkpoint.alphabet, args.vocab_file)
+    _start_tensorflow(args)
+    from stt_model.tuning import TuningConfig, tune
+
+    result = tune(
+        TuningConfig(
+            test_files=args.test_files,
+            load_checkpoint_dir=args.checkpoint_dir,
+            load_evaluate=args.load_evaluate,
+            alphabet=given,
+            scorer_path=args.scorer_path,
+            vocab_file=args.vocab_file,
+            test_batch_size=args.test_batch_size,
+            beam_width=args.beam_width,
+            cutoff_prob=args.cutoff_prob,
+            cutoff_top_n=args.cutoff_top_n,
+            lm_alpha_max=args.lm_alpha_max,
+            lm_beta_max=args.lm_beta_max,
+            n_trials=args.n_trials,
+            random_seed=args.random_seed,
+            show_progressbar=args.show_progressbar,
+        )
+    )
+    print(
+        f"--lm_alpha {result.lm_alpha} --lm_beta {result.lm_beta}: {result.measure.upper()}"
+        f" {result.rate:.4f}, with the scorer's own weights {result.rate_before:.4f}"
+    )
+    if args.package:
+        copy_with_weights(args.scorer_path, args.package, result.lm_alpha, result.lm_beta)
+        print(f"scorer: {args.package}")
+    return 0
+
+
+def build_scorer(args: argparse.Namespace) -> int:
+    """Make a scorer package."""
+    check_output(args.package)
+    given = _given_alphabet(args)
+    if given is None and args.checkpoint_dir is None:
+        raise ScorerError(
+            "expected --checkpoint, --alphabet_config_path or --bytes_output_mode, found none;"
+            " say which model the scorer is for"
+        )
+    alphabet = given or open_checkpoint(args.checkpoint_dir).alphabet
+    if args.lm and args.vocab and not args.input_txt:
+        count = write_package(
+            args.package,
+            args.lm,
+            read_words(args.vocab),
+            alphabet,
+            lm_alpha=args.default_alpha,
+            lm_beta=args.default_beta,
+        )
+    elif args.input_txt and not args.lm and not args.vocab:
+        count = run_build_scorer(
+            BuildConfig(
+                input_txt=args.input_txt,
+                package=args.package,
+                alphabet=alphabet,
+                kenlm_bins=args.kenlm_bins,
+                top_k=args.top_k,
+                arpa_order=args.arpa_order,
+                max_arpa_memory=args.max_arpa_memory,
+                arpa_prune=args.arpa_prune,
+                binary_a_bits=args.binary_a_bits,
+                binary_q_bits=args.binary_q_bits,
+                binary_type=args.binary_type,
+                discount_fallback=args.discount_fallback,
+                default_alpha=args.default_alpha,
+                default_beta=args.default_beta,
+            )
+        )
+    else:
+        raise ScorerError("expected either --input_txt, or --lm and --vocab; give one of the two")
+    print(f"{count} words: {args.package}")
+    return 0
+
+
+def _check_scorer(path: Path | None, alphabet: Alphabet, vocab_file: Path | None) -> None:
+    """Refuse a scorer that is of no use to the model, before TensorFlow starts."""
+    if path:
+        check_scorer(read_scorer(path, alphabet, vocab_file))
 
 
 def _check_gate(gate: Gate) -> None:
