@@ -546,7 +546,7 @@ def _build_scorer(parser: argparse.ArgumentParser) -> None:
     )
     _add_value(text, "top_k", 500_000, "N", "most frequent words that make up the vocabulary")
     _add_value(text, "arpa_order", 5, "N", "longest sequence of words that is counted, 2 to 6")
-    _add_text(text, "max_arpa_memory", "80%", "memory for counting, such as 80%% or 4G")
+    _add_text(text, "max_arpa_memory", "2G", "memory for counting, such as 4G or 50%%")
     _add_value(
         text, "arpa_prune", "0|0|1", "N|N|N", "for each order, the counts up to which are left out"
     )

@@ -81,14 +81,15 @@ def _read_tables(data: memoryview, offset: int) -> tuple[int, NDArray[np.void], 
         version, flags, _, start, state_count, arc_count = _HEADER.unpack_from(data, offset)
         if version != _VERSION or flags != _IS_ALIGNED:
             raise ValueError("expected version 1, aligned, without symbol tables")
-        at = _aligned(offset + _HEADER.size)
-        states = np.frombuffer(data, _STATE, state_count, at)
-        at = _aligned(at + states.nbytes)
-        arcs = np.frombuffer(data, _ARC, arc_count, at)
     except struct.error as error:
         raise ValueError("it ends in the middle") from error
-    if at + arcs.nbytes != len(data):
-        raise ValueError(f"expected {at + arcs.nbytes} bytes in all, found {len(data)}")
+    first_state = _aligned(offset + _HEADER.size)
+    first_arc = _aligned(first_state + state_count * _STATE.itemsize)
+    end = first_arc + arc_count * _ARC.itemsize
+    if end != len(data) or state_count < 0 or arc_count < 0:
+        raise ValueError(f"expected {end} bytes in all, found {len(data)}")
+    states = np.frombuffer(data, _STATE, state_count, first_state)
+    arcs = np.frombuffer(data, _ARC, arc_count, first_arc)
     last_arc = states["first_arc"].astype(np.int64) + states["arcs"]
     targets = arcs["target"]
     if (last_arc > arc_count).any() or (targets < 0).any() or (targets >= state_count).any():

@@ -33,7 +33,7 @@ class BuildConfig:
         kenlm_bins: folder with KenLM's programs; None looks for them on the PATH.
         top_k: most frequent words, which make up the vocabulary.
         arpa_order: longest sequence of words that is counted.
-        max_arpa_memory: how much ``lmplz`` may use, such as ``80%`` or ``4G``.
+        max_arpa_memory: how much ``lmplz`` takes, such as ``4G`` or ``50%``; the rest goes to disk.
         arpa_prune: for each order, from 1 on, the count up to which sequences are left out.
         binary_a_bits: pointer compression, in bits, of the type ``trie``.
         binary_q_bits: bits of a stored probability, of the type ``trie``.
@@ -49,7 +49,7 @@ class BuildConfig:
     kenlm_bins: Path | None = None
     top_k: int = 500_000
     arpa_order: int = 5
-    max_arpa_memory: str = "80%"
+    max_arpa_memory: str = "2G"
     arpa_prune: str = "0|0|1"
     binary_a_bits: int = 255
     binary_q_bits: int = 8
