@@ -21,6 +21,7 @@ import tensorflow as tf
 from stt_model import network
 from stt_model.alphabet import Alphabet, write_alphabet
 from stt_model.audio import WINDOW
+from stt_model.beam_search import check_scorer
 from stt_model.checkpoint import Checkpoint, Weights, open_checkpoint, read_weights
 from stt_model.decoding import open_decoder
 from stt_model.errors import ExportError
@@ -38,12 +39,15 @@ from stt_model.lineage import describe_run
 from stt_model.markdown import escape_markdown
 from stt_model.model_card import ModelIdentity, check_name, format_card
 from stt_model.saved_model import SavedModel, write_saved_model
+from stt_model.scorer import read_scorer
 from stt_model.storage import sha256_file
 from stt_model.tflite_conversion import RuntimeMetadata, convert
 from stt_model.tflite_model import TfliteModel
 
 DESCRIPTION = "export.json"
 SAVED_MODEL = "saved_model"
+KENLM_BINARY = b"mmap lm "
+"""How every package begins."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +164,7 @@ def export(config: ExportConfig) -> ExportResult:
         config.load_checkpoint_dir, which=config.load_evaluate, alphabet=config.alphabet
     )
     if config.scorer_path:
-        # Refuses one that is not for these characters.
-        open_decoder(checkpoint.alphabet, scorer_path=config.scorer_path)
+        _check_scorer(config.scorer_path, checkpoint.alphabet)
     clips = read_clips(config.test_files)
     with ExitStack() as stack:
         package = stack.enter_context(atomic_write(config.zip_path)) if config.zip_path else None
@@ -175,6 +178,16 @@ def export(config: ExportConfig) -> ExportResult:
             # Only now, when there is something to take its place.
             shutil.rmtree(config.export_dir)
     return ExportResult(config.export_dir, sizes, comparisons, config.released, config.gate)
+
+
+def _check_scorer(path: Path, alphabet: Alphabet) -> None:
+    check_scorer(read_scorer(path, alphabet))
+    with path.open("rb") as file:
+        if not file.read(len(KENLM_BINARY)) == KENLM_BINARY:
+            raise ExportError(
+                f"{path}: expected a .scorer package, which is what Coqui STT's runtime loads,"
+                " found a language model as text; make a package of it"
+            )
 
 
 def _write_models(
