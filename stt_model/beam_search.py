@@ -38,6 +38,8 @@ DEFAULT_CUTOFF_TOP_N = 300
 
 _SAMPLED_UNITS = 2000
 """Units that are looked up to see whether the scorer is of the model's alphabet."""
+_LEFT_OUT = -1000.0
+"""Natural logarithm of the probability of a label that the cutoffs leave out."""
 _FAR_BEHIND = 20.0
 _FAR_BEHIND_FOR_ALPHA = 8.0
 """Nats by which a text may trail the best: for its sounds, and for each unit of alpha."""
@@ -183,7 +185,10 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cut(log_probabilities: NDArray[np.float32], settings: SearchSettings) -> NDArray[np.float32]:
-    """Return float32 [frames, classes] with -inf for the labels that the cutoffs leave out."""
+    """Return float32 [frames, classes], improbable beyond hope where the cutoffs leave a label out.
+
+    Not -inf: where no other label leads on to a word, the search goes on with what is left out.
+    """
     if settings.cutoff_prob >= 1:
         return log_probabilities
     order = np.argsort(-log_probabilities, axis=-1, kind="stable")
@@ -192,7 +197,7 @@ def cut(log_probabilities: NDArray[np.float32], settings: SearchSettings) -> NDA
     # The label that reaches the wanted mass is still in.
     out = np.cumsum(mass, -1) - mass >= settings.cutoff_prob
     out[:, settings.cutoff_top_n :] = True
-    in_order[out] = -np.inf
+    in_order[out] = _LEFT_OUT
     result = np.empty_like(log_probabilities)
     np.put_along_axis(result, order, in_order, -1)
     return result
