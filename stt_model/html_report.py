@@ -20,6 +20,8 @@ from stt_model.evaluation_report import FEW, METHOD
 from stt_model.files import atomic_write
 from stt_model.samples import EvaluatedSample
 from stt_model.statistics import FEWEST_FOR_TEST
+from stt_model.training_report import draw_curve
+from stt_model.training_state import Epoch
 
 if TYPE_CHECKING:
     from stt_model.evaluation_result import EvaluationResult, Provenance
@@ -159,28 +161,15 @@ def _heat_map(result: EvaluationResult) -> _HeatMap:
 def _curves(generations: Sequence[Mapping[str, Any]]) -> str:
     """Return the losses of the last training as a picture, empty if they are not known."""
     history = generations[0]["made"].get("history", []) if generations else []
-    if len(history) < 2:
+    if not history:
         return ""
-    # No pyplot: its global state is not for threads, and it would look for a display.
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    axes = figure.add_subplot()
-    numbers = [epoch["number"] for epoch in history]
-    axes.plot(numbers, [epoch["train_loss"] for epoch in history], label="train", color="#8a94a6")
-    scored = [epoch for epoch in history if epoch["dev_loss"] is not None]
-    if scored:
-        losses = [epoch["dev_loss"] for epoch in scored]
-        axes.plot([epoch["number"] for epoch in scored], losses, label="dev", color="#1f5fa8")
-        best = min(scored, key=lambda epoch: epoch["dev_loss"])
-        axes.plot(best["number"], best["dev_loss"], "o", color="#1f5fa8", label="best on dev")
-    axes.set(xlabel="epoch", ylabel="loss (nats an utterance)", ylim=(0, None))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    try:
+        epochs = [Epoch(**epoch) for epoch in history]
+    except TypeError:
+        # Another version wrote it, with other columns.
+        return ""
     data = io.BytesIO()
-    figure.savefig(data, format="svg")
+    draw_curve(epochs).savefig(data, format="svg")
     return _data_uri("image/svg+xml", data.getvalue())
 
 

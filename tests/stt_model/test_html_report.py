@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +12,7 @@ import soundfile
 
 from stt_model import html_report
 from stt_model.evaluation_result import EvaluationResult, Gate, Provenance, Speed
+from stt_model.training_state import Epoch
 from tests.corpora import RATE, tone_samples
 from tests.stt_model.evaluated import evaluated
 from tests.stt_model.test_evaluation_result import baseline
@@ -79,10 +81,8 @@ def samples(clip):
 
 @pytest.fixture
 def result(samples):
-    epochs = [
-        {"number": n, "train_loss": 9 / n, "dev_loss": 10 / n, "seconds": 1.0, "best": True}
-        for n in (1, 2, 3)
-    ]
+    epochs = [Epoch(0, None, 10.0, 1e-3, 1.0, 9.0, True)]
+    epochs += [Epoch(n, 9 / n, 10 / n, 1e-3, 1.0, 9.0, True) for n in (1, 2, 3)]
     made_from = {"name": ATTACK, "digest": "ef56", "lineage": {"mode": "transfer"}}
     return EvaluationResult(
         ATTACK,
@@ -91,7 +91,9 @@ def result(samples):
         source=baseline(name=ATTACK),
         speed=Speed(9.0, 0.9, 0.1, "on a CPU"),
         gate=Gate(("WER at most 1.00%",), (f"{ATTACK} is above",)),
-        provenance=provenance(history=epochs, settings={"epochs": 3}, source=made_from),
+        provenance=provenance(
+            history=list(map(asdict, epochs)), settings={"epochs": 3}, source=made_from
+        ),
     )
 
 
@@ -184,10 +186,15 @@ def test_curves_are_drawn_where_the_losses_are_known(result, samples):
 
 
 def test_a_training_without_dev_set_has_a_curve():
-    epochs = [{"number": n, "train_loss": 1.0, "dev_loss": None} for n in (1, 2)]
-    sample = evaluated("a", "a")
-    result = EvaluationResult("x", [sample], provenance=provenance(history=epochs))
-    assert len(Page(html_report.render(result)).values("img", "src")) == 1
+    epochs = [asdict(Epoch(n, 1.0, None, 1e-3, 1.0, 9.0, False)) for n in (1, 2)]
+    result = EvaluationResult("x", [evaluated("a", "a")], provenance=provenance(history=epochs))
+    assert "<img" in html_report.render(result)
+
+
+def test_a_history_of_another_version_has_no_curve():
+    found = provenance(history=[{"epoch": 1, "perplexity": 3.0}])
+    result = EvaluationResult("x", [evaluated("a", "a")], provenance=found)
+    assert "<img" not in html_report.render(result)
 
 
 @pytest.mark.parametrize(
