@@ -82,7 +82,10 @@ def test_results_lie_in_plain_places(transferred):
         "model_export",
     }
     assert transferred.page == folder / "report.html"
-    assert transferred.page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    page = transferred.page.read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "Source checkpoint" in page
+    assert "data:image/svg+xml" in page
     samples = json.loads((folder / "samples.json").read_text())
     assert len(samples) == 2
     assert {"wav_filename", "src", "res", "loss", "wer", "cer"} <= set(samples[0])
