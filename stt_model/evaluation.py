@@ -148,7 +148,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
         config.load_checkpoint_dir, which=config.load_evaluate, alphabet=config.alphabet
     )
     source = open_checkpoint(config.source_checkpoint_dir) if config.source_checkpoint_dir else None
-    decoders = [_open_decoder(config, checkpoint.alphabet)]
+    decoders = [_open_decoder(config, checkpoint.alphabet, config.scorer_path)]
     if not config.is_greedy:
         decoders.append(open_decoder(checkpoint.alphabet))
     corpus = read_samples(config.test_files, checkpoint.alphabet)
@@ -160,7 +160,8 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     ]
     rated_by = "cer" if checkpoint.alphabet.is_bytes else "wer"
     greedy = _baseline("Greedy decoding", "", samples, heard, 1) if len(decoders) > 1 else None
-    rated_source = _rate_source(config, source, checkpoint, corpus, samples) if source else None
+    own_decoder = decoders[0] if source and source.alphabet == checkpoint.alphabet else None
+    rated_source = _rate_source(config, source, corpus, samples, own_decoder) if source else None
     audio_seconds = sum(each.seconds for each in corpus)
     result = EvaluationResult(
         checkpoint=checkpoint.prefix.name,
@@ -181,12 +182,12 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     return result
 
 
-def _open_decoder(config: EvaluationConfig, alphabet: Alphabet, *, scored: bool = True) -> Decoder:
+def _open_decoder(config: EvaluationConfig, alphabet: Alphabet, scorer: Path | None) -> Decoder:
     return open_decoder(
         alphabet,
         beam_width=config.beam_width,
-        scorer_path=config.scorer_path if scored else None,
-        vocab_file=config.vocab_file if scored else None,
+        scorer_path=scorer,
+        vocab_file=config.vocab_file if scorer else None,
         lm_alpha=config.lm_alpha,
         lm_beta=config.lm_beta,
         cutoff_prob=config.cutoff_prob,
@@ -237,9 +238,8 @@ def _transcribe(
     batches = plan_batches(corpus, config.test_batch_size)[::-1]
     heard = _Heard([[""] * len(corpus) for _ in decoders], np.zeros(len(corpus), np.float32), [])
     heard.decoding_seconds = [0.0] * len(decoders)
-    progress = Progress(
-        f"evaluating {checkpoint.prefix.name}", len(corpus), shown=config.show_progressbar
-    )
+    description = "evaluating" if with_losses else "evaluating the source"
+    progress = Progress(description, len(corpus), shown=config.show_progressbar)
     started = time.perf_counter()
     # The network goes on with the next batch while this one is decoded.
     with failures_of(store), progress, ThreadPoolExecutor(max_workers=1) as decoding:
@@ -266,11 +266,14 @@ _losses = tf.function(ctc_loss, reduce_retracing=True)
 def _rate_source(
     config: EvaluationConfig,
     source: Checkpoint,
-    checkpoint: Checkpoint,
     corpus: Sequence[Sample],
     samples: Sequence[EvaluatedSample],
+    decoder: Decoder | None,
 ) -> Baseline:
-    """Return what the source checkpoint makes of the corpus, whatever its alphabet."""
+    """Return what the source checkpoint makes of the corpus, whatever its alphabet.
+
+    ``decoder`` is the model's, None where the alphabets differ.
+    """
     notes = []
     characters = Counter(character for each in samples for character in each.src)
     lacking = sorted(source.alphabet.missing("".join(characters)))
@@ -280,10 +283,9 @@ def _rate_source(
             f"The source checkpoint cannot write {describe_characters(lacking)}: {share:.0%} of the"
             " characters of these transcripts, all of which count as errors."
         )
-    same_labels = source.alphabet == checkpoint.alphabet
-    if config.scorer_path and not same_labels:
+    if config.scorer_path and not decoder:
         notes.append("The scorer is not for the source checkpoint's alphabet: decoded without it.")
-    decoder = _open_decoder(config, source.alphabet, scored=same_labels)
+    decoder = decoder or _open_decoder(config, source.alphabet, None)
     heard = _transcribe(config, source, corpus, [decoder])
     return _baseline("Source checkpoint", " ".join(notes), samples, heard, 0)
 

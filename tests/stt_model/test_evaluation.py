@@ -12,7 +12,7 @@ from stt_model import batches
 from stt_model.alphabet import CharacterAlphabet
 from stt_model.checkpoint import Geometry, write_checkpoint
 from stt_model.corpus import read_manifest, write_manifest
-from stt_model.errors import DataError
+from stt_model.errors import DataError, ScorerError
 from stt_model.evaluation import EvaluationConfig, evaluate
 from stt_model.features import extract_features
 from stt_model.surgery import initialise
@@ -76,6 +76,45 @@ def test_greedy_decoding_stands_beside_a_beam_search(compared):
         compared.cer - compared.greedy.cer.value
     )
     assert compared.provenance.decoding == "beam search without a language model, beam width 8"
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory):
+    """A language model of the words of the transcripts, one as probable as the other."""
+    words = {word for row in read_manifest(LATIN) for word in row.transcript.split()}
+    one = ["-9\t<unk>", "-9\t<s>\t0", "-1\t</s>", *(f"-1\t{word}\t0" for word in sorted(words))]
+    head = ["\\data\\", f"ngram 1={len(one)}", "ngram 2=1", ""]
+    lines = [*head, "\\1-grams:", *one, "", "\\2-grams:", "-1\t<s> the", "", "\\end\\", ""]
+    path = tmp_path_factory.mktemp("scorer") / "words.arpa"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_a_scorer_is_for_the_model_and_not_for_a_source_of_other_letters(scorer, foreign):
+    settings = {"beam_width": 16, "scorer_path": scorer, "lm_alpha": 0.5, "lm_beta": 1.0}
+    result = evaluate(config(**settings, source_checkpoint_dir=foreign))
+    known = {word for row in read_manifest(LATIN) for word in row.transcript.split()}
+    assert {word for each in result.samples for word in each.res.split()} <= known
+    assert result.greedy.wer.value == pytest.approx(evaluate(config()).wer)
+    assert "decoded without it" in result.source.note
+    assert result.provenance.decoding == (
+        "beam search with words.arpa, beam width 16, alpha 0.5, beta 1.0"
+    )
+
+
+def test_a_scorer_is_for_a_source_of_the_same_letters(scorer):
+    settings = {"beam_width": 16, "scorer_path": scorer, "lm_alpha": 0.5, "lm_beta": 1.0}
+    result = evaluate(config(**settings, source_checkpoint_dir=CHECKPOINT))
+    assert result.source.wer == result.overall.wer
+    assert result.source.note == ""
+
+
+def test_what_is_no_scorer_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "x.scorer").write_text("no scorer")
+    out = tmp_path / "out"
+    with pytest.raises(ScorerError, match=r"x\.scorer"):
+        evaluate(config(scorer_path=tmp_path / "x.scorer", html_report=out / "report.html"))
+    assert not out.exists()
 
 
 def test_a_model_differs_in_nothing_from_itself():
