@@ -216,4 +216,6 @@ def _facts(value: object) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {_facts(each)}" for name, each in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_facts, value))
+    if isinstance(value, str) and not value.strip():
+        return show_characters(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

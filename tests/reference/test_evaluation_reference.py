@@ -1,8 +1,9 @@
 """Coqui STT 1.4.0's evaluation beside this project's: the same checkpoint, the same speech.
 
-Both search without a scorer: Coqui with its own decoder, this project with TensorFlow's. The two
-add up the paths of a prefix in another order and break ties differently, so that now and then an
-utterance comes out differently; what is made of a text is the same in every digit.
+Both search without a scorer: Coqui with its own decoder, this project with TensorFlow's. With
+Coqui's beam width they found the same text for each of 200 utterances. Nothing promises that: they
+add up the paths to a prefix in another order, and prefixes that are as probable as one another may
+change places. What is made of a text is the same in every digit.
 
 Needs STT_REFERENCE_DIR: a folder in which ``train/bin/python`` has ``coqui_stt_training``.
 """
@@ -104,7 +105,7 @@ def test_distances_of_the_same_texts_are_the_same(theirs: Samples) -> None:
 
 def test_error_rates_agree(theirs: Samples, ours: Samples) -> None:
     same = sum(by_clip(ours)[clip]["res"] == each["res"] for clip, each in by_clip(theirs).items())
-    assert same / UTTERANCES >= 0.95
+    assert same / UTTERANCES >= 0.98
     for unit in ("word", "char"):
         assert rate(ours, unit) == pytest.approx(rate(theirs, unit), abs=0.005)
 

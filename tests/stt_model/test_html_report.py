@@ -83,7 +83,7 @@ def samples(clip):
 def result(samples):
     epochs = [Epoch(0, None, 10.0, 1e-3, 1.0, 9.0, True)]
     epochs += [Epoch(n, 9 / n, 10 / n, 1e-3, 1.0, 9.0, True) for n in (1, 2, 3)]
-    made_from = {"name": ATTACK, "digest": "ef56", "lineage": {"mode": "transfer"}}
+    made_from = {"name": ATTACK, "digest": "ef56", "lineage": {"warm_started": [" ", "a"]}}
     return EvaluationResult(
         ATTACK,
         samples,
@@ -125,7 +125,7 @@ def test_the_headline_and_where_it_comes_from(result):
         "sha256 of weights ab12",
         "made from",
         "sha256 of weights ef56",
-        "mode transfer",
+        "warm started ␣, a",
         "epochs 3",
         "stt-bootstrap evaluate --test_files test.csv",
         "python 3.11",
