@@ -4,11 +4,11 @@ Both keep the best beginnings of the text at each frame, adding up the paths tha
 let the language model judge a word once its space is there. What differs is mapped here:
 
 - flashlight weighs log10 probabilities, Coqui natural logarithms;
-- a word ends with its space in the spelling, so that it is judged when Coqui would judge it. The
-  last one may lack its space: every text is given one behind the last frame, at no cost;
+- a word ends with its space in the spelling, so that it is judged when Coqui would judge it;
 - flashlight lets no label last for several frames when a unit has ended, but for one "silence"
-  label, which it also lets in without a unit. Each unit is spelled twice, the second time with its
-  last label again, and silence is a label that no frame has;
+  label, which it also lets in without a unit. So each unit is spelled a second time with its last
+  label again, and silence is a label that no frame has but those behind the last. There, silence
+  is the space of a last word that has none;
 - flashlight adds the probability of the sentence's end, unless, as here, its decoding is never
   ended;
 - where the language model does not know a unit, Coqui never writes it: such units are left out.
@@ -101,16 +101,16 @@ class ScorerSearch:
             if score != unknown:
                 spellings.insert(spelling, number, score)
                 spellings.insert([*spelling, spelling[-1]], number, score)
+                if not scorer.is_bytes:
+                    spellings.insert([*spelling[:-1], silence], number, score)
         spellings.smear(flashlight.SmearingMode.MAX)
         self._spellings = spellings
         self._language_model = language_model
         self._weights: Weights | None = None
-        # Two frames behind the last: the space of a last word, then silence, as flashlight takes
-        # a unit for complete once a frame has followed it.
+        # The end of a last word without its space, and one more frame, for flashlight takes a
+        # unit for complete only once a frame has followed it.
         self._end = np.full((2, classes + 1), -np.inf, np.float32)
         self._end[:, silence] = 0.0
-        if not scorer.is_bytes:
-            self._end[0, scorer.spellings[0][-1]] = 0.0
 
     def decode(self, logits: NDArray[np.float32], weights: Weights) -> str:
         """Return the best text of ``logits``, float32 [frames, classes]."""
@@ -229,7 +229,9 @@ def _load_language_model(scorer: Scorer, units: Sequence[str]) -> Any:
         except RuntimeError as error:
             problem = error
     if problem is not None:
-        raise ScorerError(f"{scorer.path}: KenLM cannot read it: {problem}") from problem
+        # Above its last line KenLM says where in its source it was.
+        reason = str(problem).strip().splitlines()[-1]
+        raise ScorerError(f"{scorer.path}: KenLM cannot read it: {reason}") from problem
     return language_model
 
 

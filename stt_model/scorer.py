@@ -225,10 +225,12 @@ def _from_words(
     missing = [alphabet.missing(word) for word in words]
     units = [word for word, lacking in zip(words, missing, strict=True) if not lacking]
     left_out = len(words) - len(units)
-    if left_out >= max(len(units), 1):
+    if left_out >= len(units):
+        strange = sorted(set().union(*missing))
+        found = f"{left_out} of {len(words)} with {describe_characters(strange)}"
         raise ScorerError(
-            f"{path}: expected words that the model can write, found {left_out} of {len(words)}"
-            f" with other characters: {describe_characters(sorted(set().union(*missing)))}"
+            f"{path}: expected words that the model can write, found"
+            f" {found if strange else 'no words'}"
         )
     if left_out:
         log.info("%s: %d words left out, which the model cannot write", path, left_out)
