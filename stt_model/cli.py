@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from stt_model.errors import BootstrapError
+from stt_model.lm_weights import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
 from stt_model.model_card import ModelIdentity
-from stt_model.scorer import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
 
 # argparse has no public name for what ``add_subparsers`` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
@@ -662,6 +662,7 @@ def _transcribe(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--model", type=Path, metavar="FILE", help="exported .tflite to use")
     _add_value(parser, "test_batch_size", 16, "N", "files that go through the network together")
     _decoding_flags(parser)
+    _search_flags(parser)
     add_switch(parser, "--json", False, "print a JSON list in place of lines")
 
 

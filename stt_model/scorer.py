@@ -25,12 +25,9 @@ from stt_model import fst
 from stt_model.alphabet import Alphabet, describe_characters
 from stt_model.errors import ScorerError
 from stt_model.files import atomic_write
+from stt_model.lm_weights import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
 
 log = logging.getLogger(__name__)
-
-DEFAULT_LM_ALPHA = 0.931289039105002
-DEFAULT_LM_BETA = 1.1834137581510284
-"""Coqui STT's own, found for English; a scorer package may bring others."""
 
 SENTENCE_MARKS = frozenset({"<s>", "</s>", "<unk>"})
 _KENLM_MAGIC = b"mmap lm http://kheafield.com/code format version 5\n\0"

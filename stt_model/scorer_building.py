@@ -18,7 +18,8 @@ from pathlib import Path
 
 from stt_model.alphabet import Alphabet
 from stt_model.errors import ScorerError
-from stt_model.scorer import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA, write_package
+from stt_model.lm_weights import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
+from stt_model.scorer import write_package
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,10 @@ def outcome_of_run(folder, **changes):
         "reason": "every character is a label",
         "wer": 0.25,
         "cer": 0.125,
+        "passed": True,
+        "gate": "no gate was set",
+        "export": folder / "export",
+        "package": folder / "export.zip",
         "model": folder / "model",
         "samples": folder / "samples.json",
         "reports": {"training": folder / "reports" / "training.md"},
@@ -149,6 +153,7 @@ def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
         f"report of training: {tmp_path}/reports/training.md",
         f"page on the evaluation: {tmp_path}/report.html",
         f"model: {tmp_path}/model",
+        f"export: {tmp_path}/export, the same in a zip: {tmp_path}/export.zip",
         f"WER 0.2500, CER 0.1250; samples: {tmp_path}/samples.json",
     ]
     assert parameters["dataset_uri"] == str(dataset)
