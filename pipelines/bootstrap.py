@@ -184,6 +184,9 @@ def bootstrap(
     fetched = checkpoint_fetch(
         checkpoint_uri=checkpoint_uri, expected_sha256=checkpoint_sha256
     ).set_display_name("Fetch the checkpoint")
+    for reads_uri in (validated, fetched):
+        # What lies behind a URI can change while its name stays.
+        reads_uri.set_caching_options(False)
     analysed = alphabet_analysis(
         dataset=validated.outputs["clean_dataset"],
         checkpoint=fetched.outputs["checkpoint"],
