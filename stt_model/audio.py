@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ WINDOW = 512
 """Samples of one feature frame (32 ms)."""
 STRIDE = 320
 """Samples between the starts of two frames (20 ms)."""
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+"""What `find_audio` takes for audio inside a folder."""
 
 _BLOCK = 1 << 18
 """Samples a channel decoded at once: what a header claims is never allocated up front."""
@@ -83,6 +86,27 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ")
     return np.clip(samples, -1.0, 1.0)
+
+
+def find_audio(paths: Sequence[Path]) -> list[Path]:
+    """Return the files, and of each folder the audio files anywhere below it, sorted.
+
+    Raises:
+        DataError: a path that is not there, or a folder without audio.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: expected an audio file or a folder of them, found nothing")
+        inside = sorted(
+            each
+            for each in (path.rglob("*") if path.is_dir() else [path])
+            if each.is_file() and (each == path or each.suffix.lower() in AUDIO_SUFFIXES)
+        )
+        if not inside:
+            raise DataError(f"{path}: expected audio ({' '.join(AUDIO_SUFFIXES)}), found none")
+        found += inside
+    return found
 
 
 def _blocks(sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:

@@ -21,6 +21,7 @@ from stt_model.alphabet import (
     read_alphabet,
     write_alphabet,
 )
+from stt_model.audio import find_audio
 from stt_model.beam_search import check_scorer
 from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
 from stt_model.corpus import iter_manifest, read_manifest
@@ -29,6 +30,7 @@ from stt_model.errors import (
     AlphabetError,
     BootstrapError,
     CheckpointError,
+    ExportError,
     GateError,
     RefusedError,
     ScorerError,
@@ -36,6 +38,7 @@ from stt_model.errors import (
     TrainingError,
     ValidationError,
 )
+from stt_model.export_config import ExportConfig
 from stt_model.files import atomic_write
 from stt_model.model_card import ModelIdentity
 from stt_model.quiet import import_tensorflow_quietly
@@ -362,68 +365,81 @@ def _check_gate(gate: Gate) -> None:
 def export(args: argparse.Namespace) -> int:
     """Write a checkpoint as what deployed runtimes load."""
     _show_log()
+    config = _export_config(args)
+    config.check()
     for path in args.test_files:
         next(iter_manifest(path), None)
     check_output(args.export_dir, is_folder=True)
-    given = _given_alphabet(args)
-    source = open_checkpoint(args.checkpoint_dir, which=args.load_evaluate, alphabet=given)
+    source = open_checkpoint(
+        args.checkpoint_dir, which=args.load_evaluate, alphabet=config.alphabet
+    )
     _check_n_hidden(args.n_hidden, source)
+    _check_scorer(args.scorer_path, source.alphabet, None)
     _start_tensorflow(args)
-    from stt_model.export import ExportConfig
     from stt_model.export import export as run_export
 
-    folder = args.export_dir.absolute()
-    fields = {field.name for field in dataclasses.fields(ModelIdentity)}
-    result = run_export(
-        ExportConfig(
-            load_checkpoint_dir=args.checkpoint_dir,
-            load_evaluate=args.load_evaluate,
-            alphabet=given,
-            test_files=args.test_files,
-            export_dir=args.export_dir,
-            remove_export=args.remove_export,
-            export_file_name=args.export_file_name,
-            export_tflite=args.export_tflite,
-            export_quantize=args.export_quantize,
-            export_savedmodel=args.export_savedmodel,
-            # Where Coqui STT puts it.
-            zip_path=folder.with_name(f"{folder.name}.zip") if args.export_zip else None,
-            export_beam_width=args.export_beam_width,
-            scorer_path=args.scorer_path,
-            identity=ModelIdentity(**{name: getattr(args, f"export_{name}") for name in fields}),
-            max_wer_change=args.max_wer_change,
-            released=args.released,
-        )
-    )
+    result = run_export(config)
     for name, comparison in result.comparisons.items():
         print(f"{name}: {comparison}")
     print(f"export: {result.directory}")
     return 0
 
 
+def _export_config(args: argparse.Namespace) -> ExportConfig:
+    folder = args.export_dir.absolute()
+    fields = [field.name for field in dataclasses.fields(ModelIdentity)]
+    return ExportConfig(
+        load_checkpoint_dir=args.checkpoint_dir,
+        load_evaluate=args.load_evaluate,
+        alphabet=_given_alphabet(args),
+        test_files=args.test_files,
+        export_dir=args.export_dir,
+        remove_export=args.remove_export,
+        export_file_name=args.export_file_name,
+        export_tflite=args.export_tflite,
+        export_quantize=args.export_quantize,
+        export_savedmodel=args.export_savedmodel,
+        # Where Coqui STT puts it.
+        zip_path=folder.with_name(f"{folder.name}.zip") if args.export_zip else None,
+        export_beam_width=args.export_beam_width,
+        scorer_path=args.scorer_path,
+        identity=ModelIdentity(**{name: getattr(args, f"export_{name}") for name in fields}),
+        max_wer_change=args.max_wer_change,
+        released=args.released,
+    )
+
+
 def transcribe(args: argparse.Namespace) -> int:
     """Print what is understood in audio files."""
+    files = find_audio(args.audio)
+    model = args.model or args.checkpoint_dir
+    if args.model and not args.model.is_file():
+        raise ExportError(f"{args.model}: expected an exported .tflite, found no file")
+    if args.checkpoint_dir:
+        alphabet = open_checkpoint(args.checkpoint_dir).alphabet
+        _check_scorer(args.scorer_path, alphabet, args.vocab_file)
     _start_tensorflow(args)
-    from stt_model.transcription import find_audio
     from stt_model.transcription import transcribe as run_transcription
 
-    files = find_audio(args.audio)
     texts = run_transcription(
-        args.model or args.checkpoint_dir,
+        model,
         files,
         batch_size=args.test_batch_size,
         beam_width=args.beam_width,
         scorer_path=args.scorer_path,
+        vocab_file=args.vocab_file,
         lm_alpha=args.lm_alpha,
         lm_beta=args.lm_beta,
+        cutoff_prob=args.cutoff_prob,
+        cutoff_top_n=args.cutoff_top_n,
     )
     # A file's name need not be UTF-8.
     names = [str(path).encode(errors="backslashreplace").decode() for path in files]
+    pairs = zip(names, texts, strict=True)
     if args.json:
-        pairs = zip(names, texts, strict=True)
         _print_json([{"wav_filename": name, "transcript": text} for name, text in pairs])
     else:
-        for name, text in zip(names, texts, strict=True):
+        for name, text in pairs:
             print(f"{name}\t{' '.join(text.splitlines())}", flush=True)
     return 0
 

@@ -254,13 +254,14 @@ def export_model(
 
     ``identity`` has the model card's fields by name; those that are empty keep their defaults.
     """
-    from stt_model import export
+    from stt_model.export import export
+    from stt_model.export_config import ExportConfig
     from stt_model.model_card import ModelIdentity
 
     splits = find_splits(dataset)
     with _local_file(scorer_uri) as scorer:
-        result = export.export(
-            export.ExportConfig(
+        result = export(
+            ExportConfig(
                 load_checkpoint_dir=checkpoint,
                 export_dir=exported_model,
                 test_files=[splits.get("test", splits["dev"])],

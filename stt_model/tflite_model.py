@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stt_model.alphabet import Alphabet
+from stt_model.audio import STRIDE, WINDOW, frame_count
 from stt_model.errors import ExportError
 from stt_model.features import extract_features
 from stt_model.tflite_conversion import INPUTS, OUTPUTS, deserialise_alphabet
@@ -25,6 +26,14 @@ def as_logits(probabilities: Array) -> Array:
     """Return logits that stand for the same distribution as the probabilities: their logarithms."""
     floor = np.finfo(np.float32).tiny
     return np.log(np.maximum(probabilities, floor))
+
+
+def fill_up(samples: Array) -> Array:
+    """Return the samples with zeros behind them until they are whole windows, as the runtime does.
+
+    Training leaves out what comes after the last whole window, so that this is one frame more.
+    """
+    return np.pad(samples, (0, WINDOW + STRIDE * frame_count(len(samples)) - len(samples)))
 
 
 class TfliteModel:

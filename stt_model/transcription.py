@@ -16,36 +16,12 @@ from stt_model.audio import read_audio
 from stt_model.batches import pad_features
 from stt_model.checkpoint import open_checkpoint, read_weights
 from stt_model.decoding import open_decoder
-from stt_model.errors import DataError
 from stt_model.features import extract_features
-from stt_model.tflite_model import TfliteModel, as_logits
+from stt_model.tflite_model import TfliteModel, as_logits, fill_up
 
 Array = NDArray[np.float32]
 Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
 """From samples, float32 [n] each, to logits [batch, frames, classes] and frames [batch]."""
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
-
-
-def find_audio(paths: Sequence[Path]) -> list[Path]:
-    """Return the files, and of each folder the audio files anywhere below it, sorted.
-
-    Raises:
-        DataError: a path that is not there, or a folder without audio.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"{path}: expected an audio file or a folder of them, found nothing")
-        inside = sorted(
-            each
-            for each in (path.rglob("*") if path.is_dir() else [path])
-            if each.is_file() and (each == path or each.suffix.lower() in AUDIO_SUFFIXES)
-        )
-        if not inside:
-            raise DataError(f"{path}: expected audio ({' '.join(AUDIO_SUFFIXES)}), found none")
-        found += inside
-    return found
 
 
 def transcribe(
@@ -55,7 +31,7 @@ def transcribe(
 
     Args:
         model: a checkpoint directory, whose best checkpoint is taken, or the last; or a ``.tflite``
-            file for Coqui STT's runtime.
+            file for Coqui STT's runtime, which is fed as that does it.
         files: audio of any rate and channel count.
         batch_size: files that go through the network together.
         decoding: what ``open_decoder`` takes; without any, the best label of each frame counts.
@@ -89,7 +65,7 @@ def _open_exported(file: Path) -> tuple[Alphabet, Infer]:
     alphabet = model.read_alphabet()
 
     def infer(samples: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
-        rows = [model.probabilities(each) for each in samples]
+        rows = [model.probabilities(fill_up(each)) for each in samples]
         frames = np.array([len(each) for each in rows], np.int32)
         logits = np.zeros((len(rows), max(1, *frames), alphabet.classes), np.float32)
         for place, row in enumerate(rows):

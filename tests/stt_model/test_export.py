@@ -17,11 +17,11 @@ from stt_model.audio import read_audio
 from stt_model.checkpoint import open_checkpoint, read_weights
 from stt_model.corpus import read_manifest
 from stt_model.errors import BootstrapError, ExportError
-from stt_model.export import ExportConfig, export
+from stt_model.export import export
+from stt_model.export_config import ExportConfig
 from stt_model.model_card import ModelIdentity
 from stt_model.tflite_conversion import convert
 from stt_model.tflite_model import TfliteModel
-from stt_model.transcription import transcribe
 from tests.command_line import tree
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -37,7 +37,7 @@ def config_of(kind, folder, **changes):
 
 
 @pytest.mark.parametrize("kind", ["alphabet", "bytes", "layer_norm"])
-def test_every_kind_of_model_is_exported_as_it_transcribes(kind, tmp_path):
+def test_every_kind_of_model_computes_the_same_when_exported(kind, tmp_path):
     config = config_of(kind, tmp_path / "out", export_quantize=False, export_savedmodel=True)
     result = export(config)
     assert set(result.comparisons) == {"output_graph.tflite", "saved_model"}
@@ -45,8 +45,6 @@ def test_every_kind_of_model_is_exported_as_it_transcribes(kind, tmp_path):
         assert comparison.utterances == 5
         assert comparison.largest_difference < 1e-5
         assert comparison.wer_change == 0
-    trained = transcribe(config.load_checkpoint_dir, CLIPS)
-    assert list(transcribe(tmp_path / "out" / "output_graph.tflite", CLIPS)) == list(trained)
 
 
 def test_everything_lies_in_the_folder_and_the_same_in_the_zip(tmp_path):
@@ -145,9 +143,7 @@ def test_float_export_of_another_model_is_refused_and_nothing_is_left(tmp_path, 
 def test_quantised_export_that_understands_less_is_refused(tmp_path, convert_another):
     convert_another(GOLDEN / "checkpoints" / "alphabet")
     config = ExportConfig(DEMO, tmp_path / "out", test_files=[LATIN])
-    with pytest.raises(
-        ExportError, match=r"at most 2\.0% above .* 22 errors against 1"
-    ):
+    with pytest.raises(ExportError, match=r"at most 2\.0% above .* 22 errors against 1"):
         export(config)
     assert list(tmp_path.iterdir()) == []
     export(replace(config, max_wer_change=1.0))
