@@ -169,6 +169,7 @@ def print_table(comparisons: list[Comparison], epochs: int) -> None:
         print(row.format(each.language, each.outcome.mode, *rates))
     for each in comparisons:
         print(f"\n{each.language}\n  model    {each.outcome.model}")
+        print(f"  export   {each.outcome.export}\n  page     {each.outcome.page}")
         for name, path in each.outcome.reports.items():
             print(f"  report   {path} ({name})")
 
