@@ -1,4 +1,4 @@
-# The model steps: layer surgery, training, evaluation.
+# The model steps: layer surgery, training, evaluation, export.
 # docker build -f docker/model.Dockerfile -t localhost/stt-bootstrap/model:0.1.0 .
 ARG BASE=python:3.11-slim
 FROM ${BASE}
