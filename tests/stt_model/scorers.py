@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from pathlib import Path
 
+import pytest
+
 from stt_model.alphabet import BytesAlphabet, CharacterAlphabet
 from stt_model.scorer import write_package
+
+needs_flashlight = pytest.mark.skipif(
+    importlib.util.find_spec("flashlight") is None, reason="flashlight-text is not installed"
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS_MODEL = GOLDEN / "scorers" / "words.binary"

@@ -13,6 +13,7 @@ from tests.stt_model.scorers import (
     ABC,
     LETTERS,
     UNIGRAMS,
+    needs_flashlight,
     probability,
     write_arpa,
     write_letters_package,
@@ -134,6 +135,7 @@ def best_text(logits, alpha, beta):
     return ranked[0], scores[ranked[0]] - scores[ranked[1]]
 
 
+@needs_flashlight
 @pytest.mark.parametrize(("alpha", "beta"), [(0.0, 0.0), (0.9, 1.2), (2.0, 3.0)])
 def test_a_scorer_finds_the_best_of_all_texts(tmp_path, alpha, beta):
     arpa = write_arpa(tmp_path / "model.arpa")
@@ -149,6 +151,7 @@ def test_a_scorer_finds_the_best_of_all_texts(tmp_path, alpha, beta):
     assert len({best for _, best in clear}) > 4
 
 
+@needs_flashlight
 def test_the_language_model_decides_between_words_that_sound_the_same(tmp_path):
     arpa = write_arpa(tmp_path / "model.arpa")
     logits = logits_of([2, 4, 0, 4, 4, 1, 1, 4], ABC.classes, 6.0)
@@ -159,6 +162,7 @@ def test_the_language_model_decides_between_words_that_sound_the_same(tmp_path):
     assert decode([logits], ABC, scorer_path=arpa, lm_alpha=2, lm_beta=0) == ["b ca"]
 
 
+@needs_flashlight
 def test_a_reward_for_words_makes_more_of_them(tmp_path):
     arpa = write_arpa(tmp_path / "model.arpa")
     logits = logits_of([1, 4, 4, 4, 2, 4], ABC.classes, 6.0)
@@ -167,6 +171,7 @@ def test_a_reward_for_words_makes_more_of_them(tmp_path):
     assert decode([logits], ABC, scorer_path=arpa, lm_alpha=0, lm_beta=5) == ["a b"]
 
 
+@needs_flashlight
 def test_words_unknown_to_the_language_model_are_never_written(tmp_path):
     arpa = write_arpa(tmp_path / "model.arpa")
     words = tmp_path / "words.txt"
@@ -176,6 +181,7 @@ def test_words_unknown_to_the_language_model_are_never_written(tmp_path):
     assert found != ["cc"]
 
 
+@needs_flashlight
 def test_what_is_no_whole_word_at_the_end_is_left_out(tmp_path):
     arpa = write_arpa(tmp_path / "model.arpa")
     # "b c", and no word of the beam ends in "c".
@@ -183,12 +189,14 @@ def test_what_is_no_whole_word_at_the_end_is_left_out(tmp_path):
     assert decode([logits], ABC, scorer_path=arpa, beam_width=1) == ["b"]
 
 
+@needs_flashlight
 def test_an_utterance_without_frames_is_empty(tmp_path):
     arpa = write_arpa(tmp_path / "model.arpa")
     logits = np.zeros((2, 3, ABC.classes), np.float32)
     assert decode(logits, ABC, [0, 0], scorer_path=arpa) == ["", ""]
 
 
+@needs_flashlight
 def test_characters_of_bytes_are_scored_and_may_last_several_frames(tmp_path):
     package = write_letters_package(tmp_path / "letters.scorer")
     alphabet = BytesAlphabet()
@@ -202,6 +210,7 @@ def test_characters_of_bytes_are_scored_and_may_last_several_frames(tmp_path):
     assert set("мајка") <= set(LETTERS)
 
 
+@needs_flashlight
 def test_weights_may_change_between_batches_and_workers_agree(tmp_path):
     scorer = read_scorer(write_arpa(tmp_path / "model.arpa"), ABC)
     decoder = ScorerDecoder(scorer, ABC.classes, SearchSettings(beam_width=100), workers=2)

@@ -1,16 +1,20 @@
 import pytest
 
+from stt_model import commands
 from stt_model.alphabet import BytesAlphabet, CharacterAlphabet
 from stt_model.beam_search import check_scorer
 from stt_model.errors import ScorerError
 from stt_model.scorer import copy_with_weights, read_scorer, write_package
+from tests.command_line import call
 from tests.stt_model.scorers import (
     ABC,
     ENGLISH,
+    GOLDEN,
     LETTERS,
     LETTERS_MODEL,
     WORDS,
     WORDS_MODEL,
+    needs_flashlight,
     write_arpa,
     write_letters_package,
     write_words_package,
@@ -31,6 +35,7 @@ def refusal(path, alphabet=ENGLISH, vocab_file=None):
     return message
 
 
+@needs_flashlight
 def test_a_package_holds_words_spellings_and_weights(package):
     scorer = read_scorer(package, ENGLISH)
     check_scorer(scorer)
@@ -45,6 +50,7 @@ def test_a_package_begins_with_the_language_model_as_it_is(package):
     assert package.read_bytes()[: len(model)] == model
 
 
+@needs_flashlight
 def test_a_package_for_bytes_spells_characters(tmp_path):
     scorer = read_scorer(write_letters_package(tmp_path / "letters.scorer"), BytesAlphabet())
     check_scorer(scorer)
@@ -74,6 +80,7 @@ def test_words_with_other_characters_are_left_out_of_a_package(tmp_path):
     assert sorted(read_scorer(path, ENGLISH).units) == ["able", "act"]
 
 
+@needs_flashlight
 def test_a_language_model_alone_does_with_its_words(tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("act  able\nact\n")
@@ -83,6 +90,7 @@ def test_a_language_model_alone_does_with_its_words(tmp_path):
     assert "--vocab_file" in refusal(WORDS_MODEL)
 
 
+@needs_flashlight
 def test_an_arpa_file_brings_its_words(tmp_path):
     arpa = write_arpa(tmp_path / "model.arpa")
     scorer = read_scorer(arpa, ABC)
@@ -94,6 +102,7 @@ def test_an_arpa_file_brings_its_words(tmp_path):
     assert read_scorer(arpa, ABC, words).units == ["ab"]
 
 
+@needs_flashlight
 @pytest.mark.parametrize(
     ("alphabet", "problem"),
     [
@@ -134,6 +143,7 @@ def test_a_damaged_package_is_refused(package, damage, problem):
     assert problem in refusal(package)
 
 
+@needs_flashlight
 def test_a_damaged_language_model_is_refused(tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("act able")
@@ -165,7 +175,35 @@ def test_words_in_another_encoding_are_refused(tmp_path):
         read_scorer(WORDS_MODEL, ENGLISH, words)
 
 
+@needs_flashlight
 def test_letters_model_is_no_scorer_of_english(tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("act able")
     assert "unknown to its language model" in refusal(LETTERS_MODEL, vocab_file=words)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "lm_optimize"])
+def test_commands_refuse_a_scorer_before_tensorflow_starts(package, monkeypatch, command):
+    monkeypatch.setattr(commands, "_start_tensorflow", lambda _: pytest.fail("too late"))
+    package.write_bytes(package.read_bytes()[:-1])
+    manifest, checkpoint = GOLDEN / "audio" / "latin.csv", GOLDEN / "checkpoints" / "alphabet"
+    flags = {"--test_files": manifest, "--checkpoint_dir": checkpoint, "--scorer_path": package}
+    if command == "train":
+        flags["--train_files"] = manifest
+    outcome = call(command, *(word for flag in flags.items() for word in flag))
+    assert outcome.code == 1
+    assert outcome.error.startswith(f"{package}: ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--lm_alpha", "much"), ("--lm_alpha", "nan"), ("--lm_beta", "inf"), ("--cutoff_prob", "0")],
+)
+def test_weights_that_are_no_numbers_are_wrong_usage(package, flag, value):
+    outcome = call(
+        *("evaluate", "--test_files", "x.csv", "--checkpoint_dir", "x"),
+        *("--scorer_path", package, flag, value),
+    )
+    assert outcome.code == 2
+    assert f"{flag}: expected a number" in outcome.error
+    assert repr(value) in outcome.error

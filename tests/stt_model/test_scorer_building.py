@@ -11,7 +11,7 @@ from stt_model.errors import ScorerError
 from stt_model.scorer import read_scorer
 from stt_model.scorer_building import BuildConfig, build_scorer
 from tests.command_line import call
-from tests.stt_model.scorers import ENGLISH, LETTERS_MODEL, WORDS, WORDS_MODEL
+from tests.stt_model.scorers import ENGLISH, LETTERS_MODEL, WORDS, WORDS_MODEL, needs_flashlight
 
 PROGRAMS = ("lmplz", "filter", "build_binary")
 # Notes down how it was called, and copies a language model that is there already.
@@ -59,6 +59,7 @@ def config(tmp_path, kenlm, text, **changes):
     return BuildConfig(input_txt=source, kenlm_bins=kenlm, **settings)
 
 
+@needs_flashlight
 def test_text_becomes_a_package_of_its_most_frequent_words(tmp_path, kenlm):
     settings = config(
         tmp_path,
@@ -158,6 +159,7 @@ def test_the_command_builds_from_text_or_from_a_language_model(tmp_path, kenlm):
     assert "expected --checkpoint" in nobodys.error
 
 
+@needs_flashlight
 @pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason="KenLM is not on the PATH")
 def test_kenlm_itself_builds_a_scorer(tmp_path):
     settings = config(

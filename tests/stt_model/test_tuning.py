@@ -8,8 +8,9 @@ from stt_model.errors import DataError, ScorerError
 from stt_model.scorer import read_scorer
 from stt_model.tuning import TuningConfig, tune
 from tests.command_line import call
-from tests.stt_model.scorers import ENGLISH, GOLDEN, write_words_package
+from tests.stt_model.scorers import ENGLISH, GOLDEN, needs_flashlight, write_words_package
 
+pytestmark = needs_flashlight
 MANIFEST = GOLDEN / "audio" / "latin_16k.csv"
 CHECKPOINT = Path(__file__).parents[2] / "demo" / "source_checkpoint"
 
