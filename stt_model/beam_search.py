@@ -40,7 +40,7 @@ _SAMPLED_UNITS = 2000
 """Units that are looked up to see whether the scorer is of the model's alphabet."""
 _LEFT_OUT = -1000.0
 """Natural logarithm of the probability of a label that the cutoffs leave out."""
-_FAR_BEHIND = 20.0
+_FAR_BEHIND = 15.0
 _FAR_BEHIND_FOR_ALPHA = 8.0
 """Nats by which a text may trail the best: for its sounds, and for each unit of alpha."""
 

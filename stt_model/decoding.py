@@ -27,6 +27,8 @@ from stt_model.beam_search import (
 from stt_model.errors import DataError, ScorerError
 from stt_model.scorer import Scorer, read_scorer
 
+_PIECES_A_WORKER = 4
+
 
 class Decoder(Protocol):
     """Turns logits into text; made once and used for every batch."""
@@ -143,8 +145,9 @@ class ScorerDecoder:
         self.weigh()
         # Processes, because flashlight keeps Python's lock while it searches. Loky's do not run
         # the main program anew, as those of the standard library would.
+        self._workers = workers or loky.cpu_count()
         self._pool: Executor = loky.ProcessPoolExecutor(
-            workers or loky.cpu_count(),
+            self._workers,
             initializer=_open_search,
             initargs=(scorer, classes, settings),
         )
@@ -166,8 +169,11 @@ class ScorerDecoder:
     def decode(self, logits: Any, frames: Any) -> list[str]:
         """Return the best text of each utterance."""
         search = functools.partial(_search, weights=self.weights)
+        utterances = _utterances(logits, frames)
+        # A few pieces a worker: few messages, and none waits long for the slowest.
+        size = math.ceil(len(utterances) / (_PIECES_A_WORKER * self._workers))
         try:
-            return list(self._pool.map(search, _utterances(logits, frames)))
+            return list(self._pool.map(search, utterances, chunksize=max(size, 1)))
         except BrokenExecutor as error:
             raise ScorerError(
                 f"{self.scorer_path}: a process that decodes has died, most likely for want of"
