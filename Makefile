@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 REFERENCE ?= .reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type compile bench reference golden lock clean
+.PHONY: help setup demo test test-slow lint type compile bench bench-decoding reference golden lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ compile: $(INSTALLED) ## write bootstrap.yaml and every component.yaml anew
 bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference` installed it
 	$(BIN)/python -m tests.benchmarks.training_speed \
 	    $(if $(wildcard $(REFERENCE)/train),--reference $(REFERENCE))
+
+bench-decoding: $(INSTALLED) ## measure decoding with a scorer beside Coqui's (after `make reference`)
+	$(BIN)/python -m tests.benchmarks.decoding_speed --reference $(REFERENCE)
 
 reference: $(INSTALLED) ## install Coqui STT 1.4.0 into .reference and compare with it (needs Python 3.7 and 3.10)
 	tests/golden/install_reference.sh $(REFERENCE)
