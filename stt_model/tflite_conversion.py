@@ -102,8 +102,8 @@ def convert(
         weights: float32, under the checkpoint's names.
         quantize: store the large matrices as 8-bit integers with one scale each (dynamic range).
     """
-    function = _step_function(weights, geometry, metadata).get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
+    step = _Step(weights, geometry, metadata)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([step.concrete_function()], step)
     # AudioSpectrogram and Mfcc, whose kernels the runtime has.
     converter.allow_custom_ops = True
     if quantize:
@@ -113,63 +113,70 @@ def convert(
     return _as_runtime_reads(converter.convert())
 
 
-def _step_function(weights: Weights, geometry: Geometry, metadata: RuntimeMetadata) -> Any:
-    """Return the function from 16 windows and the state before to probabilities and state after."""
-    state = [1, geometry.n_hidden]
-    windows = [1, STEPS, 2 * geometry.n_context + 1, geometry.n_input]
+class _Step(tf.Module):
+    """From 16 windows and the state before them to probabilities and the state after them."""
 
-    def step(
-        input_node: Any, previous_state_c: Any, previous_state_h: Any, input_samples: Any
-    ) -> dict[str, Any]:
-        x = tf.reshape(input_node, [STEPS, -1])
-        for layer in ("layer_1", "layer_2", "layer_3"):
-            x = _hidden(x, layer, weights, geometry)
-        x, new_state_c, new_state_h = _recurrent(x, previous_state_c, previous_state_h, weights)
-        x = _hidden(x, "layer_5", weights, geometry)
-        return {
-            "logits": tf.nn.softmax(_dense(x, "layer_6", weights)),
-            "new_state_c": new_state_c,
-            "new_state_h": new_state_h,
-            "mfccs": mfcc(input_samples),
-            **{name: tf.constant([value]) for name, value in metadata.values().items()},
-        }
+    def __init__(self, weights: Weights, geometry: Geometry, metadata: RuntimeMetadata) -> None:
+        super().__init__()
+        self._geometry = geometry
+        self._metadata = metadata
+        kernel = weights[LSTM_KERNEL]
+        arrays = {name: weights[name] for name in weights if name != LSTM_KERNEL}
+        arrays["input_kernel"] = kernel[: geometry.n_hidden]
+        arrays["recurrent_kernel"] = kernel[geometry.n_hidden :]
+        # Variables, because the converter takes several copies of every constant.
+        self._weights = {name: tf.Variable(array) for name, array in arrays.items()}
 
-    return tf.function(
-        step,
-        input_signature=[
+    def concrete_function(self) -> Any:
+        state = [1, self._geometry.n_hidden]
+        windows = [1, STEPS, 2 * self._geometry.n_context + 1, self._geometry.n_input]
+        signature = [
             tf.TensorSpec(windows, name="input_node"),
             tf.TensorSpec(state, name="previous_state_c"),
             tf.TensorSpec(state, name="previous_state_h"),
             tf.TensorSpec([WINDOW], name="input_samples"),
-        ],
-    )
+        ]
+        return tf.function(self._run, input_signature=signature).get_concrete_function()
 
+    def _run(
+        self, input_node: Any, previous_state_c: Any, previous_state_h: Any, input_samples: Any
+    ) -> dict[str, Any]:
+        x = tf.reshape(input_node, [STEPS, -1])
+        for layer in ("layer_1", "layer_2", "layer_3"):
+            x = self._hidden(x, layer)
+        x, new_state_c, new_state_h = self._recurrent(x, previous_state_c, previous_state_h)
+        x = self._hidden(x, "layer_5")
+        return {
+            "logits": tf.nn.softmax(self._dense(x, "layer_6")),
+            "new_state_c": new_state_c,
+            "new_state_h": new_state_h,
+            "mfccs": mfcc(input_samples),
+            **{name: tf.constant([value]) for name, value in self._metadata.values().items()},
+        }
 
-def _dense(x: Any, layer: str, weights: Weights) -> Any:
-    return tf.matmul(x, weights[f"{layer}/weights"]) + weights[f"{layer}/bias"]
+    def _dense(self, x: Any, layer: str) -> Any:
+        return tf.matmul(x, self._weights[f"{layer}/weights"]) + self._weights[f"{layer}/bias"]
 
+    def _hidden(self, x: Any, layer: str) -> Any:
+        x = tf.minimum(tf.nn.relu(self._dense(x, layer)), RELU_CLIP)
+        if not self._geometry.layer_norm:
+            return x
+        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
+        beta, gamma = (self._weights[f"{layer}/LayerNorm/{name}"] for name in ("beta", "gamma"))
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
 
-def _hidden(x: Any, layer: str, weights: Weights, geometry: Geometry) -> Any:
-    x = tf.minimum(tf.nn.relu(_dense(x, layer, weights)), RELU_CLIP)
-    if not geometry.layer_norm:
-        return x
-    mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
-    beta, gamma = (weights[f"{layer}/LayerNorm/{name}"] for name in ("beta", "gamma"))
-    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
-
-
-def _recurrent(x: Any, cell: Any, output: Any, weights: Weights) -> tuple[Any, Any, Any]:
-    """Run the LSTM over the frames, whose projection by the input's weights is one product."""
-    units = x.shape[1]
-    kernel = weights[LSTM_KERNEL]
-    projected = tf.matmul(x, kernel[:units]) + weights[LSTM_BIAS]
-    outputs = []
-    for frame in tf.split(projected, STEPS):
-        i, candidate, f, o = tf.split(frame + tf.matmul(output, kernel[units:]), 4, axis=1)
-        cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(candidate)
-        output = tf.sigmoid(o) * tf.tanh(cell)
-        outputs.append(output)
-    return tf.concat(outputs, 0), cell, output
+    def _recurrent(self, x: Any, cell: Any, output: Any) -> tuple[Any, Any, Any]:
+        """Run the LSTM; the product with the input's weights is one for all frames."""
+        projected = tf.matmul(x, self._weights["input_kernel"]) + self._weights[LSTM_BIAS]
+        recurrent_kernel = tf.convert_to_tensor(self._weights["recurrent_kernel"])
+        outputs = []
+        for frame in tf.split(projected, STEPS):
+            gates = frame + tf.matmul(output, recurrent_kernel)
+            i, candidate, f, o = tf.split(gates, 4, axis=1)
+            cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(candidate)
+            output = tf.sigmoid(o) * tf.tanh(cell)
+            outputs.append(output)
+        return tf.concat(outputs, 0), cell, output
 
 
 def _as_runtime_reads(converted: bytes) -> bytes:
