@@ -14,8 +14,8 @@ let the language model judge a word once its space is there. What differs is map
 - where the language model does not know a unit, Coqui never writes it: such units are left out.
 
 What still differs: while a word is not complete, flashlight here reckons with the most probable
-word that it may become, where Coqui reckons with nothing, and so finds the same or a better text
-in the same beam; the two states of a text, with and without a blank after it, have a place in the
+word that it may become, where Coqui reckons with nothing, and so a full beam loses other texts;
+the two states of a text, with and without a blank after it, have a place in the
 beam each; and the space behind a word may come twice with a blank between.
 """
 
