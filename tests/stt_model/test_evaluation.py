@@ -17,6 +17,7 @@ from stt_model.evaluation import EvaluationConfig, evaluate
 from stt_model.features import extract_features
 from stt_model.surgery import initialise
 from tests.command_line import call
+from tests.stt_model.scorers import needs_flashlight
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LATIN = GOLDEN / "audio" / "latin.csv"
@@ -90,6 +91,7 @@ def scorer(tmp_path_factory):
     return path
 
 
+@needs_flashlight
 def test_a_scorer_is_for_the_model_and_not_for_a_source_of_other_letters(scorer, foreign):
     settings = {"beam_width": 16, "scorer_path": scorer, "lm_alpha": 0.5, "lm_beta": 1.0}
     result = evaluate(config(**settings, source_checkpoint_dir=foreign))
@@ -102,6 +104,7 @@ def test_a_scorer_is_for_the_model_and_not_for_a_source_of_other_letters(scorer,
     )
 
 
+@needs_flashlight
 def test_a_scorer_is_for_a_source_of_the_same_letters(scorer):
     settings = {"beam_width": 16, "scorer_path": scorer, "lm_alpha": 0.5, "lm_beta": 1.0}
     result = evaluate(config(**settings, source_checkpoint_dir=CHECKPOINT))
