@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+class AlreadyLockedError(Exception):
+    """Another process, or another thread, has the file."""
 
 
 @contextmanager
@@ -41,6 +46,24 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
         beside.replace(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep others away from ``path``, which is made if there is none, or raise AlreadyLockedError.
+
+    The lock belongs to the file, not to its name: the block may give it another name.
+    """
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except BlockingIOError:
+            is_there = False
+        # Who had it before may have renamed it since it was opened here.
+        if not is_there:
+            raise AlreadyLockedError
+        yield
 
 
 def _umask() -> int:

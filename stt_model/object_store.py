@@ -1,0 +1,416 @@
+"""An object store that speaks S3: list, look, download, upload, read.
+
+Requests that fail for a passing reason are repeated (``stt_model.store_client``), and so are blocks
+of which only a part arrived. Whatever is read is asked for by its ETag, so that an object that
+changes while it is being read is noticed, and not half of each version taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, TypeVar
+
+import tenacity
+from minio import Minio
+from minio.datatypes import Part
+
+from stt_model.checksums import is_md5, md5_file, stored_checksum
+from stt_model.files import AlreadyLockedError, locked
+from stt_model.redaction import keep_secrets_out_of_logs, redact
+from stt_model.store_client import SECRET_VARIABLES, make_client
+from stt_model.store_errors import (
+    CLIENT_ERRORS,
+    InterruptedTransferError,
+    MissingError,
+    StoreAnswerError,
+    StoreError,
+    explain,
+)
+
+__all__ = ["MissingError", "ObjectStore", "StoreError", "StoredObject", "split_uri"]
+
+_BLOCK = 8 * 2**20  # bytes; what one request reads or writes
+_MAX_PARTS = 10_000  # of one upload, which S3 sets
+_BLOCKS_AT_ONCE = 4
+_FILES_AT_ONCE = 8
+_ATTEMPTS = 6
+_WAIT = tenacity.wait_exponential_jitter(initial=1, max=30)  # seconds
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of ``s3://bucket/key``, taken as they are: nothing is decoded.
+
+    The key is "" for a whole bucket. Raises StoreError for anything else.
+    """
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme.lower() != "s3" or not bucket or "@" in bucket:
+        raise StoreError(
+            f"{redact(uri)}: expected s3://BUCKET/KEY; credentials go into the environment"
+        )
+    return bucket, key
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as the store lists it."""
+
+    uri: str
+    key: str
+    size: int
+    """Bytes."""
+    etag: str
+    """Without quotes; the MD5 of the content if it was uploaded in one piece."""
+    modified: datetime
+
+
+class ObjectStore:
+    """The store that the environment names. Threads may share one; processes make their own.
+
+    All methods take ``s3://bucket/key``, and raise StoreError (MissingError where there is no such
+    object or bucket) with one line that holds no credential. OSError of the disk passes through.
+    """
+
+    def __init__(self, client: Minio, secrets: Iterable[str] = ()) -> None:
+        self._client = client
+        self._secrets = tuple(filter(None, secrets))
+        keep_secrets_out_of_logs()
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ObjectStore:
+        """Return the store that ``environ`` describes (variables: ``stt_model.store_client``).
+
+        Raises StoreError, naming the variable that is missing or wrong.
+        """
+        return cls(make_client(environ), [environ.get(name, "") for name in SECRET_VARIABLES])
+
+    def list(self, uri: str) -> Iterator[StoredObject]:
+        """Yield the objects below ``uri``, as below a folder, by name; a page at a time is kept.
+
+        One request answers 1000 objects. Placeholders that consoles make for folders are left out.
+        """
+        bucket, prefix = _folder(uri)
+        entries = self._client.list_objects(bucket, prefix=prefix, recursive=True)
+        while True:
+            entry = self._ask(uri, next, entries, None)
+            if entry is None:
+                return
+            if not (entry.size == 0 and entry.object_name.endswith("/")):
+                yield _stored(bucket, entry)
+
+    def stat(self, uri: str) -> StoredObject:
+        """Return what the store says of one object."""
+        return self._head(uri)[0]
+
+    def open(self, uri: str) -> BinaryIO:
+        """Return the content of an object as a stream, read in blocks as it is asked for."""
+        stored = self.stat(uri)
+        raw = _Reader(lambda start, size: self._read(stored, start, size), stored.size)
+        return io.BufferedReader(raw, buffer_size=max(1, min(_BLOCK, stored.size)))
+
+    def download(self, uri: str, target: Path) -> None:
+        """Make ``target`` a file with the content of an object, whole or not at all.
+
+        What arrived of a download that broke off stays beside ``target``, and the next call, in
+        whatever process, goes on from there if the object is still the same.
+        """
+        self._download(self.stat(uri), Path(target))
+
+    def download_prefix(self, uri: str, target_dir: Path) -> None:
+        """Download all objects below ``uri`` into a folder, several at once.
+
+        Files that are there already, of the same size and time as the object, are not fetched
+        again, so that a call that was broken off goes on. Other files are left alone.
+        """
+        prefix = _folder(uri)[1]
+
+        def download(stored: StoredObject) -> bool:
+            target = Path(target_dir) / _relative_name(stored, prefix)
+            if not _is_copy(target, stored):
+                self._download(stored, target)
+            return True
+
+        if not any([*_in_parallel(download, self.list(uri), _FILES_AT_ONCE)]):
+            raise MissingError(f"{redact(uri)}: nothing is stored there; check the address")
+
+    def upload(self, path: Path, uri: str) -> None:
+        """Store a file; the object appears whole or not at all, and is compared with the file."""
+        bucket, key = split_uri(uri)
+        size = Path(path).stat().st_size
+        put = self._put_in_parts if size > _BLOCK else self._put
+        self._retrying(put, Path(path), uri, bucket, key)
+        stored, headers = self._head(uri)
+        if stored.size != size:
+            raise StoreError(f"{redact(uri)}: expected {size} bytes stored, found {stored.size}")
+        self._verify(Path(path), stored, headers)
+
+    def upload_directory(self, directory: Path, uri: str) -> None:
+        """Store all files below a folder under ``uri``, several at once.
+
+        Objects that hold the same already are not sent again. Other objects are left alone.
+        """
+        present = {stored.uri: stored for stored in self.list(uri)}
+
+        def upload(path: Path) -> None:
+            address = f"{uri.rstrip('/')}/{path.relative_to(directory).as_posix()}"
+            stored = present.get(address)
+            if not (stored and is_md5(stored.etag) and md5_file(path) == stored.etag):
+                self.upload(path, address)
+
+        files = (path for path in sorted(Path(directory).rglob("*")) if path.is_file())
+        deque(_in_parallel(upload, files, _FILES_AT_ONCE), maxlen=0)
+
+    def _ask(self, uri: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except CLIENT_ERRORS as error:
+            failure = explain(redact(uri), error, self._secrets)
+        # Here, not in the block above: what the client raised quotes the whole request.
+        raise failure
+
+    def _retrying(self, function: Callable[..., _Result], *args: Any) -> _Result:
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(InterruptedTransferError),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=_WAIT,
+            before_sleep=_log_retry,
+            reraise=True,
+        )(function, *args)
+
+    def _head(self, uri: str) -> tuple[StoredObject, Mapping[str, str]]:
+        bucket, key = split_uri(uri)
+        try:
+            found = self._ask(
+                uri,
+                self._client.stat_object,
+                bucket,
+                key,
+                extra_headers={"x-amz-checksum-mode": "ENABLED"},
+            )
+            return _stored(bucket, found), found.metadata
+        except StoreAnswerError as error:
+            refusal = error
+        # An answer to HEAD has no body; that to GET says what is wrong.
+        self._ask(uri, self._client.get_object, bucket, key, length=1).close()
+        raise refusal
+
+    def _read(self, stored: StoredObject, start: int, size: int) -> bytes:
+        """Return ``size`` bytes of an object, which must still be the one that was looked at."""
+        return self._retrying(self._read_once, stored, start, size)
+
+    def _read_once(self, stored: StoredObject, start: int, size: int) -> bytes:
+        bucket, key = split_uri(stored.uri)
+        response = self._ask(
+            stored.uri,
+            self._client.get_object,
+            bucket,
+            key,
+            offset=start,
+            length=size,
+            request_headers={"If-Match": f'"{stored.etag}"'},
+        )
+        with closing(response):
+            # Compared as well, for stores that overlook If-Match.
+            if response.headers.get("ETag", "").strip('"') != stored.etag:
+                raise _changed(stored.uri)
+            content: bytes = self._ask(stored.uri, response.read, decode_content=False)
+            response.release_conn()
+        if len(content) != size:
+            raise InterruptedTransferError(
+                f"{redact(stored.uri)}: expected {size} bytes from {start}, found {len(content)}"
+            )
+        return content
+
+    def _download(self, stored: StoredObject, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        version = hashlib.sha256(f"{stored.uri}\0{stored.etag}".encode()).hexdigest()[:16]
+        part = target.with_name(f".{target.name[:200]}.{version}.part")
+        try:
+            with locked(part):
+                self._receive(stored, part)
+                os.utime(part, ns=(_nanoseconds(stored.modified),) * 2)
+                part.replace(target)
+        except AlreadyLockedError:
+            raise StoreError(
+                f"{redact(stored.uri)}: another process is downloading it to {target}; wait for it"
+            ) from None
+
+    def _receive(self, stored: StoredObject, part: Path) -> None:
+        """Bring ``part`` to its full length; a part that is of no more use is removed."""
+        offset = part.stat().st_size
+        blocks = ((at, min(_BLOCK, stored.size - at)) for at in range(offset, stored.size, _BLOCK))
+        try:
+            with part.open("ab") as file:
+                for content in _in_parallel(
+                    lambda block: self._read(stored, *block), blocks, _BLOCKS_AT_ONCE
+                ):
+                    file.write(content)
+            self._verify(part, stored)
+        except StoreError as error:
+            if not isinstance(error, InterruptedTransferError) or not part.stat().st_size:
+                part.unlink()
+            raise
+
+    def _verify(
+        self, path: Path, stored: StoredObject, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Compare a file with what the store knows of the content: its MD5 or another checksum."""
+        if is_md5(stored.etag) and md5_file(path) == stored.etag:
+            return
+        if headers is None:
+            found, headers = self._head(stored.uri)
+            if found.etag != stored.etag:
+                raise _changed(stored.uri)
+        checksum = stored_checksum(stored.etag, headers)
+        if checksum and checksum.of(path) != checksum.expected:
+            raise StoreError(
+                f"{redact(stored.uri)}: expected {checksum.name} {checksum.expected}, found "
+                f"{checksum.of(path)}; the content was damaged on its way, run it again"
+            )
+
+    def _put(self, path: Path, uri: str, bucket: str, key: str) -> None:
+        content = path.read_bytes()
+        self._ask(uri, self._client.put_object, bucket, key, io.BytesIO(content), len(content))
+
+    def _put_in_parts(self, path: Path, uri: str, bucket: str, key: str) -> None:
+        # The client's own put_object goes on with the other parts after one has failed, and leaves
+        # all of them in the store when it is interrupted.
+        upload_id = self._ask(uri, self._client._create_multipart_upload, bucket, key, {})
+        size = path.stat().st_size
+        part_size = max(_BLOCK, -(-size // _MAX_PARTS))
+
+        def put(number: int) -> Part:
+            with path.open("rb") as file:
+                file.seek((number - 1) * part_size)
+                content = file.read(part_size)
+            send = partial(self._client._upload_part, bucket, key, content, {})
+            return Part(number, self._ask(uri, send, upload_id, number))
+
+        try:
+            numbers = range(1, -(-size // part_size) + 1)
+            parts = list(_in_parallel(put, numbers, _BLOCKS_AT_ONCE))
+            self._ask(uri, self._client._complete_multipart_upload, bucket, key, upload_id, parts)
+        except BaseException:
+            self._abort(uri, bucket, key, upload_id)
+            raise
+
+    def _abort(self, uri: str, bucket: str, key: str, upload_id: str) -> None:
+        try:
+            self._ask(uri, self._client._abort_multipart_upload, bucket, key, upload_id)
+        except MissingError:
+            pass
+        except StoreError as error:
+            _logger.warning("%s; parts of an upload may be left there", error)
+
+
+class _Reader(io.RawIOBase):
+    """A stream over ``read(start, size) -> bytes``, from 0 to ``size``."""
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read = read
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        size = min(len(buffer), _BLOCK, max(0, self._size - self._position))
+        buffer[:size] = self._read(self._position, size) if size else b""
+        self._position += size
+        return size
+
+    def readall(self) -> bytes:
+        # The base class would ask for 8 KiB at a time.
+        blocks = []
+        while size := min(_BLOCK, max(0, self._size - self._position)):
+            blocks.append(self._read(self._position, size))
+            self._position += size
+        return b"".join(blocks)
+
+
+def _in_parallel(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
+) -> Iterator[_Result]:
+    """Yield ``function`` of each item, in order, at most ``workers`` ahead of what was taken."""
+    waiting: deque[Future[_Result]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _folder(uri: str) -> tuple[str, str]:
+    """Return the bucket, and what the keys of the objects below ``uri`` begin with."""
+    bucket, key = split_uri(uri)
+    return bucket, f"{key.rstrip('/')}/" if key else ""
+
+
+def _stored(bucket: str, entry: Any) -> StoredObject:
+    modified = entry.last_modified or datetime.fromtimestamp(0, timezone.utc)
+    uri = f"s3://{bucket}/{entry.object_name}"
+    return StoredObject(uri, entry.object_name, entry.size or 0, entry.etag or "", modified)
+
+
+def _relative_name(stored: StoredObject, prefix: str) -> PurePosixPath:
+    """Return the name of a file for an object, which must stay within its folder."""
+    name = stored.key[len(prefix) :]
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or str(path) != name:
+        raise StoreError(
+            f"{redact(stored.uri)}: {name!r} cannot be the name of a file; rename the object"
+        )
+    return path
+
+
+def _is_copy(path: Path, stored: StoredObject) -> bool:
+    if not path.is_file():
+        return False
+    found = path.stat()
+    return (found.st_size, found.st_mtime_ns) == (stored.size, _nanoseconds(stored.modified))
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
+
+
+def _changed(uri: str) -> StoreError:
+    return StoreError(
+        f"{redact(uri)}: it changed while it was being read; run it again when it is complete"
+    )
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    if state.outcome and state.next_action:
+        _logger.warning(
+            "%s; next attempt in %.0f s", state.outcome.exception(), state.next_action.sleep
+        )

@@ -1,0 +1,46 @@
+"""What may be shown of an address: never a password, a token or a signature."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+# These modules log whole addresses at DEBUG, and presigned ones carry their signature.
+_TALKATIVE = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
+
+
+def redact(uri: str) -> str:
+    """Return ``uri`` without user, password, query and fragment: all that a message may show.
+
+    A path is returned as it is. In ``s3://`` URIs ``?`` and ``#`` are letters like others, so
+    there only what looks like the query of a presigned address goes.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return uri
+    tail = r"\?[^/]*?(?:X-Amz-|Signature=)" if scheme.lower() == "s3" else "[?#]"
+    host, slash, path = re.split(tail, rest, maxsplit=1, flags=re.IGNORECASE)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+class _QueryFilter(logging.Filter):
+    """Takes queries, and users with their passwords, out of what is logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_without_query(each) for each in record.args)
+        return True
+
+
+def _without_query(argument: object) -> object:
+    if isinstance(argument, (int, float)):
+        return argument
+    return re.sub(r"\?\S*", "?…", re.sub(r"//[^/\s]*@", "//", str(argument)))
+
+
+def keep_secrets_out_of_logs() -> None:
+    """Make the HTTP library log addresses without their queries, in this whole process."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _QueryFilter) for each in logger.filters):
+            logger.addFilter(_QueryFilter())
