@@ -665,4 +665,5 @@ def _start_tensorflow(args: argparse.Namespace) -> None:
         return
     import_tensorflow_quietly()
     # What concerns its own insides, such as retracing or how a loop is split over devices.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
