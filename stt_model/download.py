@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,9 @@ import urllib3
 from tqdm import tqdm
 
 from stt_model.errors import StorageError
+from stt_model.files import AlreadyLockedError, locked
+from stt_model.redaction import keep_secrets_out_of_logs, redact
+from stt_model.store_errors import innermost
 
 CACHE_VARIABLE = "STT_BOOTSTRAP_CACHE"
 
@@ -46,15 +47,6 @@ class _InterruptedError(StorageError):
     """A failure that another attempt may get past."""
 
 
-def redact(uri: str) -> str:
-    """Return ``uri`` without user, password, query and fragment: all that a message may show."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return uri
-    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-
-
 @contextmanager
 def downloaded(uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
     """Download ``uri`` (http or https) and yield the path of the whole file, in the cache folder.
@@ -70,7 +62,8 @@ def downloaded(uri: str, *, size_limit: int, progress: bool = False) -> Iterator
     """
     part = cache_directory() / f"{hashlib.sha256(os.fsencode(uri)).hexdigest()}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(part, uri):
+    keep_secrets_out_of_logs()
+    with _alone(part, uri):
         transfer = _Transfer(uri, part, size_limit, progress)
         try:
             transfer.run()
@@ -98,17 +91,15 @@ def cache_directory() -> Path:
 
 
 @contextmanager
-def _locked(part: Path, uri: str) -> Iterator[None]:
-    """Keep other processes away from ``part``; it is made if there is none."""
-    with part.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(
-                f"{redact(uri)}: another process is downloading it to {part}; wait for that one, "
-                f"or set {CACHE_VARIABLE} to another folder"
-            ) from None
-        yield
+def _alone(part: Path, uri: str) -> Iterator[None]:
+    try:
+        with locked(part):
+            yield
+    except AlreadyLockedError:
+        raise StorageError(
+            f"{redact(uri)}: another process is downloading it to {part}; wait for that one, "
+            f"or set {CACHE_VARIABLE} to another folder"
+        ) from None
 
 
 class _Transfer:
@@ -176,17 +167,23 @@ class _Transfer:
             ) as response:
                 if self._begin(response):
                     self._receive(response)
-        except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
-            raise StorageError(
-                f"{self._label}: no secure connection ({_cause(error)}); check the address and "
-                "the certificates of this machine"
-            ) from error
-        except _TRANSIENT_ERRORS as error:
-            raise self._interrupted(_cause(error)) from error
+            return
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise StorageError(
-                f"{self._label}: cannot be downloaded ({type(error).__name__}); check the address"
-            ) from error
+            failure = self._explain(error)
+        # Here, not in the block above: the library's errors quote the address with its secrets.
+        raise failure
+
+    def _explain(self, error: Exception) -> StorageError:
+        if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+            return StorageError(
+                f"{self._label}: no secure connection ({innermost(error)}); check the address and "
+                "the certificates of this machine"
+            )
+        if isinstance(error, _TRANSIENT_ERRORS):
+            return self._interrupted(innermost(error))
+        return StorageError(
+            f"{self._label}: cannot be downloaded ({type(error).__name__}); check the address"
+        )
 
     def _begin(self, response: requests.Response) -> bool:
         """Make the part ready for the body of ``response``; return False if it is whole already."""
@@ -254,13 +251,6 @@ def _version(response: requests.Response) -> str:
     """Return what If-Range may compare: a strong ETag, or else the time of the last change."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-
-
-def _cause(error: BaseException) -> str:
-    """Return the innermost reason; the outer messages repeat the URI with its secrets."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

@@ -13,7 +13,6 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,12 +24,15 @@ import tenacity
 from minio import Minio
 from minio.datatypes import Part
 
+from stt_model.block_reader import BlockReader
 from stt_model.checksums import is_md5, md5_file, stored_checksum
 from stt_model.files import AlreadyLockedError, locked
+from stt_model.parallel import in_parallel
 from stt_model.redaction import keep_secrets_out_of_logs, redact
 from stt_model.store_client import SECRET_VARIABLES, make_client
 from stt_model.store_errors import (
     CLIENT_ERRORS,
+    CONTINUABLE_ERRORS,
     InterruptedTransferError,
     MissingError,
     StoreAnswerError,
@@ -47,7 +49,6 @@ _FILES_AT_ONCE = 8
 _ATTEMPTS = 6
 _WAIT = tenacity.wait_exponential_jitter(initial=1, max=30)  # seconds
 
-_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class ObjectStore:
     def open(self, uri: str) -> BinaryIO:
         """Return the content of an object as a stream, read in blocks as it is asked for."""
         stored = self.stat(uri)
-        raw = _Reader(lambda start, size: self._read(stored, start, size), stored.size)
+        raw = BlockReader(partial(self._read, stored), stored.size, _BLOCK)
         return io.BufferedReader(raw, buffer_size=max(1, min(_BLOCK, stored.size)))
 
     def download(self, uri: str, target: Path) -> None:
@@ -129,7 +130,7 @@ class ObjectStore:
         What arrived of a download that broke off stays beside ``target``, and the next call, in
         whatever process, goes on from there if the object is still the same.
         """
-        self._download(self.stat(uri), Path(target))
+        self._download(self.stat(uri), Path(target), bool)
 
     def download_prefix(self, uri: str, target_dir: Path) -> None:
         """Download all objects below ``uri`` into a folder, several at once.
@@ -137,16 +138,32 @@ class ObjectStore:
         Files that are there already, of the same size and time as the object, are not fetched
         again, so that a call that was broken off goes on. Other files are left alone.
         """
+        if not self.download_objects(self.list(uri), uri, target_dir):
+            raise MissingError(f"{redact(uri)}: nothing is stored there; check the address")
+
+    def download_objects(
+        self,
+        objects: Iterable[StoredObject],
+        uri: str,
+        target_dir: Path,
+        *,
+        advance: Callable[[int], object] = bool,
+    ) -> int:
+        """Download ``objects`` as ``download_prefix`` does, and return how many they are.
+
+        Their names in ``target_dir`` are those below ``uri``. ``advance`` is told, from several
+        threads, how many bytes have arrived since it was told last.
+        """
         prefix = _folder(uri)[1]
 
-        def download(stored: StoredObject) -> bool:
+        def download(stored: StoredObject) -> None:
             target = Path(target_dir) / _relative_name(stored, prefix)
-            if not _is_copy(target, stored):
-                self._download(stored, target)
-            return True
+            if _is_copy(target, stored):
+                advance(stored.size)
+            else:
+                self._download(stored, target, advance)
 
-        if not any([*_in_parallel(download, self.list(uri), _FILES_AT_ONCE)]):
-            raise MissingError(f"{redact(uri)}: nothing is stored there; check the address")
+        return sum(1 for _ in in_parallel(download, objects, workers=_FILES_AT_ONCE))
 
     def upload(self, path: Path, uri: str) -> None:
         """Store a file; the object appears whole or not at all, and is compared with the file."""
@@ -173,7 +190,7 @@ class ObjectStore:
                 self.upload(path, address)
 
         files = (path for path in sorted(Path(directory).rglob("*")) if path.is_file())
-        deque(_in_parallel(upload, files, _FILES_AT_ONCE), maxlen=0)
+        deque(in_parallel(upload, files, workers=_FILES_AT_ONCE), maxlen=0)
 
     def _ask(self, uri: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         try:
@@ -236,13 +253,15 @@ class ObjectStore:
             )
         return content
 
-    def _download(self, stored: StoredObject, target: Path) -> None:
+    def _download(
+        self, stored: StoredObject, target: Path, advance: Callable[[int], object]
+    ) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         version = hashlib.sha256(f"{stored.uri}\0{stored.etag}".encode()).hexdigest()[:16]
         part = target.with_name(f".{target.name[:200]}.{version}.part")
         try:
             with locked(part):
-                self._receive(stored, part)
+                self._receive(stored, part, advance)
                 os.utime(part, ns=(_nanoseconds(stored.modified),) * 2)
                 part.replace(target)
         except AlreadyLockedError:
@@ -250,19 +269,22 @@ class ObjectStore:
                 f"{redact(stored.uri)}: another process is downloading it to {target}; wait for it"
             ) from None
 
-    def _receive(self, stored: StoredObject, part: Path) -> None:
+    def _receive(self, stored: StoredObject, part: Path, advance: Callable[[int], object]) -> None:
         """Bring ``part`` to its full length; a part that is of no more use is removed."""
         offset = part.stat().st_size
         blocks = ((at, min(_BLOCK, stored.size - at)) for at in range(offset, stored.size, _BLOCK))
         try:
+            advance(offset)
             with part.open("ab") as file:
-                for content in _in_parallel(
-                    lambda block: self._read(stored, *block), blocks, _BLOCKS_AT_ONCE
+                read = partial(self._read, stored)
+                for content in in_parallel(
+                    lambda block: read(*block), blocks, workers=_BLOCKS_AT_ONCE
                 ):
                     file.write(content)
+                    advance(len(content))
             self._verify(part, stored)
         except StoreError as error:
-            if not isinstance(error, InterruptedTransferError) or not part.stat().st_size:
+            if not isinstance(error, CONTINUABLE_ERRORS) or not part.stat().st_size:
                 part.unlink()
             raise
 
@@ -303,7 +325,7 @@ class ObjectStore:
 
         try:
             numbers = range(1, -(-size // part_size) + 1)
-            parts = list(_in_parallel(put, numbers, _BLOCKS_AT_ONCE))
+            parts = list(in_parallel(put, numbers, workers=_BLOCKS_AT_ONCE))
             self._ask(uri, self._client._complete_multipart_upload, bucket, key, upload_id, parts)
         except BaseException:
             self._abort(uri, bucket, key, upload_id)
@@ -316,57 +338,6 @@ class ObjectStore:
             pass
         except StoreError as error:
             _logger.warning("%s; parts of an upload may be left there", error)
-
-
-class _Reader(io.RawIOBase):
-    """A stream over ``read(start, size) -> bytes``, from 0 to ``size``."""
-
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
-        self._read = read
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, start + offset)
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        size = min(len(buffer), _BLOCK, max(0, self._size - self._position))
-        buffer[:size] = self._read(self._position, size) if size else b""
-        self._position += size
-        return size
-
-    def readall(self) -> bytes:
-        # The base class would ask for 8 KiB at a time.
-        blocks = []
-        while size := min(_BLOCK, max(0, self._size - self._position)):
-            blocks.append(self._read(self._position, size))
-            self._position += size
-        return b"".join(blocks)
-
-
-def _in_parallel(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
-) -> Iterator[_Result]:
-    """Yield ``function`` of each item, in order, at most ``workers`` ahead of what was taken."""
-    waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _folder(uri: str) -> tuple[str, str]:

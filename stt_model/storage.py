@@ -7,21 +7,25 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from stt_model.archive import GIB, UNPACKED_LIMIT, unpack
-from stt_model.download import downloaded, redact
+from stt_model.download import downloaded
 from stt_model.errors import StorageError
-from stt_model.files import atomic_directory
+from stt_model.files import atomic_directory, atomic_write
+from stt_model.object_store import ObjectStore
+from stt_model.redaction import redact
+from stt_model.store_cache import brought, find_objects
 
 SIZE_LIMIT = 20 * GIB
 
 _CHUNK = 2**20
 _HTTP = ("http", "https")
-_SUPPORTED = "a path, file://, http:// or https://"
+_SUPPORTED = "a path, file://, http://, https:// or s3://"
 # Added by macOS to the zip files that it makes; holds no content.
 _MACOS_FOLDER = "__MACOSX"
 
@@ -51,11 +55,11 @@ def fetch(
 ) -> Fetched:
     """Make ``target`` a folder with the content of ``uri``.
 
-    ``uri`` is a path, ``file://`` URI or ``http(s)://`` URL of a .zip, or of a .tar that is plain
-    or packed with gzip, bzip2 or xz; a path or ``file://`` URI may also lead to a folder. An
+    ``uri`` is a path, a ``file://``, ``s3://`` or ``http(s)://`` URI of a .zip, or of a .tar that
+    is plain or packed with gzip, bzip2 or xz; but for the last, it may also lead to a folder. An
     archive is told by its content, not by its name. Where it holds nothing but one folder, the
     content of that folder becomes ``target``. A broken download is continued by the next call
-    (see ``stt_model.download``).
+    (see ``stt_model.download`` and ``stt_model.store_cache``).
 
     ``target`` must not exist, or be an empty folder. ``sha256`` (hexadecimal) is compared if
     given. ``size_limit`` applies to the archive or the folder, ``unpacked_limit`` to what comes out
@@ -83,6 +87,11 @@ def _bring(
         if _split(uri)[0] in _HTTP:
             with downloaded(uri, size_limit=size_limit, progress=progress) as archive:
                 return _fetch_archive(archive, label, target, expected, unpacked_limit)
+        if is_stored(uri):
+            with brought(uri, size_limit=size_limit, progress=progress) as source:
+                if source.is_dir():
+                    return _fetch_directory(source, label, target, expected, size_limit)
+                return _fetch_archive(source, label, target, expected, unpacked_limit)
         source = local_path(uri)
         if source.is_dir():
             return _fetch_directory(source, label, target, expected, size_limit)
@@ -93,6 +102,62 @@ def _bring(
     except OSError as error:
         place = error.filename2 or error.filename or target
         raise StorageError(f"{label}: {place}: {error.strerror or error}") from error
+
+
+@contextmanager
+def local_file(uri: str) -> Iterator[Path]:
+    """Yield where the one file that any URI names lies on this machine, while the block lasts.
+
+    Raises StorageError, one line; a path or ``file://`` URI is not looked at.
+    """
+    if _split(uri)[0] in _HTTP:
+        with downloaded(uri, size_limit=SIZE_LIMIT) as path:
+            yield path
+    elif is_stored(uri):
+        with brought(uri, size_limit=SIZE_LIMIT) as path:
+            if path.is_dir():
+                raise StorageError(f"{redact(uri)}: expected an object, found a folder of them")
+            yield path
+    else:
+        yield local_path(uri)
+
+
+def is_stored(uri: str) -> bool:
+    """Tell whether a URI leads into an object store."""
+    return _split(uri)[0] == "s3"
+
+
+def is_remote(uri: str) -> bool:
+    """Tell whether a URI leads away from this machine's file systems."""
+    return is_stored(uri) or _split(uri)[0] in _HTTP
+
+
+def check_readable(uri: str) -> None:
+    """Raise StorageError if ``uri`` names nothing; of web addresses nothing is asked."""
+    if is_stored(uri):
+        find_objects(ObjectStore.from_environment(), uri)
+    elif not is_remote(uri) and not local_path(uri).exists():
+        raise StorageError(f"{redact(uri)}: no such file or folder; check the path")
+
+
+def put(source: Path, uri: str) -> None:
+    """Copy a file or a folder to ``uri``: a path, ``file://`` or ``s3://`` URI.
+
+    In a store, each object appears whole or not at all, and those that hold the same already are
+    not sent again; elsewhere the same is true of the whole, and ``uri`` must not exist.
+    """
+    if is_stored(uri):
+        store = ObjectStore.from_environment()
+        (store.upload_directory if source.is_dir() else store.upload)(source, uri)
+        return
+    target = local_path(uri)
+    _check_target(target)
+    if source.is_dir():
+        with atomic_directory(target) as place:
+            shutil.copytree(source, place, dirs_exist_ok=True)
+    else:
+        with atomic_write(target) as beside:
+            shutil.copyfile(source, beside)
 
 
 def local_path(uri: str) -> Path:
@@ -107,12 +172,7 @@ def local_path(uri: str) -> Path:
         if host not in ("", "localhost"):
             raise StorageError(f"{label}: a file on the machine {host!r}; write file:///PATH")
         rest = unquote(f"/{path}", errors="surrogateescape")
-    elif scheme == "s3":
-        raise StorageError(
-            f"{label}: s3:// is not supported by this version; mount the bucket and give the "
-            "path, or give the presigned https:// URL of an archive"
-        )
-    elif scheme in _HTTP:
+    elif scheme in (*_HTTP, "s3"):
         raise StorageError(f"{label}: expected a path or file://; download it and give the path")
     elif scheme:
         raise StorageError(f"{label}: unknown scheme {scheme}://; supported are {_SUPPORTED}")

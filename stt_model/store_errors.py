@@ -51,6 +51,14 @@ class InterruptedTransferError(StoreError):
     """A failure that another attempt may get past."""
 
 
+class UnreachableError(StoreError):
+    """No answer from the store, as often as it was asked."""
+
+
+# After these, what has arrived is worth keeping.
+CONTINUABLE_ERRORS = (InterruptedTransferError, UnreachableError)
+
+
 def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreError:
     """Return the StoreError that says what ``error``, of the client, means for ``label``.
 
@@ -72,7 +80,10 @@ def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreE
             "for a store with certificates of its own"
         )
     if isinstance(error, urllib3.exceptions.MaxRetryError):
-        return StoreError(f"{label}: the store cannot be reached ({cause}); check AWS_ENDPOINT_URL")
+        return UnreachableError(
+            f"{label}: the store cannot be reached ({cause}); check AWS_ENDPOINT_URL, or run it "
+            "again later"
+        )
     return InterruptedTransferError(f"{label}: the connection broke ({cause}); run it again")
 
 

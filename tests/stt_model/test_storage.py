@@ -478,7 +478,7 @@ class TestUris:
         [
             ("", "not a path"),
             ("file://server/data", "a file on the machine 'server'"),
-            ("s3://bucket/model", "mount the bucket"),
+            ("s3://bucket/model", "expected a path or file://"),
             ("gs://bucket/model", "unknown scheme gs://; supported are a path, file://, http://"),
             ("https://host/data", "expected a path or file://"),
             ("a\0b", "not a path"),
@@ -488,7 +488,7 @@ class TestUris:
         with pytest.raises(StorageError, match=reason):
             local_path(uri)
 
-    @pytest.mark.parametrize("uri", ["s3://bucket/x.tar", "ftp://host/x.tar"])
+    @pytest.mark.parametrize("uri", ["gs://bucket/x.tar", "ftp://host/x.tar"])
     def test_not_fetched(self, uri: str, out: Path) -> None:
         assert failure(uri, out).startswith(f"{uri}: ")
 
