@@ -5,11 +5,22 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 REFERENCE ?= .reference
 
+# Of the images; `components/images.py` says where they go unless it is said here.
+ENGINE ?= $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))
+IMAGES ?= light model
+REGISTRY ?= $(shell $(PYTHON) -c 'from components import images; print(images.REGISTRY)')
+TAG ?= $(shell $(PYTHON) -c 'from components import images; print(images.TAG)')
+REVISION ?= $(shell git describe --always --dirty --abbrev=40)
+BASE ?=
+BUILD_FLAGS ?=
+LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-annotate --constraint constraints.txt
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type compile bench bench-decoding reference golden lock clean
+.PHONY: help setup demo test test-slow lint type compile bench bench-decoding reference golden lock clean images test-containers
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make the virtual environment .venv with everything in it
 
@@ -24,7 +35,7 @@ demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in
 	$(BIN)/python -m demo
 
 test: $(INSTALLED) ## run the default test suite
-	$(BIN)/python -m pytest -m "not slow and not reference"
+	$(BIN)/python -m pytest -m "not slow and not reference and not containers"
 
 test-slow: $(INSTALLED) ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
@@ -54,6 +65,24 @@ lock: $(INSTALLED) ## resolve constraints.txt anew for every Python that is supp
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
 	    --all-extras --no-emit-package stt-bootstrap setup.cfg --output-file constraints.txt
+	$(LOCK_IMAGE) docker/build.in --output-file docker/build.txt
+	$(LOCK_IMAGE) --no-deps docker/executor.in --output-file docker/executor.txt
+	$(LOCK_IMAGE) setup.cfg --output-file docker/light.txt
+	$(LOCK_IMAGE) setup.cfg --extra train docker/model.in --no-emit-package tensorflow \
+	    --output-file docker/model.txt
+	$(LOCK_IMAGE) setup.cfg --extra train docker/model-gpu.in --output-file docker/model-gpu.txt
+
+images: ## build the images with podman, docker or buildah; IMAGES=model-gpu for the one with CUDA
+	@test -n "$(ENGINE)" || { echo "no podman, docker or buildah here; set ENGINE" >&2; exit 1; }
+	for image in $(IMAGES); do \
+	    $(ENGINE) build --file docker/Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) \
+	        --build-arg IMAGE=$$image --build-arg VERSION=$(TAG) --build-arg REVISION=$(REVISION) \
+	        $(BUILD_FLAGS) --tag $(REGISTRY)/$$image:$(TAG) . || exit; \
+	done
+	$(ENGINE) images --filter reference='$(REGISTRY)/*:$(TAG)'
+
+test-containers: $(INSTALLED) ## run the pipeline in the images of `make images`, with podman or docker
+	$(BIN)/python -m pytest -m containers -rs tests/containers
 
 clean: ## remove what these targets made
 	rm -rf $(VENV) build *.egg-info demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,7 +6,9 @@ missing, not pulled from strangers. ``pipelines.compile`` writes packages for ot
 
 REGISTRY = "localhost/stt-bootstrap"
 TAG = "0.1.0"
-NAMES = ("light", "model")
+
+# What docker/Dockerfile builds, each from the lock file of its name.
+NAMES = ("light", "model", "model-gpu")
 
 
 def reference(name: str, registry: str = REGISTRY, tag: str = TAG) -> str:
@@ -16,4 +18,5 @@ def reference(name: str, registry: str = REGISTRY, tag: str = TAG) -> str:
 
 # Without TensorFlow, so that the data steps start in a second.
 LIGHT = reference("light")
+# For GPUs, compile with model-gpu in its place: ``stt-bootstrap compile --image model=…``.
 MODEL = reference("model")

@@ -67,6 +67,14 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         "--registry", default="", help="registry of the images, in place of the project's"
     )
     parser.add_argument("--tag", default="", help="tag of the images, in place of the project's")
+    parser.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="NAME=REFERENCE",
+        help="a whole reference in place of the image light or model, perhaps by digest; may be "
+        "given for each",
+    )
 
 
 if __name__ == "__main__":

@@ -59,10 +59,13 @@ def _check_inputs(args: argparse.Namespace) -> None:
 
 def compile_packages(args: argparse.Namespace) -> int:
     """Write the packages."""
-    from pipelines.compile import compile_all
+    from pipelines.compile import compile_all, parse_images
 
     written = compile_all(
-        args.output, registry=args.registry or images.REGISTRY, tag=args.tag or images.TAG
+        args.output,
+        registry=args.registry or images.REGISTRY,
+        tag=args.tag or images.TAG,
+        overrides=parse_images(args.image),
     )
     for path in written:
         print(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kfp import compiler
@@ -10,6 +12,21 @@ from kfp.dsl.base_component import BaseComponent
 
 from components import COMPONENTS, images
 from pipelines.bootstrap import bootstrap
+from stt_model.errors import BootstrapError
+
+# The images that components name: what `--image` can replace.
+USED = {"light": images.LIGHT, "model": images.MODEL}
+
+_IMAGE_LINE = re.compile(r"^(?P<key>\s+image: )(?P<reference>\S+)$", re.MULTILINE)
+# repository[:tag][@digest], as the distribution specification has it.
+_REFERENCE = re.compile(
+    r"[a-zA-Z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+"
+    r"(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+
+
+class ImageError(BootstrapError):
+    """An image that was asked for in a way that cannot be used."""
 
 
 def packages() -> dict[Path, BaseComponent]:
@@ -25,24 +42,57 @@ def packages() -> dict[Path, BaseComponent]:
 
 
 def compile_all(
-    out_dir: Path | str, registry: str = images.REGISTRY, tag: str = images.TAG
+    out_dir: Path | str,
+    registry: str = images.REGISTRY,
+    tag: str = images.TAG,
+    overrides: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write every package below ``out_dir`` and return the paths, the pipeline last.
 
     The same sources and the same kfp give the same bytes. ``registry`` and ``tag`` replace those of
-    ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``.
+    ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``; ``overrides``
+    gives whole references by name, which ``parse_images`` reads.
     """
+    given = overrides or {}
+    replacements = {
+        reference: given.get(name, images.reference(name, registry, tag))
+        for name, reference in USED.items()
+    }
     written = []
     for relative, component in packages().items():
         path = Path(out_dir) / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(component, str(path))
         text = path.read_text(encoding="utf-8")
-        for image in images.NAMES:
-            text = text.replace(images.reference(image), images.reference(image, registry, tag))
-        path.write_text(text, encoding="utf-8")
+        path.write_text(
+            _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text),
+            encoding="utf-8",
+        )
         written.append(path)
     return written
+
+
+def parse_images(values: Iterable[str]) -> dict[str, str]:
+    """Return image references by name, from values such as ``light=repository@sha256:…``.
+
+    Raises:
+        ImageError: an unknown or repeated name, or what is no full reference with tag or digest.
+    """
+    references: dict[str, str] = {}
+    for value in values:
+        name, _, reference = value.partition("=")
+        if name not in USED or name in references:
+            raise ImageError(
+                f"--image {value}: expected NAME=REFERENCE, each of {', '.join(USED)} at most once"
+            )
+        named = reference.rpartition("/")[2]
+        if not _REFERENCE.fullmatch(reference) or not {":", "@"} & set(named):
+            raise ImageError(
+                f"--image {value}: expected a whole reference, such as registry.example.org/speech/"
+                f"{name}:{images.TAG} or …/{name}@sha256:… with 64 hexadecimal digits"
+            )
+        references[name] = reference
+    return references
 
 
 if __name__ == "__main__":
