@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,8 +69,10 @@ def audio_info(path: Path | str) -> AudioInfo:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
 
-def read_audio(path: Path | str) -> NDArray[np.float32]:
-    """Decode wav, flac, ogg (Vorbis, Opus) or mp3.
+def read_audio(
+    path: Path | str, *, start: float = 0.0, seconds: float = math.inf
+) -> NDArray[np.float32]:
+    """Decode wav, flac, ogg (Vorbis, Opus) or mp3, from ``start`` (seconds) or all of it.
 
     Returns samples: float32 [n], 16 kHz mono, in [-1, 1]. Channels are averaged, other rates
     resampled (soxr, very high quality); 16-bit samples come out as exactly ``int16 / 32768``.
@@ -77,7 +81,9 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     path = Path(path)
     with _open(path) as sound:
         rate = sound.samplerate
-        blocks = [block.mean(axis=1) for block in _blocks(sound)]
+        if start:
+            sound.seek(round(start * rate))
+        blocks = [block.mean(axis=1) for block in _blocks(sound, seconds * rate)]
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if not samples.size:
         raise AudioError(path, "no samples")
@@ -86,6 +92,14 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ")
     return np.clip(samples, -1.0, 1.0)
+
+
+def clip_digest(path: Path | str) -> str:
+    """Return what tells a clip's content from any other's; AudioError if it cannot be read."""
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+    except OSError as error:
+        raise AudioError(Path(path), f"a file that fails: {error.strerror}") from error
 
 
 def find_audio(paths: Sequence[Path]) -> list[Path]:
@@ -109,8 +123,9 @@ def find_audio(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _blocks(sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
-    while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+def _blocks(sound: soundfile.SoundFile, samples: float) -> Iterator[NDArray[np.float32]]:
+    while len(block := sound.read(round(min(_BLOCK, samples)), dtype="float32", always_2d=True)):
+        samples -= len(block)
         yield block
 
 

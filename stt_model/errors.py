@@ -37,6 +37,10 @@ class TrainingError(BootstrapError):
     """Training that cannot start or go on."""
 
 
+class AugmentationError(TrainingError):
+    """An augmentation that is unknown, or asked for in a way that cannot be understood."""
+
+
 class ExportError(BootstrapError):
     """A model that cannot be exported as asked, or an export that is not what it should be."""
 

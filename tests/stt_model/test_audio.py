@@ -120,3 +120,14 @@ def test_arbitrary_bytes_raise_nothing_but_data_errors(tmp_path_factory, data):
             assert "\n" not in str(error)
         else:
             assert samples.ndim == 1 and np.abs(samples).max() <= 1
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_a_part_of_a_file_is_read_alone(tmp_path, rate):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(rate, seconds=2.0), rate)
+    whole, part = read_audio(path), read_audio(path, start=0.5, seconds=0.25)
+    assert len(part) == pytest.approx(4000, abs=1)
+    # Resampling has edges.
+    np.testing.assert_allclose(part[200:3800], whole[8200:11800], atol=2e-3)
+    assert len(read_audio(path, start=1.5, seconds=9)) == pytest.approx(8000, abs=1)
