@@ -161,7 +161,7 @@ def train(args: argparse.Namespace) -> int:
     if args.test_files:
         _check_scorer(args.scorer_path, target, args.vocab_file)
     _start_tensorflow(args)
-    from stt_model.batches import read_samples
+    from stt_model.dataset import read_samples
     from stt_model.training import TrainingConfig
     from stt_model.training import train as run_training
 

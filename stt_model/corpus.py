@@ -132,17 +132,20 @@ def _parse_size(text: str) -> int:
     return int(number) if math.isfinite(number) and number > 0 else 0
 
 
-def read_manifest(csv_path: Path | str) -> list[Utterance]:
-    """Read a whole manifest.
+def iter_utterances(csv_path: Path | str) -> Iterator[Utterance]:
+    """Yield every row of a manifest whose rows are all whole, in order, without keeping any.
 
     ManifestError as in ``iter_manifest``; DataError for a row with too many or too few fields.
     """
-    utterances = []
     for row in iter_manifest(csv_path):
         if isinstance(row, RaggedRow):
             raise DataError(str(row))
-        utterances.append(row)
-    return utterances
+        yield row
+
+
+def read_manifest(csv_path: Path | str) -> list[Utterance]:
+    """Read a whole manifest, with the errors of ``iter_utterances``."""
+    return list(iter_utterances(csv_path))
 
 
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:

@@ -18,16 +18,10 @@ from numpy.typing import NDArray
 from stt_model import html_report, network
 from stt_model.alignment import align
 from stt_model.alphabet import Alphabet, describe_characters
-from stt_model.batches import (
-    FeatureStore,
-    Sample,
-    batch_dataset,
-    failures_of,
-    plan_batches,
-    read_samples,
-)
+from stt_model.batches import batch_dataset, failures_of, plan_batches
 from stt_model.checkpoint import Checkpoint, open_checkpoint, read_weights
 from stt_model.ctc import ctc_loss
+from stt_model.dataset import Samples, read_samples
 from stt_model.decoding import Decoder, open_decoder
 from stt_model.errors import DataError
 from stt_model.evaluation_result import (
@@ -38,6 +32,7 @@ from stt_model.evaluation_result import (
     Speed,
     judge,
 )
+from stt_model.feature_store import FeatureStore
 from stt_model.features import COEFFICIENTS
 from stt_model.lineage import describe_run, digest_manifests
 from stt_model.progress import Progress
@@ -224,7 +219,7 @@ class _Heard:
 def _transcribe(
     config: EvaluationConfig,
     checkpoint: Checkpoint,
-    corpus: Sequence[Sample],
+    corpus: Samples,
     decoders: Sequence[Decoder],
     *,
     with_losses: bool = False,
@@ -253,7 +248,7 @@ def _transcribe(
             if decoded:
                 decoded.result()
             decoded = decoding.submit(heard.decode, decoders, rows, logits.numpy(), frames.numpy())
-            progress.update(len(rows), sum(corpus[row].seconds for row in rows))
+            progress.update(len(rows), float(corpus.seconds[rows].sum()))
         if decoded:
             decoded.result()
     heard.seconds = time.perf_counter() - started
@@ -266,7 +261,7 @@ _losses = tf.function(ctc_loss, reduce_retracing=True)
 def _rate_source(
     config: EvaluationConfig,
     source: Checkpoint,
-    corpus: Sequence[Sample],
+    corpus: Samples,
     samples: Sequence[EvaluatedSample],
     decoder: Decoder | None,
 ) -> Baseline:

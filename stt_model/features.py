@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import soundfile
+import soxr
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -18,6 +20,9 @@ COEFFICIENTS = 26
 MEL_CHANNELS = 40
 LOWEST_HERTZ = 20.0
 HIGHEST_HERTZ = SAMPLE_RATE / 2
+
+REVISION = 1
+"""Goes up when features of the same clip come out otherwise than before."""
 
 
 def mfcc(samples: Any) -> Any:
@@ -70,3 +75,19 @@ def extract_features(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     with tf.device("CPU:0"):
         return np.asarray(mfcc(samples))
+
+
+def feature_settings() -> dict[str, Any]:
+    """Return all that features depend on besides the clip, down to the decoders' versions."""
+    return {
+        "revision": REVISION,
+        "sample_rate": SAMPLE_RATE,
+        "window": WINDOW,
+        "stride": STRIDE,
+        "coefficients": COEFFICIENTS,
+        "mel_channels": MEL_CHANNELS,
+        "hertz": [LOWEST_HERTZ, HIGHEST_HERTZ],
+        "tensorflow": tf.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+        "soxr": soxr.__version__,
+    }

@@ -20,12 +20,11 @@ import numpy as np
 
 from stt_model.batches import (
     Batch,
-    FeatureStore,
+    BatchPlan,
     batch_dataset,
-    drop_too_short,
     failures_of,
+    padding_share,
     plan_batches,
-    read_samples,
 )
 from stt_model.checkpoint import (
     Checkpoint,
@@ -38,7 +37,9 @@ from stt_model.checkpoint import (
     weights_digest,
     write_checkpoint,
 )
+from stt_model.dataset import drop_too_short, read_samples
 from stt_model.errors import StoppedError, TrainingError
+from stt_model.feature_store import FeatureStore
 from stt_model.learner import Learner, describe_devices, training_strategy
 from stt_model.lineage import describe_run
 from stt_model.progress import Progress
@@ -137,13 +138,15 @@ class _Trainer:
 
     def _announce(self) -> None:
         result = self._result()
+        samples, batch_size = self.train_store.samples, self.config.train_batch_size
         log.info(
-            "training %s parameters on %d utterances (%.2f h); %s; batch %d",
+            "training %s parameters on %d utterances (%.2f h); %s; batch %d, %.0f %% padding",
             f"{result.parameters:,}",
             result.train_utterances,
             result.train_hours,
             result.devices,
-            self.config.train_batch_size,
+            batch_size,
+            100 * padding_share(samples, self._plan(self.train_store, batch_size, None)),
         )
         if self.resumed and self.is_over:
             log.info(
@@ -160,7 +163,7 @@ class _Trainer:
             )
 
     def _result(self) -> TrainingResult:
-        seconds = sum(sample.seconds for sample in self.train_store.samples)
+        seconds = float(self.train_store.samples.seconds.sum())
         return TrainingResult(
             checkpoint_dir=self.directory,
             devices=describe_devices(self.learner.strategy),
@@ -179,7 +182,7 @@ class _Trainer:
         loss = self._dev_loss(store)
         seconds = time.monotonic() - started
         self.state.record.add(0, loss, self.config.es_min_delta)
-        speed = sum(sample.seconds for sample in store.samples) / seconds
+        speed = float(store.samples.seconds.sum()) / seconds
         rate = self.state.learning_rate
         self.state.history.append(Epoch(0, None, loss, rate, seconds, speed, True))
         self.summaries.add("dev", self.state.step, loss=loss)
@@ -250,7 +253,7 @@ class _Trainer:
 
     # Passes
 
-    def _plan(self, store: FeatureStore, batch_size: int, shuffle_seed: int | None) -> list[Batch]:
+    def _plan(self, store: FeatureStore, batch_size: int, shuffle_seed: int | None) -> BatchPlan:
         return plan_batches(
             store.samples,
             batch_size,
@@ -430,7 +433,7 @@ def _log_epoch(epoch: Epoch) -> None:
 def _amount(store: FeatureStore, batch: Batch) -> tuple[int, float]:
     """Return the utterances of a batch, and the seconds of audio in them."""
     rows = [row for row, weight in zip(batch.rows, batch.weights, strict=True) if weight]
-    return len(rows), sum(store.samples[row].seconds for row in rows)
+    return len(rows), float(store.samples.seconds[rows].sum())
 
 
 def _not_finite(store: FeatureStore, batch: Batch, losses: Any) -> str:
@@ -443,7 +446,7 @@ def _not_finite(store: FeatureStore, batch: Batch, losses: Any) -> str:
 
 
 def _names(store: FeatureStore, rows: Sequence[int]) -> str:
-    return ", ".join(str(store.samples[row].utterance.path) for row in rows)
+    return ", ".join(str(store.samples.utterance(row).path) for row in rows)
 
 
 @contextmanager

@@ -16,18 +16,13 @@ from tqdm import tqdm
 
 from stt_model import network
 from stt_model.alphabet import Alphabet
-from stt_model.batches import (
-    FeatureStore,
-    Sample,
-    batch_dataset,
-    failures_of,
-    plan_batches,
-    read_samples,
-)
+from stt_model.batches import batch_dataset, failures_of, plan_batches
 from stt_model.beam_search import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N, SearchSettings
 from stt_model.checkpoint import Checkpoint, open_checkpoint, read_weights
+from stt_model.dataset import Samples, read_samples
 from stt_model.decoding import ScorerDecoder
 from stt_model.errors import DataError
+from stt_model.feature_store import FeatureStore
 from stt_model.progress import Progress
 from stt_model.scorer import Scorer, read_scorer
 
@@ -126,7 +121,7 @@ class _Inferred:
 
 
 def _infer(
-    config: TuningConfig, checkpoint: Checkpoint, samples: Sequence[Sample], folder: Path
+    config: TuningConfig, checkpoint: Checkpoint, samples: Samples, folder: Path
 ) -> list[_Inferred]:
     model = network.build(checkpoint.geometry)
     network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
@@ -139,9 +134,9 @@ def _infer(
         for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
             path = folder / f"{len(inferred)}.npy"
             np.save(path, infer(arrays["features"]).numpy())
-            said = [samples[row].utterance.transcript for row in batch.rows]
+            said = [samples.utterance(row).transcript for row in batch.rows]
             inferred.append(_Inferred(said, path, arrays["frames"].numpy()))
-            progress.update(len(said), sum(samples[row].seconds for row in batch.rows))
+            progress.update(len(said), float(samples.seconds[list(batch.rows)].sum()))
     return inferred
 
 

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from stt_model.alphabet import read_alphabet
-from stt_model.batches import frames_needed, plan_batches, read_samples
+from stt_model.batches import plan_batches
+from stt_model.dataset import frames_needed, read_samples
 from stt_model.geometry import Geometry
 from tests.benchmarks.noise_corpus import LABELS, NoiseCorpus, random_text, write_noise_corpus
 from tests.benchmarks.trainers import Bootstrap, Coqui, Line, Settings, Timing

@@ -8,7 +8,7 @@ from pathlib import Path
 import jiwer
 import pytest
 
-from stt_model import batches
+from stt_model import batches, feature_store
 from stt_model.alphabet import CharacterAlphabet
 from stt_model.checkpoint import Geometry, write_checkpoint
 from stt_model.corpus import read_manifest, write_manifest
@@ -185,7 +185,8 @@ def test_features_are_not_kept(monkeypatch):
         most = max(most, len(alive))
         return features
 
-    monkeypatch.setattr(batches, "extract_features", watched)
+    monkeypatch.setattr(feature_store, "extract_features", watched)
+    monkeypatch.setattr(batches, "_CLIPS_AHEAD", 2)
     evaluate(config(test_files=[LATIN] * 12, test_batch_size=1))
     assert 0 < most <= 10
 

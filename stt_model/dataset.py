@@ -1,0 +1,220 @@
+"""Manifests to samples: utterances with their labels and lengths, on disk but for the lengths."""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stt_model.alphabet import Alphabet, describe_characters, normalise
+from stt_model.audio import AudioError, AudioInfo, audio_info
+from stt_model.corpus import Utterance, iter_utterances
+from stt_model.errors import DataError
+from stt_model.spool import Spool
+
+log = logging.getLogger(__name__)
+
+ADVICE = "`stt-bootstrap validate` lists every such row and writes manifests without them"
+
+HEADER_THREADS = 32
+"""Headers read at once: what takes time is a network disk's answer, not the processor."""
+_HEADERS_AHEAD = 4096
+_NAMED_TOO_SHORT = 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance ready to be fed: its labels, and its length as its file's header tells it."""
+
+    utterance: Utterance
+    labels: tuple[int, ...]
+    frames: int
+    seconds: float
+
+
+class Samples:
+    """Samples by their row, of which only the lengths are in memory: 24 bytes a row.
+
+    ``frames`` int32 [rows] and ``seconds`` float64 [rows] are each clip's length, ``frames_needed``
+    int32 [rows] is what CTC needs for its labels.
+    """
+
+    def __init__(
+        self,
+        spool: Spool[Utterance],
+        alphabet: Alphabet,
+        *,
+        places: NDArray[np.int64],
+        frames: NDArray[np.int32],
+        seconds: NDArray[np.float64],
+        frames_needed: NDArray[np.int32],
+    ) -> None:
+        self._spool = spool
+        self._alphabet = alphabet
+        self._places = places
+        self.frames = frames
+        self.seconds = seconds
+        self.frames_needed = frames_needed
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, row: int) -> Sample:
+        """Read a sample from disk; IndexError where there is none."""
+        utterance = self.utterance(row)
+        labels = tuple(self._alphabet.encode(utterance.transcript))
+        return Sample(utterance, labels, int(self.frames[row]), float(self.seconds[row]))
+
+    def utterance(self, row: int) -> Utterance:
+        """Read the utterance alone; IndexError where there is none."""
+        return self._spool.read(int(self._places[row]))
+
+    def select(self, rows: NDArray[Any]) -> Samples:
+        """Return the samples of these rows, in this order; or those where a mask is true."""
+        return Samples(
+            self._spool,
+            self._alphabet,
+            places=self._places[rows],
+            frames=self.frames[rows],
+            seconds=self.seconds[rows],
+            frames_needed=self.frames_needed[rows],
+        )
+
+
+def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> Samples:
+    """Read manifests and every clip's header, and make sure that the alphabet can write every row.
+
+    A transcript that only fits in NFC is taken in NFC.
+
+    Raises:
+        DataError: if there is no row, or a row has a blank transcript, characters outside the
+            alphabet, or no readable audio. The first such row is shown; the others are counted,
+            unless it is for their audio.
+    """
+    spool: Spool[Utterance] = Spool()
+    places, needed = array("q"), array("i")
+    first_problem, problems = "", 0
+    for utterance in _utterances(manifests):
+        utterance = _in_writable_form(utterance, alphabet)
+        if problem := _problem(utterance, alphabet):
+            first_problem = first_problem or problem
+            problems += 1
+        if not problems:
+            places.append(spool.append(utterance))
+            needed.append(frames_needed(alphabet.encode(utterance.transcript)))
+    if problems:
+        more = f" (and {problems - 1} more such rows)" if problems > 1 else ""
+        raise DataError(f"{first_problem}{more}; {ADVICE}")
+    if not places:
+        names = ", ".join(str(path) for path in manifests)
+        raise DataError(f"{names}: expected at least one utterance, found none")
+    spool.flush()
+    frames, seconds = _lengths(map(spool.read, places))
+    return Samples(
+        spool,
+        alphabet,
+        places=np.array(places, np.int64),
+        frames=np.array(frames, np.int32),
+        seconds=np.array(seconds, np.float64),
+        frames_needed=np.array(needed, np.int32),
+    )
+
+
+def drop_too_short(samples: Samples) -> Samples:
+    """Return the samples that can be trained on; the others are named in the log.
+
+    CTC has no path through fewer frames than ``frames_needed``.
+
+    Raises:
+        DataError: none is left.
+    """
+    long_enough = samples.frames >= samples.frames_needed
+    too_short = np.flatnonzero(~long_enough)
+    for row in too_short[:_NAMED_TOO_SHORT]:
+        sample = samples[row]
+        log.warning(
+            "%s, row %d: left out: expected at least %d frames of audio for its %d labels,"
+            " found %d",
+            sample.utterance.source,
+            sample.utterance.row,
+            samples.frames_needed[row],
+            len(sample.labels),
+            sample.frames,
+        )
+    if len(too_short) > _NAMED_TOO_SHORT:
+        log.warning("and %d more that are too short", len(too_short) - _NAMED_TOO_SHORT)
+    if not long_enough.any():
+        source = samples.utterance(0).source
+        raise DataError(
+            f"{source}: every transcript has more labels than its audio has frames;"
+            " check that these clips belong to these transcripts"
+        )
+    return samples.select(long_enough)
+
+
+def frames_needed(labels: Sequence[int]) -> int:
+    """Return the frames that CTC needs: one a label, and a blank between two that are the same."""
+    return len(labels) + sum(first == second for first, second in pairwise(labels))
+
+
+@contextmanager
+def row_named(utterance: Utterance) -> Iterator[None]:
+    """Add to what is wrong with a clip which row it is of."""
+    try:
+        yield
+    except AudioError as error:
+        raise DataError(f"{utterance.source}, row {utterance.row}: {error}; {ADVICE}") from error
+
+
+def _utterances(manifests: Iterable[Path]) -> Iterator[Utterance]:
+    for path in manifests:
+        yield from iter_utterances(path)
+
+
+def _lengths(utterances: Iterator[Utterance]) -> tuple[array[int], array[float]]:
+    """Return the frames and the seconds of each clip."""
+    frames, seconds = array("i"), array("d")
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        # A pool is handed all of its work at once, so it gets no more than a part.
+        while some := list(islice(utterances, _HEADERS_AHEAD)):
+            for info in pool.map(_audio_info, some):
+                frames.append(info.frames)
+                seconds.append(info.duration)
+    return frames, seconds
+
+
+def _audio_info(utterance: Utterance) -> AudioInfo:
+    with row_named(utterance):
+        return audio_info(utterance.path)
+
+
+def _in_writable_form(utterance: Utterance, alphabet: Alphabet) -> Utterance:
+    if alphabet.missing(utterance.transcript):
+        return replace(utterance, transcript=normalise(utterance.transcript))
+    return utterance
+
+
+def _problem(utterance: Utterance, alphabet: Alphabet) -> str | None:
+    row = f"{utterance.source}, row {utterance.row}"
+    if not utterance.transcript.strip():
+        return f"{row}: expected a transcript, found none"
+    missing = alphabet.missing(utterance.transcript)
+    if missing:
+        return (
+            f"{row}: expected only characters of the alphabet ({alphabet.size} labels), found"
+            f" {describe_characters(sorted(missing))}; to give the model a new alphabet, use"
+            " --drop_source_layers and --alphabet_config_path"
+        )
+    return None

@@ -1,0 +1,67 @@
+"""Features of samples: where clips become what the network is fed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stt_model.audio import clip_digest, read_audio
+from stt_model.dataset import Samples, row_named
+from stt_model.errors import DataError
+from stt_model.feature_cache import FeatureCache
+from stt_model.features import extract_features
+
+Features = NDArray[np.float32]
+
+# Features take 19 MB an hour of speech, and less to keep than to compute again.
+MEMORY_FOR_FEATURES = 2**29
+
+
+@dataclass
+class FeatureStore:
+    """Features by the row of their sample, computed once where there is room to keep them.
+
+    They are kept in ``cache`` where there is one, and otherwise in memory, up to ``limit`` bytes.
+    Any number of threads may ask at once.
+    """
+
+    samples: Samples
+    limit: int = MEMORY_FOR_FEATURES
+    cache: FeatureCache | None = None
+    failure: DataError | None = field(default=None, init=False)
+    """Why a dataset over this store broke off."""
+    _kept: dict[int, Features] = field(default_factory=dict, init=False)
+    _bytes: int = field(default=0, init=False)
+    _digests: dict[int, str] = field(default_factory=dict, init=False)
+
+    def __getitem__(self, row: int) -> Features:
+        """Return the features of a sample, float32 [frames, 26].
+
+        Raises:
+            DataError: the clip cannot be decoded; its row is named.
+        """
+        if self.cache:
+            return self.cache.get(self._digest(row), lambda: self.compute(row))
+        features = self._kept.get(row)
+        if features is None:
+            features = self.compute(row)
+            if self._bytes + features.nbytes <= self.limit:
+                self._kept[row] = features
+                self._bytes += features.nbytes
+        return features
+
+    def compute(self, row: int) -> Features:
+        """Make features out of a clip: the one place where that is done."""
+        utterance = self.samples.utterance(row)
+        with row_named(utterance):
+            return extract_features(read_audio(utterance.path))
+
+    def _digest(self, row: int) -> str:
+        # Once a run: from the second epoch on no clip is read.
+        if row not in self._digests:
+            utterance = self.samples.utterance(row)
+            with row_named(utterance):
+                self._digests[row] = clip_digest(utterance.path)
+        return self._digests[row]

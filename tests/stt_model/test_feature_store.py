@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from stt_model.alphabet import CharacterAlphabet
+from stt_model.dataset import read_samples
+from stt_model.errors import DataError
+from stt_model.feature_cache import FeatureCache
+from stt_model.feature_store import FeatureStore
+from stt_model.features import COEFFICIENTS, feature_settings
+from tests.corpora import write_tones
+
+
+@pytest.fixture
+def samples(tmp_path):
+    manifest = write_tones(tmp_path / "train.csv", ["ab ab", "a b", "a b"])
+    return read_samples([manifest], CharacterAlphabet(" ab"))
+
+
+def open_cache(tmp_path):
+    return FeatureCache(tmp_path / "cache", COEFFICIENTS, feature_settings(), 2**30)
+
+
+def forbid_computing(monkeypatch):
+    def compute(store, row):
+        raise AssertionError(f"row {row} is computed")
+
+    monkeypatch.setattr(FeatureStore, "compute", compute)
+
+
+def test_features_beyond_the_memory_given_are_computed_again(samples):
+    kept, forgotten = FeatureStore(samples), FeatureStore(samples, limit=0)
+    assert kept[0] is kept[0]
+    assert forgotten[0] is not forgotten[0]
+    np.testing.assert_array_equal(kept[0], forgotten[0])
+
+
+def test_the_next_run_finds_the_features_of_the_last(samples, tmp_path, monkeypatch):
+    plain = [FeatureStore(samples)[row] for row in range(3)]
+    first = FeatureStore(samples, cache=open_cache(tmp_path))
+    for row in range(3):
+        np.testing.assert_array_equal(first[row], plain[row])
+    forbid_computing(monkeypatch)
+    second = FeatureStore(samples, cache=open_cache(tmp_path))
+    for row in range(3):
+        np.testing.assert_array_equal(second[row], plain[row])
+
+
+def test_clips_of_the_same_content_share_an_entry(samples, tmp_path, monkeypatch):
+    store = FeatureStore(samples, cache=open_cache(tmp_path))
+    second = store[1]
+    forbid_computing(monkeypatch)
+    np.testing.assert_array_equal(store[2], second)
+
+
+def test_another_content_under_the_same_name_is_noticed(samples, tmp_path):
+    paths = [samples.utterance(row).path for row in range(2)]
+    before = FeatureStore(samples, cache=open_cache(tmp_path))[0]
+    paths[0].write_bytes(paths[1].read_bytes())
+    after = FeatureStore(samples, cache=open_cache(tmp_path))[0]
+    assert len(after) < len(before)
+    np.testing.assert_array_equal(after, FeatureStore(samples)[1])
+
+
+def test_a_run_reads_a_clip_once(samples, tmp_path):
+    store = FeatureStore(samples, cache=open_cache(tmp_path))
+    features = store[0]
+    samples.utterance(0).path.unlink()
+    np.testing.assert_array_equal(store[0], features)
+
+
+def test_a_clip_that_is_gone_is_named_with_its_row(samples, tmp_path):
+    samples.utterance(1).path.unlink()
+    for cache in (None, open_cache(tmp_path)):
+        with pytest.raises(DataError, match=r"train\.csv, row 2: .*2\.wav"):
+            FeatureStore(samples, cache=cache)[1]
