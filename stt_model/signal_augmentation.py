@@ -166,7 +166,9 @@ class Codec(SignalAugmentation):
             return data
         file = io.BytesIO()
         with av.open(file, "w", "ogg") as container:
-            stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
+            stream = container.add_stream(
+                "libopus", rate=SAMPLE_RATE, layout="mono", options=_OPUS_OPTIONS
+            )
             stream.bit_rate = draw.whole(self.bitrate)
             container.mux(stream.encode(_frame(data)))
             container.mux(stream.encode(None))
@@ -229,6 +231,9 @@ def _stretched(samples: Array, length: int) -> Array:
 
 
 _ATEMPO_TAIL = 4096
+
+# Half of the encoder's effort: up to three times as fast, and hardly another sound.
+_OPUS_OPTIONS = {"compression_level": "5"}
 
 
 def _frame(samples: Array) -> av.AudioFrame:
