@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 REFERENCE ?= .reference
+KUSTOMIZE_VERSION ?= v5.8.0
 
 # Of the images; `components/images.py` says where they go unless it is said here.
 ENGINE ?= $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))
@@ -17,7 +18,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type compile bench bench-decoding reference golden lock clean images test-containers
+.PHONY: help setup demo test test-slow lint type compile bench bench-decoding reference golden lock clean images test-containers manifests test-manifests
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +36,19 @@ demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in
 	$(BIN)/python -m demo
 
 test: $(INSTALLED) ## run the default test suite
-	$(BIN)/python -m pytest -m "not slow and not reference and not containers"
+	$(BIN)/python -m pytest -m "not slow and not reference and not containers and not kustomize"
 
 test-slow: $(INSTALLED) ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
+
+manifests: $(BIN)/kustomize ## render manifests/ anew for the tests
+	$(BIN)/python -m tests.manifests.render
+
+test-manifests: $(BIN)/kustomize ## test manifests/, rendering included
+	$(BIN)/python -m pytest tests/manifests
+
+$(BIN)/kustomize: $(INSTALLED)
+	GOBIN=$(abspath $(BIN)) go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
 
 lint: $(INSTALLED) ## check style
 	$(BIN)/ruff check .

@@ -1,0 +1,38 @@
+"""What is kept is what kustomize makes, and what Kubernetes accepts."""
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.manifests.render import DIGESTS, KUSTOMIZATIONS, SOURCES, build, digests, load
+
+_NEWEST = int(kubernetes_validate.latest_version().split(".")[1])
+NEWEST_MINOR_VERSIONS = [f"1.{_NEWEST - age}" for age in (2, 1, 0)]
+
+
+def test_every_kustomization_is_kept():
+    found = {path.parent.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("kustomization*")}
+    assert found == set(KUSTOMIZATIONS)
+
+
+def test_what_is_kept_was_made_from_these_sources():
+    assert digests() == DIGESTS.read_text(), "run `make manifests`"
+
+
+@pytest.mark.kustomize
+@pytest.mark.parametrize("kustomization", KUSTOMIZATIONS)
+def test_what_is_kept_is_what_kustomize_makes(kustomization):
+    assert list(yaml.safe_load_all(build(kustomization))) == load(kustomization)
+
+
+@pytest.mark.parametrize("version", NEWEST_MINOR_VERSIONS)
+@pytest.mark.parametrize("kustomization", KUSTOMIZATIONS)
+def test_resources_follow_the_schema(kustomization, version):
+    for resource in load(kustomization):
+        kubernetes_validate.validate(resource, version, strict=True)
+
+
+def test_a_misspelt_field_is_found():
+    resource = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"nmae": "runner"}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(resource, NEWEST_MINOR_VERSIONS[-1], strict=True)
