@@ -29,7 +29,8 @@ class _QueryFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(_without_query(each) for each in record.args)
-        return True
+        # Whoever asks this library to try again says so in one line of their own.
+        return not str(record.msg).startswith("Retrying (")
 
 
 def _without_query(argument: object) -> object:

@@ -19,16 +19,18 @@ _TRANSIENT_CODES = {"RequestTimeout", "NoSuchUpload", "SlowDown", "InternalError
 _MISSING_CODES = {"NoSuchKey", "NoSuchBucket"}
 _REGION = "the bucket is in another region; set AWS_REGION to it"
 _TOKEN = "AWS_SESSION_TOKEN is not valid or has expired; get new credentials"
+_CHANGED = "it changed while it was being read; run it again when it is complete"
 _MEANINGS = {
     "AccessDenied": "these credentials may not do that; ask for a policy that allows it",
     "AuthorizationHeaderMalformed": _REGION,
     "ExpiredToken": _TOKEN,
     "InvalidAccessKeyId": "the store does not know this AWS_ACCESS_KEY_ID; check it",
+    "InvalidRange": _CHANGED,
     "InvalidToken": _TOKEN,
     "NoSuchBucket": "no such bucket; check its name, and AWS_ENDPOINT_URL",
     "NoSuchKey": "no such object; check the address",
     "PermanentRedirect": _REGION,
-    "PreconditionFailed": "it changed while it was being read; run it again when it is complete",
+    "PreconditionFailed": _CHANGED,
     "SignatureDoesNotMatch": (
         "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID; check both"
     ),

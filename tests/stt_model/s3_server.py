@@ -1,0 +1,101 @@
+"""A real S3 server on the loopback device: rclone over a folder, whose subfolders are buckets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+ACCESS_KEY = "access-key-of-the-tests"
+SECRET_KEY = "secret-key-of-the-tests"
+
+# Ends the server when the pipe to it is closed, as it is when this process ends in whatever way.
+_GUARD = '"$@" & read -r _; kill -9 $!'
+
+
+class S3Server:
+    """Serves ``folder`` while the ``with`` block lasts, and no longer than this process lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead a client here."""
+        return {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+        }
+
+    def start(self) -> None:
+        """Start, on the port that it had before, and return when it answers."""
+        command = [_rclone(), "serve", "s3", self.folder, "--addr", f"127.0.0.1:{self.port}"]
+        command += ["--config", os.devnull, "--dir-cache-time", "0"]
+        self._process = subprocess.Popen(
+            ["sh", "-c", _GUARD, "sh", *command],
+            # Not as an argument, where every process could read it.
+            env={**os.environ, "RCLONE_AUTH_KEY": f'"{ACCESS_KEY},{SECRET_KEY}"'},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 30
+        while not _answers(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"rclone did not start: {command}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Break every connection, as a crash does."""
+        if self._process is None:
+            return
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+        self._process = None
+        while _answers(self.port):
+            time.sleep(0.01)
+
+    def __enter__(self) -> S3Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+
+def _rclone() -> str:
+    beside_python = Path(sys.executable).with_name("rclone")
+    return str(beside_python) if beside_python.exists() else shutil.which("rclone") or "rclone"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
