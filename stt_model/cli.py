@@ -161,6 +161,7 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "es_min_delta": _reader(float, "a number, 0 or more", lambda delta: 0 <= delta < math.inf),
     "plateau_epochs": _whole(1),
     "plateau_reduction": _reader(float, "a number between 0 and 1", lambda rate: 0 < rate < 1),
+    "freeze_source_epochs": _whole(0),
     "max_non_finite_steps": _whole(1),
     "checkpoint_secs": _reader(float, "seconds, 0 or more", lambda secs: 0 <= secs < math.inf),
     "lm_alpha_max": _reader(float, "a number above 0", lambda weight: 0 < weight < math.inf),
@@ -398,6 +399,13 @@ def _train(parser: argparse.ArgumentParser) -> None:
     _add_value(training, "dropout_rate", 0.05, "R", "of layers 1, 2, 3 and 5")
     _add_value(
         training, "clip_norm", 0, "R", "longest that the whole gradient may be; 0: any length"
+    )
+    _add_value(
+        training,
+        "freeze_source_epochs",
+        0,
+        "N",
+        "after surgery: first epochs that train the new layers only",
     )
     _add_value(
         training, "max_non_finite_steps", 5, "N", "skipped steps in a row that end the training"

@@ -186,6 +186,7 @@ def train(args: argparse.Namespace) -> int:
                 random_seed=args.random_seed,
                 show_progressbar=args.show_progressbar,
                 clip_norm=args.clip_norm,
+                freeze_source_epochs=args.freeze_source_epochs,
                 early_stop=args.early_stop,
                 es_epochs=args.es_epochs,
                 es_min_delta=args.es_min_delta,

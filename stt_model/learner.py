@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -66,10 +66,24 @@ class Learner:
                 config.learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON
             )
             self.optimizer.build(self.model.trainable_variables)
+        self._train_on_batch = self._step_of(self.model.trainable_variables)
+
+    def train_only(self, layers: Collection[str]) -> None:
+        """From now on, have steps move these layers of the checkpoint only."""
+        variables = network.variables_of(self.model, self.geometry, layers)
+        self._train_on_batch = self._step_of(variables)
+
+    def train_all(self) -> None:
+        """From now on, have steps move all layers, with Adam as before its first update."""
+        self._train_on_batch = self._step_of(self.model.trainable_variables)
+        # Weights that it has never moved would take steps of three times the learning rate: the
+        # mean of the squared gradients is far slower to rise than that of the gradients, and only
+        # a young Adam allows for it.
+        self.load_moments(None, 0)
 
     def train_step(self, batch: Mapping[str, Any]) -> Step:
         """Move the weights by one batch, unless a loss or the gradient is not finite."""
-        losses, applied = self._train_step(batch)
+        losses, applied = self._train_on_batch(batch)
         return Step(self._gather(losses), bool(applied))
 
     def losses(self, batch: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -140,14 +154,17 @@ class Learner:
         parts = self.strategy.experimental_local_results(per_replica)
         return np.concatenate([part.numpy() for part in parts])
 
-    @_any_batch
-    def _train_step(self, batch: Mapping[str, Any]) -> Any:
-        losses, gradients, finite = self.strategy.run(self._gradients, args=(batch,))
-        # All replicas say the same.
-        applied = self.strategy.experimental_local_results(finite)[0]
-        if applied:
-            self.strategy.run(self._apply, args=(gradients,))
-        return losses, applied
+    def _step_of(self, variables: Sequence[keras.Variable]) -> Callable[[Mapping[str, Any]], Any]:
+        @_any_batch
+        def step(batch: Mapping[str, Any]) -> Any:
+            losses, gradients, finite = self.strategy.run(self._gradients, args=(batch, variables))
+            # All replicas say the same.
+            applied = self.strategy.experimental_local_results(finite)[0]
+            if applied:
+                self.strategy.run(self._apply, args=(gradients, variables))
+            return losses, applied
+
+        return step
 
     @_any_batch
     def _loss_step(self, batch: Mapping[str, Any]) -> Any:
@@ -155,7 +172,9 @@ class Learner:
             lambda whole: self._losses(_part(whole), training=False), args=(batch,)
         )
 
-    def _gradients(self, whole: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    def _gradients(
+        self, whole: Mapping[str, Any], variables: Sequence[keras.Variable]
+    ) -> tuple[Any, Any, Any]:
         """Return a replica's losses, and the gradient of all replicas' mean loss."""
         batch = _part(whole)
         context = tf.distribute.get_replica_context()
@@ -164,18 +183,17 @@ class Learner:
         with tf.GradientTape() as tape:
             losses = self._losses(batch, training=True)
             loss = tf.reduce_sum(losses * batch["weights"]) / utterances
-        gradients = tape.gradient(loss, self.model.trainable_variables)
+        gradients = tape.gradient(loss, variables)
         loss, *gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, [loss, *gradients])
         norm = tf.linalg.global_norm(gradients)
         if self._clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm, use_norm=norm)
         return losses, gradients, tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
-    def _apply(self, gradients: Any) -> None:
+    def _apply(self, gradients: Any, variables: Sequence[keras.Variable]) -> None:
         # Keras sums over the replicas, which have the same gradient by now.
         replicas = self.strategy.num_replicas_in_sync
         shares = [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
-        variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(shares, variables, strict=True))
 
     def _losses(self, batch: Mapping[str, Any], training: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import keras
 import numpy as np
@@ -85,6 +85,18 @@ def variable_table(geometry: Geometry) -> dict[str, tuple[str, ...]]:
             table[_norm_name(name)] = (f"{name}/LayerNorm/gamma", f"{name}/LayerNorm/beta")
     table["lstm"] = (LSTM_KERNEL, LSTM_BIAS)
     return table
+
+
+def variables_of(
+    model: keras.Model, geometry: Geometry, layers: Collection[str]
+) -> list[keras.Variable]:
+    """Return the weights of layers of the checkpoint, with their normalisation, in their order."""
+    return [
+        variable
+        for name in variable_table(geometry)
+        if name.removesuffix("_norm") in layers
+        for variable in model.get_layer(name).trainable_variables
+    ]
 
 
 def load_weights(

@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -80,7 +80,19 @@ def train(config: TrainingConfig) -> TrainingResult:
         )
         check_save_directory(config.save_checkpoint_dir, start.geometry, start.alphabet)
         state = None
+    if config.freeze_source_epochs:
+        _check_new_layers(start, state.source["lineage"] if state else start.lineage)
     return _Trainer(config, start, state).run()
+
+
+def _check_new_layers(start: Checkpoint, lineage: Mapping[str, Any] | None) -> None:
+    made = lineage or {}
+    if not (made.get("dropped_layers") and made.get("kept_layers")):
+        raise TrainingError(
+            f"{start.prefix}: --freeze_source_epochs trains new layers beside those of a source,"
+            " but this checkpoint was not made by replacing layers; replace some with"
+            " --drop_source_layers, or leave --freeze_source_epochs out"
+        )
 
 
 class _Trainer:
@@ -113,6 +125,8 @@ class _Trainer:
             self.learner.load_moments(moments, state.iterations)
             self.learner.load_random_state(state.random_state)
             self.learner.set_learning_rate(state.learning_rate)
+        if self.state.epoch <= config.freeze_source_epochs:
+            self.learner.train_only(self.state.source["lineage"]["dropped_layers"])
         self.summaries = Summaries(config.summary_dir or self.directory / "summaries")
         self.stop = threading.Event()
         self.saved = time.monotonic()
@@ -148,6 +162,12 @@ class _Trainer:
             batch_size,
             100 * padding_share(samples, self._plan(self.train_store, batch_size, None)),
         )
+        if self.state.epoch <= self.config.freeze_source_epochs:
+            log.info(
+                "up to epoch %d only the new layers are trained: %s",
+                self.config.freeze_source_epochs,
+                ", ".join(self.state.source["lineage"]["dropped_layers"]),
+            )
         if self.resumed and self.is_over:
             log.info(
                 "%s: this run is finished, nothing to do; for more, give a larger --epochs, another"
@@ -192,6 +212,10 @@ class _Trainer:
 
     def _run_epoch(self) -> None:
         state = self.state
+        frozen = self.config.freeze_source_epochs
+        if frozen and state.epoch == frozen + 1 and not state.totals.batches:
+            self.learner.train_all()
+            log.info("epoch %d: training all layers from now on", state.epoch)
         # The shortest first, once: early gradients of long utterances are the wildest.
         shuffle_seed = None if state.epoch == 1 else self.config.random_seed + state.epoch
         batches = self._plan(self.train_store, self.config.train_batch_size, shuffle_seed)
@@ -238,8 +262,10 @@ class _Trainer:
         """Go back to this run's best weights with a lower learning rate."""
         best = open_checkpoint(self.directory, "best", self.source.alphabet)
         self.learner.load_weights(read_weights(best))
-        # The best can be the source, whose moments, if it has any, are not this run's.
-        trained = self.state.record.best_epoch > 0
+        # The best can be the source, whose moments, if it has any, are not this run's, or be from
+        # when some layers were frozen, which have no moments then.
+        frozen = self.config.freeze_source_epochs
+        trained = self.state.record.best_epoch > (frozen if self.state.epoch > frozen + 1 else 0)
         iterations = read_state(state_path(best.prefix)).iterations if trained else 0
         self.learner.load_moments(read_moments(best) if iterations else None, iterations)
         self.state.learning_rate *= self.config.plateau_reduction

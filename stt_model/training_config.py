@@ -19,6 +19,7 @@ MODEL_SETTINGS = (
     "dropout_rate",
     "random_seed",
     "clip_norm",
+    "freeze_source_epochs",
     "early_stop",
     "es_epochs",
     "es_min_delta",
@@ -53,6 +54,8 @@ class TrainingConfig:
     alphabet: Alphabet | None = None
     clip_norm: float = 0.0
     """Longest that the gradient of all weights together may be; 0 leaves it as it is."""
+    freeze_source_epochs: int = 0
+    """First epochs in which only the layers that surgery made new are trained."""
     early_stop: bool = False
     es_epochs: int = 25
     """Epochs without improvement after which ``early_stop`` ends the run."""
@@ -83,6 +86,7 @@ class TrainingConfig:
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
             "dropout_rate": (0 <= self.dropout_rate < 1, "from 0 to below 1"),
             "clip_norm": (0 <= self.clip_norm < math.inf, zero),
+            "freeze_source_epochs": (self.freeze_source_epochs >= 0, zero),
             "es_epochs": (self.es_epochs >= 1, one),
             "es_min_delta": (0 <= self.es_min_delta < math.inf, zero),
             "plateau_epochs": (self.plateau_epochs >= 1, one),

@@ -68,11 +68,17 @@ class TrainingResult:
             f" {self.parameters:,} parameters, {self.devices};"
             f" batch {self.config.train_batch_size}, learning rate {self.config.learning_rate:g},"
             f" dropout {self.config.dropout_rate:g}, seed {self.config.random_seed}.",
+            *self._frozen(),
             " ".join(self._outcome()),
             embed(draw_curve(self.epochs), "Learning curve"),
             "\n".join(self._table()),
         ]
         return "\n\n".join(sections) + "\n"
+
+    def _frozen(self) -> Iterator[str]:
+        epochs = self.config.freeze_source_epochs
+        if epochs:
+            yield f"Up to epoch {epochs} only the new layers were trained."
 
     def _outcome(self) -> Iterator[str]:
         best, source = self.best, self.epochs[0]

@@ -24,8 +24,8 @@ def write_dataset(folder: Path) -> Path:
     return write_tone_dataset(folder, train=7, other=3)
 
 
-def write_source(folder: Path, n_hidden: int = 8) -> Path:
-    geometry = Geometry(n_hidden=n_hidden, n_classes=ALPHABET.classes)
+def write_source(folder: Path, n_hidden: int = 8, layer_norm: bool = False) -> Path:
+    geometry = Geometry(n_hidden, ALPHABET.classes, layer_norm=layer_norm)
     write_checkpoint(
         folder,
         initialise(geometry, seed=1),
