@@ -1,6 +1,7 @@
 """One folder per component: what Kubeflow sees. All logic is in ``stt_model``."""
 
 COMPONENTS = (
+    "source_digests",
     "dataset_validation",
     "checkpoint_fetch",
     "alphabet_analysis",

@@ -11,7 +11,9 @@ from components.evaluation.component import evaluation
 from components.layer_surgery.component import layer_surgery
 from components.model_export.component import model_export
 from components.refusal.component import refusal
+from components.source_digests.component import source_digests
 from components.training.component import training
+from pipelines import cluster
 
 
 class Verdict(NamedTuple):
@@ -51,6 +53,15 @@ def adapt(
     export_license: str,
     export_contact_info: str,
     export_description: str,
+    scorer_digest: str,
+    training_cpu: str,
+    training_memory: str,
+    evaluation_cpu: str,
+    evaluation_memory: str,
+    gpu_type: str,
+    gpu_count: str,
+    node_selector: dict[str, str],
+    tolerations: list[dict[str, str]],
 ) -> Verdict:
     """Train a checkpoint whose output layer fits the transcripts, evaluate and export the result.
 
@@ -67,6 +78,7 @@ def adapt(
         dropout_rate=dropout_rate,
         random_seed=random_seed,
     ).set_display_name("Train")
+    cluster.name_run(trained)
     evaluated = evaluation(
         dataset=dataset,
         checkpoint=trained.outputs["trained_checkpoint"],
@@ -74,17 +86,19 @@ def adapt(
         test_batch_size=test_batch_size,
         beam_width=beam_width,
         scorer_uri=scorer_uri,
+        scorer_digest=scorer_digest,
         lm_alpha=lm_alpha,
         lm_beta=lm_beta,
         max_wer=max_wer,
         must_beat_source=must_beat_source,
     ).set_display_name("Evaluate on the test split")
-    model_export(
+    exported = model_export(
         dataset=dataset,
         checkpoint=trained.outputs["trained_checkpoint"],
         released=evaluated.outputs["passed"],
         gate=evaluated.outputs["gate"],
         scorer_uri=scorer_uri,
+        scorer_digest=scorer_digest,
         export_quantize=export_quantize,
         export_savedmodel=export_savedmodel,
         export_author_id=export_author_id,
@@ -95,6 +109,17 @@ def adapt(
         export_contact_info=export_contact_info,
         export_description=export_description,
     ).set_display_name("Export for the deployed runtimes")
+    cluster.place(
+        trained,
+        cluster.Budget(training_cpu, training_memory, hours=7 * 24, retries=3),
+        cluster.Accelerators(gpu_type, gpu_count, node_selector, tolerations),
+    )
+    cluster.place(
+        evaluated,
+        cluster.Budget(evaluation_cpu, evaluation_memory, hours=24, retries=2),
+        cluster.Accelerators(gpu_type, "1", node_selector, tolerations),
+    )
+    cluster.place(exported, cluster.MODEL)
     return Verdict(**{name: evaluated.outputs[name] for name in Verdict._fields})
 
 
@@ -130,6 +155,14 @@ def bootstrap(
     export_license: str = "",
     export_contact_info: str = "",
     export_description: str = "",
+    training_cpu: str = "8",
+    training_memory: str = "32Gi",
+    evaluation_cpu: str = "4",
+    evaluation_memory: str = "16Gi",
+    gpu_type: str = "",
+    gpu_count: str = "1",
+    node_selector: dict[str, str] = {},  # noqa: B006 (only read)
+    tolerations: list[dict[str, str]] = [],  # noqa: B006
 ) -> Verdict:
     """Bring a pre-trained Coqui STT or DeepSpeech checkpoint to the language of a dataset.
 
@@ -171,6 +204,15 @@ def bootstrap(
         export_license: SPDX identifier of its license.
         export_contact_info: Where its authors can be reached.
         export_description: What else its users should know, in Markdown.
+        training_cpu: Processors that training may use on a cluster, such as 8 or 7500m.
+        training_memory: Memory that it may use there, such as 32Gi.
+        evaluation_cpu: Processors that evaluation may use on a cluster.
+        evaluation_memory: Memory that it may use there.
+        gpu_type: GPUs that training and evaluation get on a cluster, by the nodes' name for them,
+            such as nvidia.com/gpu; empty for none.
+        gpu_count: How many of them training gets; evaluation gets one.
+        node_selector: Labels of the nodes for training and evaluation, as a JSON object.
+        tolerations: Taints that those nodes may have, as a JSON list of Kubernetes' tolerations.
 
     Returns:
         wer: Word error rate of the model over the test split, 0 is perfect.
@@ -178,21 +220,34 @@ def bootstrap(
         passed: Whether the model is as good as max_wer and must_beat_source ask.
         gate: What they ask, and why the model does not pass if it does not.
     """
+    # What lies behind a URI can change while its name stays: looked at in every run, and handed on,
+    # so that the steps behind it are taken from an earlier run only where nothing changed.
+    sources = source_digests(
+        dataset_uri=dataset_uri,
+        checkpoint_uri=checkpoint_uri,
+        alphabet_uri=alphabet_uri,
+        scorer_uri=scorer_uri,
+    ).set_display_name("Look for changes")
+    sources.set_caching_options(False)
     validated = dataset_validation(
-        dataset_uri=dataset_uri, strict=strict_validation
+        dataset_uri=dataset_uri,
+        dataset_digest=sources.outputs["dataset_digest"],
+        strict=strict_validation,
     ).set_display_name("Validate the dataset")
     fetched = checkpoint_fetch(
-        checkpoint_uri=checkpoint_uri, expected_sha256=checkpoint_sha256
+        checkpoint_uri=checkpoint_uri,
+        checkpoint_digest=sources.outputs["checkpoint_digest"],
+        expected_sha256=checkpoint_sha256,
     ).set_display_name("Fetch the checkpoint")
-    for reads_uri in (validated, fetched):
-        # What lies behind a URI can change while its name stays.
-        reads_uri.set_caching_options(False)
     analysed = alphabet_analysis(
         dataset=validated.outputs["clean_dataset"],
         checkpoint=fetched.outputs["checkpoint"],
         mode=mode,
         alphabet_uri=alphabet_uri,
+        alphabet_digest=sources.outputs["alphabet_digest"],
     ).set_display_name("Choose the mode")
+    for task in (sources, validated, fetched, analysed):
+        cluster.place(task, cluster.DATA)
 
     adaptation = {
         "dataset": validated.outputs["clean_dataset"],
@@ -220,6 +275,15 @@ def bootstrap(
         "export_license": export_license,
         "export_contact_info": export_contact_info,
         "export_description": export_description,
+        "scorer_digest": sources.outputs["scorer_digest"],
+        "training_cpu": training_cpu,
+        "training_memory": training_memory,
+        "evaluation_cpu": evaluation_cpu,
+        "evaluation_memory": evaluation_memory,
+        "gpu_type": gpu_type,
+        "gpu_count": gpu_count,
+        "node_selector": node_selector,
+        "tolerations": tolerations,
     }
     with dsl.If(analysed.outputs["mode"] == "fine-tune", name="fine-tune"):
         fine_tuned = adapt(checkpoint=fetched.outputs["checkpoint"], **adaptation)
@@ -232,10 +296,13 @@ def bootstrap(
             warm_start=warm_start,
             random_seed=random_seed,
         ).set_display_name("Replace the last layers")
+        cluster.place(grafted, cluster.MODEL)
         transferred = adapt(checkpoint=grafted.outputs["grafted_checkpoint"], **adaptation)
         transferred.set_display_name("Transfer")
     with dsl.Else(name="refuse"):
-        refusal(reason=analysed.outputs["reason"]).set_display_name("Refuse")
+        refused = refusal(reason=analysed.outputs["reason"]).set_display_name("Refuse")
+        refused.set_caching_options(False)
+        cluster.place(refused, cluster.REFUSAL)
 
     # Values of either branch can be joined; joining artifacts fails under kfp.local.
     either = {

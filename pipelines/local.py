@@ -17,7 +17,7 @@ from typing import Any, Literal
 from kfp import components, local
 
 from components import COMPONENTS
-from pipelines.package import PACKAGE, ParameterError, check_parameters
+from pipelines.package import ParameterError, check_parameters, pipeline_without_retries
 from pipelines.watch import Watch, component_of
 from stt_model.errors import BootstrapError
 from stt_model.storage import local_path
@@ -101,7 +101,8 @@ def run(
     watch = Watch(run_dir / "logs", say or _say, verbose)
     local.init(chosen_runner, pipeline_root=str(run_dir / "tasks"), raise_on_error=False)
     with _docker_errors_in_one_line(), watch.listening():
-        outputs = components.load_component_from_file(str(PACKAGE))(**values).outputs
+        pipeline = components.load_component_from_text(pipeline_without_retries())
+        outputs = pipeline(**values).outputs
     return _collect(output_dir, run_dir, watch, outputs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,15 +13,19 @@ from stt_model.errors import BootstrapError
 
 PACKAGE = Path(__file__).with_name("bootstrap.yaml")
 
-# The one in C takes a hundredth of a second where the other takes a tenth, for every `--help`.
+# Those in C take a hundredth of a second where the others take a tenth, for every `--help`.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 _TYPES: dict[str, type] = {
     "STRING": str,
     "NUMBER_INTEGER": int,
     "NUMBER_DOUBLE": float,
     "BOOLEAN": bool,
+    "STRUCT": dict,
+    "LIST": list,
 }
+Value = str | int | float | bool | dict[str, Any] | list[Any]
 
 
 class ParameterError(BootstrapError):
@@ -33,15 +38,15 @@ class Parameter:
 
     name: str
     type: type
-    default: str | int | float | bool | None
+    default: Value | None
     description: str
 
 
 def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
     """Return the parameters of the compiled pipeline by name, the required ones first."""
-    root = yaml.load(package.read_text(encoding="utf-8"), Loader=_LOADER)["root"]
+    definitions = _read_pipeline(package)["root"]["inputDefinitions"]
     parameters = []
-    for name, spec in root["inputDefinitions"]["parameters"].items():
+    for name, spec in definitions["parameters"].items():
         kind = _TYPES[spec["parameterType"]]
         # The package holds every number as a float.
         default = kind(spec["defaultValue"]) if "defaultValue" in spec else None
@@ -49,9 +54,21 @@ def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
     return {p.name: p for p in sorted(parameters, key=lambda p: p.default is not None)}
 
 
-def check_parameters(
-    values: Mapping[str, object], package: Path = PACKAGE
-) -> dict[str, str | int | float | bool]:
+def pipeline_without_retries(package: Path = PACKAGE) -> str:
+    """Return the pipeline as YAML for this machine, where what failed would only fail again."""
+    pipeline = _read_pipeline(package)
+    for component in (pipeline["root"], *pipeline["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+    return yaml.dump(pipeline, Dumper=_DUMPER)
+
+
+def _read_pipeline(package: Path) -> dict[str, Any]:
+    # A second document has what the tasks get on a cluster.
+    return next(yaml.load_all(package.read_text(encoding="utf-8"), Loader=_LOADER))
+
+
+def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> dict[str, Value]:
     """Return ``values`` as the compiled pipeline takes them; a whole number may stand for a float.
 
     Raises:
@@ -68,14 +85,14 @@ def check_parameters(
         for name, parameter in known.items()
         if parameter.default is None and values.get(name) in (None, "")
     ]
-    checked: dict[str, str | int | float | bool] = {}
+    checked: dict[str, Value] = {}
     for name, value in values.items():
         if name not in known or value is None:
             continue
         wanted = known[name].type
         if wanted is float and type(value) is int:
             value = float(value)
-        if isinstance(value, (str, int, float)) and type(value) is wanted:
+        if isinstance(value, (str, int, float, dict, list)) and type(value) is wanted:
             checked[name] = value
         else:
             found = f"{value!r} ({type(value).__name__})"

@@ -6,12 +6,13 @@ TensorFlow is imported only by the steps that need it.
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stt_model.alphabet import (
     Alphabet,
@@ -23,7 +24,7 @@ from stt_model.alphabet import (
 from stt_model.checkpoint import Checkpoint, open_checkpoint
 from stt_model.corpus import find_splits, read_manifest
 from stt_model.download import downloaded
-from stt_model.errors import RefusedError
+from stt_model.errors import BootstrapError, RefusedError
 from stt_model.files import atomic_write
 from stt_model.markdown import cell
 from stt_model.storage import SIZE_LIMIT, fetch, local_path
@@ -32,6 +33,40 @@ if TYPE_CHECKING:
     from stt_model.decision import Decision
     from stt_model.evaluation_result import EvaluationResult
     from stt_model.export import ExportResult
+
+
+log = logging.getLogger(__name__)
+
+
+class SourceDigests(NamedTuple):
+    """What lies behind the URIs of a run; see ``stt_model.source_digest``."""
+
+    dataset_digest: str
+    checkpoint_digest: str
+    alphabet_digest: str
+    scorer_digest: str
+
+
+def digest_sources(
+    dataset_uri: str, *, checkpoint_uri: str, alphabet_uri: str = "", scorer_uri: str = ""
+) -> SourceDigests:
+    """Look which version of everything lies behind these URIs; an empty one has the digest "".
+
+    What cannot be read gets an unknown digest, and is reported by the step that needs it.
+    """
+    from stt_model.source_digest import digest_dataset, digest_source, unknown_digest
+
+    def known_or_not(digest: Callable[[str], str], uri: str) -> str:
+        try:
+            return digest(uri)
+        except BootstrapError as error:
+            log.warning("%s", error)
+            return unknown_digest()
+
+    return SourceDigests(
+        known_or_not(digest_dataset, dataset_uri),
+        *(known_or_not(digest_source, uri) for uri in (checkpoint_uri, alphabet_uri, scorer_uri)),
+    )
 
 
 def validate_dataset(

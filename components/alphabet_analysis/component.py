@@ -15,6 +15,7 @@ def alphabet_analysis(
     report: dsl.Output[dsl.Markdown],
     mode: str = "auto",
     alphabet_uri: str = "",
+    alphabet_digest: str = "",
 ) -> NamedTuple("Outputs", [("mode", str), ("reason", str)]):  # type: ignore[valid-type]
     """Decide between fine-tuning and transfer by what the checkpoint's output layer can write.
 
@@ -24,6 +25,7 @@ def alphabet_analysis(
         mode: auto, fine-tune or transfer. A mode that cannot work is refused with the reason.
         alphabet_uri: Alphabet file to train with, as a path or file:// URI; empty for the
             checkpoint's, or one built from the transcripts.
+        alphabet_digest: Its digest, of source_digests; kept with the model's alphabet.
 
     Returns:
         model_alphabet: Alphabet file of the model to be trained; one comment line in bytes mode.
@@ -43,4 +45,5 @@ def alphabet_analysis(
         mode=mode,
         alphabet_uri=alphabet_uri,
     )
+    model_alphabet.metadata["source_digest"] = alphabet_digest
     return (decided.mode, decided.reason)

@@ -12,12 +12,14 @@ def checkpoint_fetch(
     checkpoint_uri: str,
     checkpoint: dsl.Output[dsl.Model],
     report: dsl.Output[dsl.Markdown],
+    checkpoint_digest: str = "",
     expected_sha256: str = "",
 ) -> NamedTuple("Outputs", [("sha256", str)]):  # type: ignore[valid-type]
     """Fetch a Coqui STT or DeepSpeech checkpoint and open it, so that a damaged one fails early.
 
     Args:
         checkpoint_uri: Folder, or tar or zip archive, as a path, file:// or http(s):// URI.
+        checkpoint_digest: Its digest, of source_digests; kept with the checkpoint.
         expected_sha256: Digest that it must have, in hexadecimal; empty for no check.
 
     Returns:
@@ -33,4 +35,5 @@ def checkpoint_fetch(
         checkpoint_uri, Path(checkpoint.path), Path(report.path), expected_sha256=expected_sha256
     )
     checkpoint.metadata.update(fetched.metadata)
+    checkpoint.metadata["source_digest"] = checkpoint_digest
     return (fetched.sha256,)

@@ -11,6 +11,7 @@ def dataset_validation(
     clean_dataset: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
+    dataset_digest: str = "",
     strict: bool = False,
 ) -> None:
     """Check every row and every audio file of a dataset, and keep what can be trained on.
@@ -18,6 +19,7 @@ def dataset_validation(
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path or
             file:// URI.
+        dataset_digest: Its digest, of source_digests; kept with the manifests.
         strict: Fail if any row has an error, instead of rejecting that row.
 
     Returns:
@@ -33,5 +35,6 @@ def dataset_validation(
     counts = steps.validate_dataset(
         dataset_uri, Path(clean_dataset.path), Path(report.path), strict=strict
     )
+    clean_dataset.metadata["source_digest"] = dataset_digest
     for name, value in counts.items():
         metrics.log_metric(name, value)

@@ -20,6 +20,7 @@ def evaluation(
     test_batch_size: int = 16,
     beam_width: int = 0,
     scorer_uri: str = "",
+    scorer_digest: str = "",
     lm_alpha: float = 0.0,
     lm_beta: float = 0.0,
     max_wer: float = 0.0,
@@ -39,6 +40,7 @@ def evaluation(
             scorer Coqui's default width.
         scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file:// or
             http(s)://.
+        scorer_digest: Its digest, of source_digests; kept with the samples.
         lm_alpha: Weight of the language model; 0 takes the scorer's own.
         lm_beta: Reward for each word; 0 takes the scorer's own.
         max_wer: Highest word error rate with which the model passes; 0 lets any pass.
@@ -74,6 +76,7 @@ def evaluation(
         max_wer=max_wer,
         must_beat_source=must_beat_source,
     )
+    samples.metadata["scorer_digest"] = scorer_digest
     for name, value in result.metrics().items():
         metrics.log_metric(name, value)
     confusions.log_confusion_matrix(

@@ -16,6 +16,7 @@ def model_export(
     released: bool = True,
     gate: str = "",
     scorer_uri: str = "",
+    scorer_digest: str = "",
     export_quantize: bool = True,
     export_savedmodel: bool = False,
     export_beam_width: int = 500,
@@ -36,6 +37,7 @@ def model_export(
         released: Whether the model is good enough to be used, as evaluation's output passed says.
         gate: Why it is or is not, for the model card.
         scorer_uri: Language model to put beside it; a path, file:// or http(s)://.
+        scorer_digest: Its digest, of source_digests; kept with the export.
         export_quantize: Store weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Write a TensorFlow SavedModel too.
         export_beam_width: Beam width that Coqui's runtime starts with.
@@ -83,5 +85,6 @@ def model_export(
         },
     )
     exported_model.metadata["released"] = released
+    exported_model.metadata["scorer_digest"] = scorer_digest
     for name, value in result.metrics().items():
         metrics.log_metric(name, value)

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def images_of(package):
-    executors = yaml.safe_load(package.read_text())["deploymentSpec"]["executors"]
+    pipeline, *_ = yaml.safe_load_all(package.read_text())
+    executors = pipeline["deploymentSpec"]["executors"]
     return {executor["container"]["image"] for executor in executors.values()}
 
 
@@ -53,4 +54,10 @@ def test_steps_without_tensorflow_have_the_light_image(fresh):
         for name in COMPONENTS
         if images_of(fresh / "components" / name / "component.yaml") == {images.LIGHT}
     }
-    assert light == {"dataset_validation", "checkpoint_fetch", "alphabet_analysis", "refusal"}
+    assert light == {
+        "source_digests",
+        "dataset_validation",
+        "checkpoint_fetch",
+        "alphabet_analysis",
+        "refusal",
+    }

@@ -10,7 +10,7 @@ from pipelines.watch import component_of
 from stt_model.checkpoint import open_checkpoint
 from stt_model.errors import BootstrapError
 
-FIRST = ("checkpoint-fetch", "dataset-validation", "alphabet-analysis")
+FIRST = ("source-digests", "checkpoint-fetch", "dataset-validation", "alphabet-analysis")
 
 
 def folders_of(outcome):

@@ -1,0 +1,46 @@
+"""What Kubeflow sees of the look for changes."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def source_digests(
+    dataset_uri: str,
+    checkpoint_uri: str,
+    alphabet_uri: str = "",
+    scorer_uri: str = "",
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs",
+    [
+        ("dataset_digest", str),
+        ("checkpoint_digest", str),
+        ("alphabet_digest", str),
+        ("scorer_digest", str),
+    ],
+):
+    """Look which versions lie behind URIs, for steps that may be taken from an earlier run.
+
+    Never cache this one: give its outputs to the steps that read the URIs, and cache those.
+
+    Args:
+        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path,
+            file:// or s3:// URI.
+        checkpoint_uri: Checkpoint folder or archive, as a path, file://, s3:// or http(s):// URI.
+        alphabet_uri: Alphabet file; empty for none.
+        scorer_uri: Scorer package; empty for none.
+
+    Returns:
+        dataset_digest: Of the manifests and every clip that they name.
+        checkpoint_digest: Of the checkpoint.
+        alphabet_digest: Of the alphabet file; empty for none.
+        scorer_digest: Of the scorer package; empty for none.
+    """
+    from stt_model import steps
+
+    return steps.digest_sources(
+        dataset_uri, checkpoint_uri=checkpoint_uri, alphabet_uri=alphabet_uri, scorer_uri=scorer_uri
+    )

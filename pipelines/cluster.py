@@ -1,0 +1,111 @@
+"""What the tasks of the pipeline get on a cluster; a run on this machine ignores all of it.
+
+Names are those of the objects in ``manifests``. A secret or config map that is not there leaves its
+variables unset: a task that needs them then fails with the name of the variable, where a demanded
+one would leave its pod waiting without a word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kfp import dsl, kubernetes
+from kfp.dsl.pipeline_channel import PipelineParameterChannel
+
+STORE_SECRET = "stt-bootstrap-store"
+STORE_SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+STORE_CONFIG_MAP = "stt-bootstrap-store"
+STORE_CONFIG_KEYS = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "S3_ADDRESSING_STYLE")
+SERVICE_ACCOUNT = "stt-bootstrap-runner"
+
+RUN_ID_VARIABLE = "STT_BOOTSTRAP_RUN_ID"
+"""Names the run, to a task that is started again too."""
+
+_HOUR = 3600  # seconds
+_SHARED_MEMORY = "2Gi"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a task may use: quantities as Kubernetes writes them, texts or parameters."""
+
+    cpu: str | PipelineParameterChannel
+    memory: str | PipelineParameterChannel
+    hours: int
+    """How long one attempt may take."""
+    retries: int
+    """Attempts after the first."""
+
+
+DATA = Budget(cpu="2", memory="4Gi", hours=24, retries=2)
+MODEL = Budget(cpu="2", memory="8Gi", hours=4, retries=2)
+REFUSAL = Budget(cpu="500m", memory="512Mi", hours=1, retries=0)
+
+
+@dataclass(frozen=True)
+class Accelerators:
+    """Which GPUs a task gets, and on which nodes it may run."""
+
+    type: PipelineParameterChannel
+    """Resource name such as ``nvidia.com/gpu``; empty for none."""
+    count: str | PipelineParameterChannel
+    node_selector: PipelineParameterChannel
+    """Labels that the node must have."""
+    tolerations: PipelineParameterChannel
+    """Taints that it may have, a list of Kubernetes' tolerations."""
+
+
+def place(
+    task: dsl.PipelineTask, budget: Budget, accelerators: Accelerators | None = None
+) -> dsl.PipelineTask:
+    """Give a task its limits, retries, time, labels and the object store; return it."""
+    task.set_cpu_limit(budget.cpu).set_memory_limit(budget.memory)
+    _set_retries(task, budget)
+    kubernetes.set_timeout(task, budget.hours * _HOUR)
+    kubernetes.set_security_context(task, run_as_non_root=True)
+    kubernetes.add_pod_label(task, "app.kubernetes.io/name", "stt-bootstrap")
+    kubernetes.add_pod_label(task, "app.kubernetes.io/component", task.component_spec.name)
+    _give_store(task)
+    if accelerators:
+        _give_accelerators(task, accelerators)
+    return task
+
+
+def _set_retries(task: dsl.PipelineTask, budget: Budget) -> None:
+    task.set_retry(
+        budget.retries,
+        backoff_duration="30s",
+        backoff_factor=2.0,
+        # Counted from the first start: Kubeflow's default of an hour ends before long tasks fail.
+        backoff_max_duration=f"{budget.hours * (budget.retries + 1) * _HOUR}s",
+    )
+
+
+def _give_store(task: dsl.PipelineTask) -> None:
+    kubernetes.use_secret_as_env(
+        task, STORE_SECRET, {key: key for key in STORE_SECRET_KEYS}, optional=True
+    )
+    kubernetes.use_config_map_as_env(
+        task, STORE_CONFIG_MAP, {key: key for key in STORE_CONFIG_KEYS}, optional=True
+    )
+
+
+def _give_accelerators(task: dsl.PipelineTask, accelerators: Accelerators) -> None:
+    task.set_accelerator_type(accelerators.type).set_accelerator_limit(accelerators.count)
+    kubernetes.add_node_selector_json(task, accelerators.node_selector)
+    kubernetes.add_toleration_json(task, accelerators.tolerations)
+    # GPUs exchange gradients, and decoding processes their work, through shared memory, of which a
+    # container has 64 MB by itself.
+    kubernetes.empty_dir_mount(
+        task, "shared-memory", "/dev/shm", medium="Memory", size_limit=_SHARED_MEMORY
+    )
+
+
+def name_run(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Tell a task the id of its run, outside of its parameters; return it.
+
+    As a parameter it would make every run another one to Kubeflow's cache.
+    """
+    return kubernetes.use_field_path_as_env(
+        task, RUN_ID_VARIABLE, "metadata.labels['pipeline/runid']"
+    )
