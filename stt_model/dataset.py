@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 ADVICE = "`stt-bootstrap validate` lists every such row and writes manifests without them"
 
 HEADER_THREADS = 32
-"""Headers read at once: what takes time is a network disk's answer, not the processor."""
-_HEADERS_AHEAD = 4096
+"""Threads that read headers: what takes time is a network disk's answer, not the processor."""
+_HEADERS_AT_ONCE = 64
 _NAMED_TOO_SHORT = 20
 
 
@@ -121,13 +121,14 @@ def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> Samples:
         names = ", ".join(str(path) for path in manifests)
         raise DataError(f"{names}: expected at least one utterance, found none")
     spool.flush()
-    frames, seconds = _lengths(map(spool.read, places))
+    rows = np.array(places, np.int64)
+    frames, seconds = _lengths(spool, rows)
     return Samples(
         spool,
         alphabet,
-        places=np.array(places, np.int64),
-        frames=np.array(frames, np.int32),
-        seconds=np.array(seconds, np.float64),
+        places=rows,
+        frames=frames,
+        seconds=seconds,
         frames_needed=np.array(needed, np.int32),
     )
 
@@ -183,15 +184,25 @@ def _utterances(manifests: Iterable[Path]) -> Iterator[Utterance]:
         yield from iter_utterances(path)
 
 
-def _lengths(utterances: Iterator[Utterance]) -> tuple[array[int], array[float]]:
+def _lengths(
+    spool: Spool[Utterance], places: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the frames and the seconds of each clip."""
-    frames, seconds = array("i"), array("d")
+    frames, seconds = np.empty(len(places), np.int32), np.empty(len(places), np.float64)
+
+    def read_headers(start: int) -> None:
+        for row in range(start, min(start + _HEADERS_AT_ONCE, len(places))):
+            info = _audio_info(spool.read(int(places[row])))
+            frames[row], seconds[row] = info.frames, info.duration
+
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        # A pool is handed all of its work at once, so it gets no more than a part.
-        while some := list(islice(utterances, _HEADERS_AHEAD)):
-            for info in pool.map(_audio_info, some):
-                frames.append(info.frames)
-                seconds.append(info.duration)
+        # One error is enough, and it is the first: the parts are waited for in their order.
+        parts = [pool.submit(read_headers, at) for at in range(0, len(places), _HEADERS_AT_ONCE)]
+        try:
+            for part in parts:
+                part.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
     return frames, seconds
 
 
