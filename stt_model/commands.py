@@ -25,7 +25,6 @@ from stt_model.audio import find_audio
 from stt_model.beam_search import check_scorer
 from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
 from stt_model.corpus import iter_manifest, read_manifest
-from stt_model.download import redact
 from stt_model.errors import (
     AlphabetError,
     BootstrapError,
@@ -42,6 +41,7 @@ from stt_model.export_config import ExportConfig
 from stt_model.files import atomic_write
 from stt_model.model_card import ModelIdentity
 from stt_model.quiet import import_tensorflow_quietly
+from stt_model.redaction import redact
 from stt_model.scorer import copy_with_weights, read_scorer, read_words, write_package
 from stt_model.scorer_building import BuildConfig
 from stt_model.scorer_building import build_scorer as run_build_scorer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,11 +23,10 @@ from stt_model.alphabet import (
 )
 from stt_model.checkpoint import Checkpoint, open_checkpoint
 from stt_model.corpus import find_splits, read_manifest
-from stt_model.download import downloaded
 from stt_model.errors import BootstrapError, RefusedError
 from stt_model.files import atomic_write
 from stt_model.markdown import cell
-from stt_model.storage import SIZE_LIMIT, fetch, local_path
+from stt_model.storage import fetch, local_file
 
 if TYPE_CHECKING:
     from stt_model.decision import Decision
@@ -135,7 +134,8 @@ def analyse_alphabet(
         for manifest in find_splits(dataset).values()
         for utterance in read_manifest(manifest)
     ]
-    given = read_alphabet(local_path(alphabet_uri)) if alphabet_uri else None
+    with _given_file(alphabet_uri) as path:
+        given = read_alphabet(path) if path else None
     decision = decide(source.alphabet, transcripts, mode=mode, alphabet=given)
     write_alphabet(decision.alphabet or source.alphabet, model_alphabet)
     _write(report, decision.to_markdown())
@@ -231,7 +231,7 @@ def evaluate(
     from stt_model import evaluation
 
     splits = find_splits(dataset)
-    with _local_file(scorer_uri) as scorer:
+    with _given_file(scorer_uri) as scorer:
         result = evaluation.evaluate(
             evaluation.EvaluationConfig(
                 test_files=[splits.get("test", splits["dev"])],
@@ -259,14 +259,9 @@ _NO_TEST_SPLIT = (
 )
 
 
-@contextmanager
-def _local_file(uri: str) -> Iterator[Path | None]:
+def _given_file(uri: str) -> AbstractContextManager[Path | None]:
     """Yield where the file that a URI names lies on this machine, or None for an empty URI."""
-    if uri.startswith(("http://", "https://")):
-        with downloaded(uri, size_limit=SIZE_LIMIT) as path:
-            yield path
-    else:
-        yield local_path(uri) if uri else None
+    return local_file(uri) if uri else nullcontext()
 
 
 def export_model(
@@ -294,7 +289,7 @@ def export_model(
     from stt_model.model_card import ModelIdentity
 
     splits = find_splits(dataset)
-    with _local_file(scorer_uri) as scorer:
+    with _given_file(scorer_uri) as scorer:
         result = export(
             ExportConfig(
                 load_checkpoint_dir=checkpoint,
