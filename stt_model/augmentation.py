@@ -60,26 +60,40 @@ class Visit:
 
 
 @dataclass(frozen=True)
+class Treatment:
+    """What chance has chosen for one visit; it is given once."""
+
+    steps: Sequence[tuple[Augmentation, Draw]]
+
+    @property
+    def on_features_only(self) -> bool:
+        """Whether the features of the unchanged clip are what it starts from."""
+        return all(augmentation.domain is Domain.FEATURES for augmentation, _ in self.steps)
+
+    def apply(self, domain: Domain, data: Array) -> Array:
+        """Return what becomes of an utterance in one domain; the array given stays as it is."""
+        for augmentation, draw in self.steps:
+            if augmentation.domain is domain:
+                data = _allowed(domain, augmentation.apply(data, draw))
+        return data
+
+
+@dataclass(frozen=True)
 class Augmenter:
     """The augmentations of a run, in the order in which they are applied in each domain."""
 
     augmentations: Sequence[Augmentation]
     seed: int
 
-    @property
-    def on_features_only(self) -> bool:
-        """Whether the features of unchanged samples can be used."""
-        return all(each.domain is Domain.FEATURES for each in self.augmentations)
-
-    def apply(self, domain: Domain, data: Array, visit: Visit) -> Array:
-        """Return what becomes of an utterance in one domain; the array given stays as it is."""
+    def choose(self, visit: Visit) -> Treatment:
+        """Choose what happens to an utterance; the same for the same visit."""
+        steps = []
         for place, augmentation in enumerate(self.augmentations):
-            if augmentation.domain is domain:
-                random = np.random.default_rng([self.seed, visit.epoch, visit.row, place])
-                if random.random() < augmentation.p:
-                    draw = Draw(random, visit.clock, visit.least_frames)
-                    data = _allowed(domain, augmentation.apply(data, draw))
-        return data
+            # Each has numbers of its own, so that one more leaves those of the others.
+            random = np.random.default_rng([self.seed % 2**64, visit.epoch, visit.row, place])
+            if random.random() < augmentation.p:
+                steps.append((augmentation, Draw(random, visit.clock, visit.least_frames)))
+        return Treatment(steps)
 
 
 def _allowed(domain: Domain, data: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,8 +106,14 @@ def padding_share(samples: Samples, batches: Sequence[Batch]) -> float:
     return 1 - float(meant / fed)
 
 
-def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Dataset:
+def batch_dataset(
+    store: FeatureStore,
+    batches: Sequence[Batch],
+    features_of: Callable[[int], Features] | None = None,
+) -> tf.data.Dataset:
     """Return the batches as a dataset, prepared ahead of their use on all cores.
+
+    ``features_of`` gives the features of a row where they are others than the store's.
 
     Each element holds ``features`` float32 [batch, frames, 26], ``frames`` int32 [batch],
     ``labels`` int32 [batch, labels] padded with 0, ``label_lengths`` int32 [batch], ``weights``
@@ -116,7 +122,7 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
 
     def generate() -> Iterator[dict[str, NDArray[Any]]]:
         try:
-            for batch, features in _features_ahead(store, batches):
+            for batch, features in _features_ahead(features_of or store.__getitem__, batches):
                 yield _element(store.samples, batch, features)
         except DataError as error:
             store.failure = error
@@ -131,7 +137,7 @@ def batch_dataset(store: FeatureStore, batches: Sequence[Batch]) -> tf.data.Data
 
 
 def _features_ahead(
-    store: FeatureStore, batches: Sequence[Batch]
+    features_of: Callable[[int], Features], batches: Sequence[Batch]
 ) -> Iterator[tuple[Batch, list[Features]]]:
     """Yield each batch with its features, while threads work on those after it.
 
@@ -142,7 +148,7 @@ def _features_ahead(
     size = max(_BATCHES_AHEAD, _CLIPS_AHEAD // max(1, len(batches[0].rows))) if batches else 0
     try:
         for batch in batches:
-            ahead.append((batch, [pool.submit(store.__getitem__, row) for row in batch.rows]))
+            ahead.append((batch, [pool.submit(features_of, row) for row in batch.rows]))
             if len(ahead) > size:
                 yield _done(*ahead.popleft())
         while ahead:

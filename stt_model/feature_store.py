@@ -54,9 +54,17 @@ class FeatureStore:
 
     def compute(self, row: int) -> Features:
         """Make features out of a clip: the one place where that is done."""
+        return extract_features(self.read(row))
+
+    def read(self, row: int) -> NDArray[np.float32]:
+        """Return the samples of a clip, float32 [n], 16 kHz mono, in [-1, 1].
+
+        Raises:
+            DataError: the clip cannot be decoded; its row is named.
+        """
         utterance = self.samples.utterance(row)
         with row_named(utterance):
-            return extract_features(read_audio(utterance.path))
+            return read_audio(utterance.path)
 
     def _digest(self, row: int) -> str:
         # Once a run: from the second epoch on no clip is read.

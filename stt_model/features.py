@@ -51,9 +51,18 @@ def mfcc_of_batch(samples: Any) -> Any:
 
 def _mfcc_of_channels(samples: Any) -> Any:
     """float32 [n, channels] -> float32 [channels, frames, 26]."""
-    spectrogram = tf.raw_ops.AudioSpectrogram(
+    return _mfcc_of_spectrogram(_spectrogram_of_channels(samples))
+
+
+def _spectrogram_of_channels(samples: Any) -> Any:
+    """float32 [n, channels] -> float32 [channels, frames, 257]."""
+    return tf.raw_ops.AudioSpectrogram(
         input=samples, window_size=WINDOW, stride=STRIDE, magnitude_squared=True
     )
+
+
+def _mfcc_of_spectrogram(spectrogram: Any) -> Any:
+    """float32 [channels, frames, 257] -> float32 [channels, frames, 26]."""
     return tf.raw_ops.Mfcc(
         spectrogram=spectrogram,
         sample_rate=SAMPLE_RATE,
@@ -75,6 +84,25 @@ def extract_features(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     with tf.device("CPU:0"):
         return np.asarray(mfcc(samples))
+
+
+def extract_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first half of the way to features: squared magnitudes.
+
+    Args:
+        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [frames, 257]; a band each 31.25 Hz.
+    """
+    with tf.device("CPU:0"):
+        return np.asarray(_spectrogram_of_channels(samples[:, np.newaxis])[0])
+
+
+def features_of_spectrogram(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the features, float32 [frames, 26], that a spectrogram, float32 [frames, 257], has."""
+    with tf.device("CPU:0"):
+        return np.asarray(_mfcc_of_spectrogram(spectrogram[np.newaxis])[0])
 
 
 def feature_settings() -> dict[str, Any]:

@@ -188,7 +188,7 @@ def test_a_probability_of_nothing_changes_nothing(name, noise):
     never = augmenter(specification(name, noise, p=0))
     for domain in Domain:
         data = draw_clip(domain, 40)
-        assert never.apply(domain, data, Visit(1, 1, 0.5)) is data
+        assert never.choose(Visit(1, 1, 0.5)).apply(domain, data) is data
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -197,7 +197,7 @@ def test_an_augmentation_acts_in_its_domain_and_leaves_what_it_was_given(name, n
     for domain in Domain:
         data = draw_clip(domain, 4000 if domain is Domain.SIGNAL else 60)
         before = data.copy()
-        changed = each.apply(domain, data, Visit(1, 1, 0.5))
+        changed = each.choose(Visit(1, 1, 0.5)).apply(domain, data)
         acts = domain is each.augmentations[0].domain
         assert np.array_equal(changed, data) != acts
         np.testing.assert_array_equal(data, before)
@@ -209,9 +209,8 @@ def test_seed_epoch_and_row_decide_and_the_order_does_not(noise):
     visits = [Visit(epoch, row, 0.5) for epoch in (1, 2) for row in (0, 1)]
 
     def augmented(seed, order):
-        return {
-            v: augmenter(*specifications, seed=seed).apply(Domain.SIGNAL, data, v) for v in order
-        }
+        choose = augmenter(*specifications, seed=seed).choose
+        return {visit: choose(visit).apply(Domain.SIGNAL, data) for visit in order}
 
     first, second = augmented(1, visits), augmented(1, visits[::-1])
     for visit in visits:
@@ -220,11 +219,35 @@ def test_seed_epoch_and_row_decide_and_the_order_does_not(noise):
     assert len(seen) == 2 * len(visits)
 
 
+def test_one_more_augmentation_leaves_what_the_others_do():
+    data = draw_clip(Domain.FEATURES, 50)
+    alone, more = augmenter("add[p=0.5]"), augmenter("add[p=0.5]", "volume[p=0.5]")
+    for row in range(20):
+        visit = Visit(1, row, 0.0)
+        np.testing.assert_array_equal(
+            alone.choose(visit).apply(Domain.FEATURES, data),
+            more.choose(visit).apply(Domain.FEATURES, data),
+        )
+
+
+def test_features_of_the_unchanged_clip_do_where_chance_leaves_it_unchanged():
+    some = augmenter("volume[p=0.5]", "time_mask[p=0.5]", "add")
+    chosen = [some.choose(Visit(1, row, 0.0)) for row in range(100)]
+    for each in chosen:
+        domains = {augmentation.domain for augmentation, _ in each.steps}
+        assert each.on_features_only == (domains == {Domain.FEATURES})
+    assert 10 < sum(each.on_features_only for each in chosen) < 40
+
+
+def test_any_seed_will_do():
+    assert augmenter("add", seed=-1).choose(Visit(1, 1, 0.0)).steps
+
+
 def test_a_share_of_the_utterances_is_augmented():
     some = augmenter("volume[p=0.3,dbfs=-30]")
     data = draw_clip(Domain.SIGNAL, 100)
     visits = [Visit(1, row, 0.0) for row in range(1000)]
-    changed = sum(some.apply(Domain.SIGNAL, data, visit) is not data for visit in visits)
+    changed = sum(some.choose(visit).apply(Domain.SIGNAL, data) is not data for visit in visits)
     assert changed == pytest.approx(300, abs=50)
 
 
@@ -245,7 +268,7 @@ def test_whatever_comes_in_finite_numbers_come_out(name, noise, length, kind, cl
         data[:] = 1.0 if kind == "full" else 0.0
     if kind == "click" and length:
         data[length // 2] = 1.0
-    changed = each.apply(domain, data, Visit(1, row, clock))
+    changed = each.choose(Visit(1, row, clock)).apply(domain, data)
     assert changed.dtype == np.float32
     assert np.isfinite(changed).all()
     assert changed.shape[1:] == data.shape[1:]
