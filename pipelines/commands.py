@@ -8,8 +8,8 @@ from components import images
 from stt_model.alphabet import read_alphabet
 from stt_model.commands import check_output
 from stt_model.corpus import find_splits
-from stt_model.errors import BootstrapError, GateError
-from stt_model.storage import local_path
+from stt_model.errors import BootstrapError, GateError, StorageError
+from stt_model.storage import check_readable, local_file
 
 
 class RunError(BootstrapError):
@@ -49,12 +49,14 @@ def _check_inputs(args: argparse.Namespace) -> None:
     check_output(args.output, is_folder=True)
     find_splits(args.dataset_uri)
     if args.alphabet_uri:
-        read_alphabet(local_path(args.alphabet_uri))
+        with local_file(args.alphabet_uri) as path:
+            read_alphabet(path)
     for name in ("checkpoint_uri", "scorer_uri"):
-        uri = getattr(args, name)
-        is_remote = uri.lower().startswith(("http://", "https://"))
-        if uri and not is_remote and not local_path(uri).exists():
-            raise RunError(f"{uri}: no such file or folder; check --{name}")
+        if uri := getattr(args, name):
+            try:
+                check_readable(uri)
+            except StorageError as error:
+                raise RunError(f"--{name}: {error}") from error
 
 
 def compile_packages(args: argparse.Namespace) -> int:

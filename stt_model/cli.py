@@ -226,7 +226,7 @@ def _alphabet_flags(parser: argparse._ActionsContainer, text: str) -> None:
 
 def _validate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "dataset", help="folder (path or file:// URI) with train.csv, dev.csv and test.csv"
+        "dataset", help="folder (path, file:// or s3:// URI) with train.csv, dev.csv and test.csv"
     )
     parser.add_argument(
         "--output",
@@ -264,7 +264,8 @@ def _alphabet(parser: argparse.ArgumentParser) -> None:
 
 def _fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "uri", help="folder or .tar.gz, .tar.xz, .zip archive: a path, file:// or http(s)://"
+        "uri",
+        help="folder or .tar.gz, .tar.xz, .zip archive: a path, file://, s3:// or http(s)://",
     )
     parser.add_argument("target", type=Path, help="folder to make")
     parser.add_argument(

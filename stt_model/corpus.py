@@ -10,7 +10,8 @@ from pathlib import Path
 
 from stt_model.errors import DataError
 from stt_model.files import atomic_write
-from stt_model.storage import local_path
+from stt_model.storage import is_stored, local_path
+from stt_model.stored_manifests import bring_manifests
 
 SPLITS = ("train", "dev", "test")
 COLUMNS = ("wav_filename", "wav_filesize", "transcript")
@@ -171,17 +172,20 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
 
 
 def find_splits(root: Path | str) -> dict[str, Path]:
-    """Return the manifests in a folder (a path or ``file://`` URI) by split.
+    """Return the manifests in a folder (a path, ``file://`` or ``s3://`` URI) by split.
 
     ``train.csv`` and ``dev.csv`` must be there, DataError names what is not; ``test.csv`` may be
-    absent: a corpus can be trained on without being tested on.
+    absent: a corpus can be trained on without being tested on. Those of a store are brought here
+    (``stt_model.stored_manifests``); StoreError if it does not answer.
     """
-    folder = local_path(str(root))
-    if not folder.is_dir():
-        raise DataError(f"{root}: expected a folder with train.csv and dev.csv, found none")
-    found = {split: folder / f"{split}.csv" for split in SPLITS}
-    splits = {split: path for split, path in found.items() if path.is_file()}
-    if missing := [f"{split}.csv" for split in ("train", "dev") if split not in splits]:
-        held = ", ".join(sorted(path.name for path in folder.glob("*.csv"))) or "no CSV file"
+    if is_stored(str(root)):
+        found = bring_manifests(str(root), [f"{split}.csv" for split in SPLITS])
+    else:
+        folder = local_path(str(root))
+        if not folder.is_dir():
+            raise DataError(f"{root}: expected a folder with train.csv and dev.csv, found none")
+        found = {path.name: path for path in folder.glob("*.csv") if path.is_file()}
+    if missing := [name for name in ("train.csv", "dev.csv") if name not in found]:
+        held = ", ".join(sorted(found)) or "no CSV file"
         raise DataError(f"{root}: expected {' and '.join(missing)}, found {held}")
-    return splits
+    return {split: found[f"{split}.csv"] for split in SPLITS if f"{split}.csv" in found}

@@ -81,10 +81,10 @@ def dataset(tmp_path_factory):
     ("changes", "message"),
     [
         ({"dataset_uri": "{here}/gone"}, "{here}/gone: expected a folder with train.csv and dev."),
-        ({"dataset_uri": "s3://bucket/corpus"}, "s3:// is not supported by this version; mount"),
+        ({"dataset_uri": "s3://bucket/corpus"}, "AWS_ACCESS_KEY_ID is not set; s3:// needs it in"),
         ({"dataset_uri": "{here}"}, "{here}: expected train.csv and dev.csv, found no CSV file"),
-        ({"checkpoint_uri": "{here}/gone"}, "{here}/gone: no such file or folder; check --check"),
-        ({"checkpoint_uri": "s3://bucket/c.zip"}, "s3://bucket/c.zip: s3:// is not supported"),
+        ({"checkpoint_uri": "{here}/gone"}, "--checkpoint_uri: {here}/gone: no such file or folder"),
+        ({"checkpoint_uri": "s3://bucket/c.zip"}, "--checkpoint_uri: AWS_ACCESS_KEY_ID is not"),
         ({"checkpoint_uri": "ftp://host/c.zip"}, "ftp://host/c.zip: unknown scheme ftp://"),
         ({"alphabet_uri": "{here}/gone.txt"}, "{here}/gone.txt: cannot be read"),
         ({"output": "{here}/file"}, "{here}/file: expected a folder, found a file"),
@@ -92,6 +92,7 @@ def dataset(tmp_path_factory):
 )
 def test_a_run_that_cannot_work_leaves_no_trace(dataset, tmp_path, monkeypatch, changes, message):
     monkeypatch.setattr(local, "run", lambda *_, **__: pytest.fail("a run was begun"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     (tmp_path / "file").touch()
     flags = {"dataset_uri": dataset, "checkpoint_uri": COQUI, "output": tmp_path / "out"}
     flags |= {name: value.format(here=tmp_path) for name, value in changes.items()}
