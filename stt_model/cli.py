@@ -148,6 +148,7 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "export_beam_width": _whole(1),
     "report_count": _whole(0),
     "size_limit": _whole(1),
+    "feature_cache_size": _whole(1),
     "unpacked_limit": _whole(1),
     "random_seed": _whole(0, 2**32 - 1),
     "drop_source_layers": _whole(1, 5),
@@ -332,6 +333,13 @@ def _train(parser: argparse.ArgumentParser) -> None:
     _files(data, "--train_files", "manifests to train on", required=True)
     _files(data, "--dev_files", "manifests that decide which epoch is the best")
     _files(data, "--test_files", "manifests that the trained model is tested on")
+    data.add_argument(
+        "--feature_cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the features of clips in DIR, for later epochs and runs; several may share it",
+    )
+    _add_value(data, "feature_cache_size", 20, "GIB", "most that --feature_cache may take, in GiB")
     checkpoints = parser.add_argument_group("checkpoints")
     checkpoints.add_argument(
         "--checkpoint_dir",

@@ -195,6 +195,8 @@ def train(args: argparse.Namespace) -> int:
                 plateau_reduction=args.plateau_reduction,
                 max_non_finite_steps=args.max_non_finite_steps,
                 checkpoint_secs=args.checkpoint_secs,
+                feature_cache=args.feature_cache,
+                feature_cache_size=args.feature_cache_size,
                 summary_dir=args.summary_dir,
                 restart=args.restart,
                 origin=origin,

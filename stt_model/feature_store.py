@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,24 @@ from numpy.typing import NDArray
 from stt_model.audio import clip_digest, read_audio
 from stt_model.dataset import Samples, row_named
 from stt_model.errors import DataError
-from stt_model.feature_cache import FeatureCache
-from stt_model.features import extract_features
+from stt_model.feature_cache import GIB, FeatureCache
+from stt_model.features import COEFFICIENTS, extract_features, feature_settings
 
 Features = NDArray[np.float32]
 
 # Features take 19 MB an hour of speech, and less to keep than to compute again.
 MEMORY_FOR_FEATURES = 2**29
+
+
+def open_cache(folder: Path | None, gib: int) -> FeatureCache | None:
+    """Open the cache in a folder, in which features may take so many GiB; None without a folder.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    if not folder:
+        return None
+    return FeatureCache(folder, COEFFICIENTS, feature_settings(), gib * GIB)
 
 
 @dataclass

@@ -39,7 +39,7 @@ from stt_model.checkpoint import (
 )
 from stt_model.dataset import drop_too_short, read_samples
 from stt_model.errors import StoppedError, TrainingError
-from stt_model.feature_store import FeatureStore
+from stt_model.feature_store import FeatureStore, open_cache
 from stt_model.learner import Learner, describe_devices, training_strategy
 from stt_model.lineage import describe_run
 from stt_model.progress import Progress
@@ -102,6 +102,7 @@ class _Trainer:
         self.config = config
         self.source = source
         self.directory = Path(config.save_checkpoint_dir)
+        self.feature_cache = open_cache(config.feature_cache, config.feature_cache_size)
         self.train_store = self._store(config.train_files)
         self.dev_store = self._store(config.dev_files) if config.dev_files else None
         self.learner = Learner(source.geometry, config, training_strategy())
@@ -132,7 +133,8 @@ class _Trainer:
         self.saved = time.monotonic()
 
     def _store(self, manifests: Sequence[Path]) -> FeatureStore:
-        return FeatureStore(drop_too_short(read_samples(manifests, self.source.alphabet)))
+        samples = drop_too_short(read_samples(manifests, self.source.alphabet))
+        return FeatureStore(samples, cache=self.feature_cache)
 
     @property
     def is_over(self) -> bool:

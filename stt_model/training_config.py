@@ -10,6 +10,7 @@ from typing import Any
 
 from stt_model.alphabet import Alphabet
 from stt_model.errors import TrainingError
+from stt_model.feature_cache import DEFAULT_GIB
 from stt_model.lineage import digest_manifests
 
 MODEL_SETTINGS = (
@@ -69,6 +70,10 @@ class TrainingConfig:
     """Skipped steps in a row that end the run."""
     checkpoint_secs: float = 600.0
     """Seconds between saves within an epoch; 0 saves at the end of epochs only."""
+    feature_cache: Path | None = None
+    """Where features are kept from run to run; without it, in memory up to half a gigabyte."""
+    feature_cache_size: int = DEFAULT_GIB
+    """GiB that ``feature_cache`` may take."""
     summary_dir: Path | None = None
     """Where TensorBoard finds its scalars; by default ``summaries`` in ``save_checkpoint_dir``."""
     restart: bool = False
@@ -91,6 +96,7 @@ class TrainingConfig:
             "es_min_delta": (0 <= self.es_min_delta < math.inf, zero),
             "plateau_epochs": (self.plateau_epochs >= 1, one),
             "plateau_reduction": (0 < self.plateau_reduction < 1, "between 0 and 1"),
+            "feature_cache_size": (self.feature_cache_size >= 1, one),
             "max_non_finite_steps": (self.max_non_finite_steps >= 1, one),
             "checkpoint_secs": (0 <= self.checkpoint_secs < math.inf, zero),
         }
