@@ -44,6 +44,7 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
 }
 
 _SPECIFICATION = re.compile(r"(?P<name>\w+)(\[(?P<parameters>.*)\])?", re.DOTALL)
+# Within brackets a path may have either.
 _SEPARATOR = re.compile(r"[\s;]+(?![^\[]*\])")
 
 
@@ -102,18 +103,15 @@ def _allowed(domain: Domain, data: Array) -> Array:
     return np.maximum(data, 0.0) if domain is Domain.SPECTROGRAM else data
 
 
-def split_specifications(text: str) -> list[str]:
-    """Split specifications at spaces and semicolons, those in brackets apart."""
-    return [part for part in _SEPARATOR.split(text) if part]
+def parse_augmentations(specifications: str) -> list[Augmentation]:
+    """Read specifications such as ``volume[p=0.1,dbfs=-10:-40] reverb``, and list the audio named.
 
-
-def parse_augmentations(specifications: Sequence[str]) -> list[Augmentation]:
-    """Read specifications such as ``reverb[p=0.1,delay=50~30]``, and list the audio they name.
+    Between them are spaces or semicolons.
 
     Raises:
         AugmentationError: one cannot be read, or names audio that is not there; in one line.
     """
-    return [_parse(specification.strip()) for specification in specifications]
+    return [_parse(each) for each in _SEPARATOR.split(specifications) if each]
 
 
 def _parse(specification: str) -> Augmentation:

@@ -51,7 +51,7 @@ def _ways(samples: Samples) -> Iterator[tuple[str, Callable[[int], object]]]:
     noise = samples.utterance(0).path
     for name in AUGMENTATIONS:
         specification = f"{name}[source={noise}]" if name == "overlay" else name
-        augmenter = Augmenter(parse_augmentations([specification]), seed=1)
+        augmenter = Augmenter(parse_augmentations(specification), seed=1)
         yield name, augment_epoch(store, augmenter, batches, epoch=1, epochs=1).__getitem__
 
 

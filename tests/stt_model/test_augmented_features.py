@@ -24,7 +24,7 @@ def samples(tmp_path_factory):
 
 
 def augmented(samples, *specifications, epoch=1, epochs=4, store=None):
-    augmenter = Augmenter(parse_augmentations(specifications), seed=1)
+    augmenter = Augmenter(parse_augmentations(" ".join(specifications)), seed=1)
     batches = plan_batches(samples, 2)
     store = store or FeatureStore(samples)
     return augment_epoch(store, augmenter, batches, epoch=epoch, epochs=epochs)

@@ -8,7 +8,7 @@ FEATURES = np.random.default_rng(0).standard_normal((100, 26)).astype(np.float32
 
 
 def augment(specification, data=SPECTROGRAM, row=0, clock=0.0):
-    augmenter = Augmenter(parse_augmentations([specification]), seed=1)
+    augmenter = Augmenter(parse_augmentations(specification), seed=1)
     domain = augmenter.augmentations[0].domain
     return augmenter.choose(Visit(1, row, clock)).apply(domain, data)
 

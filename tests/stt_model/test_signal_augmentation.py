@@ -12,7 +12,7 @@ CLIP = tone_samples("abcd efgh ijkl")
 
 
 def augment(specification, samples=CLIP, row=0, clock=0.0, least_frames=0):
-    augmenter = Augmenter(parse_augmentations([specification]), seed=1)
+    augmenter = Augmenter(parse_augmentations(specification), seed=1)
     return augmenter.choose(Visit(1, row, clock, least_frames)).apply(Domain.SIGNAL, samples)
 
 
