@@ -73,7 +73,8 @@ def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreE
             message = message.replace(secret, "…")
         return _explain_answer(label, code, message)
     if isinstance(error, ValueError):
-        return StoreError(f"{label}: {_one_line(str(error))}; check the address")
+        # A name that no store takes, or an answer without a body that the client stumbles over.
+        return StoreAnswerError(f"{label}: {_one_line(str(error))}; check the address")
     reason = getattr(error, "reason", None) or error
     cause = innermost(reason)
     if isinstance(reason, urllib3.exceptions.SSLError):
