@@ -60,7 +60,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     """
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
-    if scheme.lower() != "s3" or not bucket or "@" in bucket:
+    if scheme.lower() != "s3" or not bucket or redact(uri) != uri:
         raise StoreError(
             f"{redact(uri)}: expected s3://BUCKET/KEY; credentials go into the environment"
         )
@@ -164,6 +164,10 @@ class ObjectStore:
                 self._download(stored, target, advance)
 
         return sum(1 for _ in in_parallel(download, objects, workers=_FILES_AT_ONCE))
+
+    def remove(self, uri: str) -> None:
+        """Remove an object; where there is none, that is no error."""
+        self._ask(uri, self._client.remove_object, *split_uri(uri))
 
     def upload(self, path: Path, uri: str) -> None:
         """Store a file; the object appears whole or not at all, and is compared with the file."""

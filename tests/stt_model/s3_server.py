@@ -22,8 +22,11 @@ _GUARD = '"$@" & read -r _; kill -9 $!'
 class S3Server:
     """Serves ``folder`` while the ``with`` block lasts, and no longer than this process lives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY
+    ) -> None:
         self.folder = folder
+        self._keys = (access_key, secret_key)
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -35,8 +38,8 @@ class S3Server:
     def environment(self) -> dict[str, str]:
         """The variables that lead a client here."""
         return {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_ACCESS_KEY_ID": self._keys[0],
+            "AWS_SECRET_ACCESS_KEY": self._keys[1],
             "AWS_ENDPOINT_URL_S3": self.endpoint,
         }
 
@@ -47,7 +50,7 @@ class S3Server:
         self._process = subprocess.Popen(
             ["sh", "-c", _GUARD, "sh", *command],
             # Not as an argument, where every process could read it.
-            env={**os.environ, "RCLONE_AUTH_KEY": f'"{ACCESS_KEY},{SECRET_KEY}"'},
+            env={**os.environ, "RCLONE_AUTH_KEY": f'"{",".join(self._keys)}"'},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -24,6 +24,7 @@ from tests.stt_model.s3_server import S3Server
 
 BLOCK = 8 * 2**20
 BIG = 8 * BLOCK + 5
+SIGNED = "s3://speech/x?X-Amz-Signature=hush"
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,12 @@ class TestSmall:
         assert (tmp_path / "target").read_bytes() == b""
         with store.open("s3://speech/empty") as stream:
             assert stream.read(1) == b""
+
+    def test_removed(self, store: ObjectStore, server: S3Server) -> None:
+        (server.folder / "speech" / "old one").write_text("x")
+        store.remove("s3://speech/old one")
+        store.remove("s3://speech/old one")
+        assert not (server.folder / "speech" / "old one").exists()
 
     def test_a_stream_can_be_read_from_any_place(
         self, store: ObjectStore, server: S3Server
@@ -328,7 +335,9 @@ class TestRefusals:
     def test_uris(self, uri: str, parts: tuple[str, str]) -> None:
         assert split_uri(uri) == parts
 
-    @pytest.mark.parametrize("uri", ["s3://", "s3:///x", "http://speech/x", "s3://me:hush@speech"])
+    @pytest.mark.parametrize(
+        "uri", ["s3://", "s3:///x", "http://speech/x", "s3://me:hush@speech", SIGNED]
+    )
     def test_what_is_no_uri(self, uri: str) -> None:
         with pytest.raises(StoreError, match="expected s3://BUCKET/KEY") as caught:
             split_uri(uri)
