@@ -7,6 +7,9 @@ missing, not pulled from strangers. ``pipelines.compile`` writes packages for ot
 REGISTRY = "localhost/stt-bootstrap"
 TAG = "0.1.0"
 
+# Who the images run as, uid and gid, unless a pod says otherwise.
+USER = 1000
+
 # What docker/Dockerfile builds, each from the lock file of its name.
 NAMES = ("light", "model", "model-gpu")
 

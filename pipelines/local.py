@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +16,9 @@ from typing import Any, Literal
 from kfp import components, local
 
 from components import COMPONENTS
+from pipelines.docker_runner import container_user, containers, docker_runner
 from pipelines.package import ParameterError, check_parameters, pipeline_without_retries
 from pipelines.watch import Watch, component_of
-from stt_model.errors import BootstrapError
-from stt_model.storage import local_path
 
 Runner = Literal["subprocess", "docker"]
 
@@ -98,9 +96,11 @@ def run(
             raise ParameterError(f"{link}: not of an earlier run; give another output folder")
     chosen_runner = _make_runner(runner, values)
     run_dir = _make_run_dir(output_dir / "runs")
+    if runner == "docker":
+        os.chown(run_dir / "tasks", *container_user())
     watch = Watch(run_dir / "logs", say or _say, verbose)
     local.init(chosen_runner, pipeline_root=str(run_dir / "tasks"), raise_on_error=False)
-    with _docker_errors_in_one_line(), watch.listening():
+    with containers(), watch.listening():
         pipeline = components.load_component_from_text(pipeline_without_retries())
         outputs = pipeline(**values).outputs
     return _collect(output_dir, run_dir, watch, outputs)
@@ -114,7 +114,8 @@ def _absolute(name: str, value: Any) -> Any:
 def _make_run_dir(runs: Path) -> Path:
     runs.mkdir(parents=True, exist_ok=True)
     run_dir = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=runs))
-    (run_dir / "logs").mkdir()
+    for name in ("logs", "tasks"):
+        (run_dir / name).mkdir()
     return run_dir
 
 
@@ -123,31 +124,11 @@ def _make_runner(runner: str, values: Mapping[str, Any]) -> Any:
         return local.SubprocessRunner(use_venv=False)
     if runner != "docker":
         raise ParameterError(f"runner must be subprocess or docker, found {runner!r}")
-    from docker.types import Mount
-
-    # Whatever is local on this machine is at the same path in the containers.
-    uris = [value for name, value in values.items() if name.endswith("_uri") and value]
-    paths = {str(local_path(uri)) for uri in uris if uri.startswith(("/", "file:"))}
-    return local.DockerRunner(
-        mounts=[Mount(path, path, type="bind", read_only=True) for path in sorted(paths)],
-        user=f"{os.getuid()}:{os.getgid()}",
-        environment={"HOME": "/tmp"},
-    )
+    return docker_runner(v for name, v in values.items() if name.endswith("_uri") and v)
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _docker_errors_in_one_line() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not type(error).__module__.startswith("docker."):
-            raise
-        message = " ".join(str(error).split())
-        raise BootstrapError(f"docker: {message}; does it run, are the images built?") from error
 
 
 def _collect(

@@ -181,6 +181,7 @@ def test_unknown_runner(tmp_path):
 
 def test_containers_see_local_paths_and_a_missing_engine_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     parameters = {
         "dataset_uri": f"file://{tmp_path}/my%20data",
         "checkpoint_uri": "https://x.org/c",
@@ -188,6 +189,7 @@ def test_containers_see_local_paths_and_a_missing_engine_is_one_line(tmp_path, m
     with pytest.raises(BootstrapError, match=r"^docker: .* are the images built") as error:
         local.run(parameters, output_dir=tmp_path / "out", runner="docker")
     assert "\n" not in str(error.value)
-    (mount,) = LocalExecutionConfig.instance.runner.container_run_args["mounts"]
-    assert mount["Source"] == mount["Target"] == f"{tmp_path}/my data"
-    assert mount["ReadOnly"]
+    data, scratch = LocalExecutionConfig.instance.runner.container_run_args["mounts"]
+    assert data["Source"] == data["Target"] == f"{tmp_path}/my data"
+    assert data["ReadOnly"]
+    assert (scratch["Type"], scratch["Target"]) == ("volume", "/tmp")
