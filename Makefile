@@ -18,7 +18,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type compile bench bench-decoding reference golden lock clean images test-containers manifests test-manifests
+.PHONY: help setup demo test test-slow lint type compile bench bench-decoding reference golden lock clean images test-containers manifests test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,13 @@ demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in
 	$(BIN)/python -m demo
 
 test: $(INSTALLED) ## run the default test suite
-	$(BIN)/python -m pytest -m "not slow and not reference and not containers and not kustomize"
+	$(BIN)/python -m pytest -m "not slow and not reference and not containers and not kustomize and not cluster"
 
 test-slow: $(INSTALLED) ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
+
+test-cluster: $(INSTALLED) ## run what needs a real cluster: set KUBECONFIG and KFP_ENDPOINT
+	$(BIN)/python -m pytest -m cluster
 
 manifests: $(BIN)/kustomize ## render manifests/ anew for the tests
 	$(BIN)/python -m tests.manifests.render

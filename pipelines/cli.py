@@ -27,6 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pipelines.commands:compile_packages",
         _compile,
     )
+    cli.add_command(
+        commands,
+        "preflight",
+        "check a cluster, its object store and the sources before a run",
+        "pipelines.preflight.command:main",
+        _preflight,
+    )
     return cli.run(parser, arguments)
 
 
@@ -75,6 +82,12 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         help="a whole reference in place of the image light or model, perhaps by digest; may be "
         "given for each",
     )
+
+
+def _preflight(parser: argparse.ArgumentParser) -> None:
+    from pipelines.preflight.flags import add_flags
+
+    add_flags(parser)
 
 
 if __name__ == "__main__":

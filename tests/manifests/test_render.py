@@ -11,7 +11,9 @@ NEWEST_MINOR_VERSIONS = [f"1.{_NEWEST - age}" for age in (2, 1, 0)]
 
 
 def test_every_kustomization_is_kept():
-    found = {path.parent.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("kustomization*")}
+    found = {
+        path.parent.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("kustomization*")
+    }
     assert found == set(KUSTOMIZATIONS)
 
 

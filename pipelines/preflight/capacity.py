@@ -1,0 +1,210 @@
+"""Checks on room: nodes, quotas, limits, and the volume of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from kubernetes.utils.quantity import parse_quantity
+
+from pipelines.preflight.access import APPLY
+from pipelines.preflight.cluster import Cluster
+from pipelines.preflight.findings import Findings, failed, ok, warning
+from pipelines.preflight.plan import Plan
+
+GIB = 2**30
+_DONE = {"Succeeded", "Failed"}
+_KEEPING_OUT = {"NoSchedule", "NoExecute"}
+
+
+def check_nodes(plan: Plan, cluster: Cluster) -> Findings:
+    """Some node offers what training asks for, lets it in, and has it free."""
+    asked = plan.asked()
+    nodes = cluster.ask(cluster.core.list_node).items
+    large = [node for node in nodes if _covers(_quantities(node.status.allocatable), asked)]
+    open_to = [node for node in large if not _obstacles(node, plan)]
+    if not large:
+        kind = plan.gpu_type or "enough"
+        yield failed(
+            f"none of {len(nodes)} nodes offers {_text(asked)}; at most {_most(nodes, asked)}",
+            f"add a node with {kind} (an autoscaler may), or change training_cpu, training_memory, "
+            "gpu_type or gpu_count",
+        )
+    elif not open_to:
+        obstacles = "; ".join(
+            f"{node.metadata.name}: {', '.join(_obstacles(node, plan))}" for node in large
+        )
+        yield failed(
+            f"nodes offer {_text(asked)}, but keep the pod out: {obstacles}",
+            "change the parameters node_selector and tolerations, or the nodes' labels and taints",
+        )
+    else:
+        yield from _check_free(cluster, open_to, asked)
+
+
+def _check_free(cluster: Cluster, nodes: Iterable[Any], asked: Mapping[str, Decimal]) -> Findings:
+    names = [node.metadata.name for node in nodes if _covers(_free(cluster, node), asked)]
+    if names:
+        yield ok(f"{_text(asked)} free on {', '.join(names)}")
+    else:
+        yield warning(
+            f"nodes offer {_text(asked)}, but other pods have it now",
+            "the task will wait for them; ask for less, or add a node",
+        )
+
+
+def _free(cluster: Cluster, node: Any) -> dict[str, Decimal]:
+    """Return what the pods on a node leave of what it offers."""
+    free = _quantities(node.status.allocatable)
+    pods = cluster.ask(
+        cluster.core.list_pod_for_all_namespaces,
+        field_selector=f"spec.nodeName={node.metadata.name}",
+    ).items
+    for pod in pods:
+        if pod.status.phase not in _DONE:
+            for container in pod.spec.containers:
+                for name, quantity in _quantities(container.resources.requests).items():
+                    free[name] = free.get(name, Decimal(0)) - quantity
+    return free
+
+
+def _obstacles(node: Any, plan: Plan) -> list[str]:
+    """Return what keeps a pod of the plan from a node, as it would be said to its owner."""
+    labels = node.metadata.labels or {}
+    found = [
+        f"label {key} is {labels.get(key)!r}, not {value!r}"
+        for key, value in plan.node_selector.items()
+        if labels.get(key) != value
+    ]
+    found += [
+        f"taint {taint.key}={taint.value or ''}:{taint.effect}"
+        for taint in node.spec.taints or ()
+        if taint.effect in _KEEPING_OUT and not any(_tolerates(t, taint) for t in plan.tolerations)
+    ]
+    conditions = node.status.conditions or ()
+    if not any(each.type == "Ready" and each.status == "True" for each in conditions):
+        found.append("it is not ready")
+    return found
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Any) -> bool:
+    if toleration.get("effect") not in (None, "", taint.effect):
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return toleration.get("key", "") in ("", taint.key)
+    return bool(
+        toleration.get("key") == taint.key and toleration.get("value", "") == (taint.value or "")
+    )
+
+
+def check_quota(plan: Plan, cluster: Cluster) -> Findings:
+    """The namespace's quotas leave what training asks for."""
+    asked = {"pods": Decimal(1), **plan.asked()}
+    quotas = cluster.ask(cluster.core.list_namespaced_resource_quota, cluster.namespace).items
+    good = True
+    for quota in quotas:
+        hard, used = _quantities(quota.status.hard), _quantities(quota.status.used)
+        for resource, amount in asked.items():
+            for name in (resource, f"requests.{resource}", f"limits.{resource}"):
+                left = hard.get(name, amount) - used.get(name, Decimal(0))
+                if name not in hard or left >= amount:
+                    continue
+                good = False
+                text = (
+                    f"quota {quota.metadata.name}: {name} {_amount(name, amount)} is asked for, of "
+                    f"{_amount(name, hard[name])} {_amount(name, left)} is left"
+                )
+                if hard[name] < amount:
+                    yield failed(text, "raise the quota, or ask for less")
+                else:
+                    yield warning(text, "the task will wait; raise the quota, or ask for less")
+    if good:
+        yield ok(f"{len(quotas)} quotas leave {_text(asked)}" if quotas else "no quota")
+
+
+def check_limits(plan: Plan, cluster: Cluster) -> Findings:
+    """The namespace's limit ranges let a container be as large as training's."""
+    asked = plan.asked()
+    good = True
+    for limits in cluster.ask(cluster.core.list_namespaced_limit_range, cluster.namespace).items:
+        for limit in limits.spec.limits:
+            largest = _quantities(limit.max) if limit.type in ("Container", "Pod") else {}
+            for name, amount in asked.items():
+                if name in largest and amount > largest[name]:
+                    good = False
+                    yield failed(
+                        f"limit range {limits.metadata.name}: {name} {_amount(name, amount)} is "
+                        f"asked for, at most {_amount(name, largest[name])} is allowed",
+                        "raise its max, or ask for less",
+                    )
+    if good:
+        yield ok(f"containers may have {_text(asked)}")
+
+
+def check_cache(plan: Plan, cluster: Cluster) -> Findings:
+    """The volume of the cache is there, or will be as soon as a pod wants it."""
+    name = plan.cache_claim
+    claim = cluster.find(cluster.core.read_namespaced_persistent_volume_claim, name)
+    if claim is None:
+        yield failed(f"no volume claim {name}", APPLY)
+    elif claim.status.phase == "Bound":
+        yield ok(f"{name} is bound, {claim.status.capacity['storage']}")
+    elif claim.status.phase == "Pending" and _waits_for_a_pod(claim, cluster):
+        yield ok(f"{name} is bound when the first pod wants it")
+    else:
+        yield failed(
+            f"{name} is {claim.status.phase}",
+            f"kubectl -n {cluster.namespace} describe pvc {name} says why; often there is no "
+            "default storage class",
+        )
+
+
+def cache_bytes(plan: Plan, cluster: Cluster) -> int:
+    """Return the size of the cache's volume, or what is asked for; 0 if there is none."""
+    claim = cluster.find(cluster.core.read_namespaced_persistent_volume_claim, plan.cache_claim)
+    if claim is None:
+        return 0
+    size = (claim.status.capacity or claim.spec.resources.requests)["storage"]
+    return int(parse_quantity(size))
+
+
+def _waits_for_a_pod(claim: Any, cluster: Cluster) -> bool:
+    classes = cluster.ask(cluster.storage.list_storage_class).items
+    default = "storageclass.kubernetes.io/is-default-class"
+    wanted = claim.spec.storage_class_name
+    return any(
+        each.volume_binding_mode == "WaitForFirstConsumer"
+        for each in classes
+        if (
+            each.metadata.name == wanted
+            if wanted
+            else (each.metadata.annotations or {}).get(default) == "true"
+        )
+    )
+
+
+def _quantities(resources: Mapping[str, str] | None) -> dict[str, Decimal]:
+    return {name: parse_quantity(text) for name, text in (resources or {}).items()}
+
+
+def _covers(offered: Mapping[str, Decimal], asked: Mapping[str, Decimal]) -> bool:
+    return all(offered.get(name, Decimal(0)) >= amount for name, amount in asked.items())
+
+
+def _most(nodes: Iterable[Any], asked: Mapping[str, Decimal]) -> str:
+    """Return the most that any node offers of each resource."""
+    offers = [_quantities(node.status.allocatable) for node in nodes]
+    return _text(
+        {name: max((o.get(name, Decimal(0)) for o in offers), default=Decimal(0)) for name in asked}
+    )
+
+
+def _text(resources: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{name} {_amount(name, amount)}" for name, amount in resources.items())
+
+
+def _amount(name: str, amount: Decimal) -> str:
+    if name.endswith("memory"):
+        return f"{amount / GIB:.4g}Gi"
+    return f"{amount.normalize():f}"

@@ -1,0 +1,93 @@
+"""The Kubernetes API, as far as the checks ask it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client import ApiException
+
+from pipelines.preflight.plan import PreflightError
+
+_TIMEOUT = 15
+"""Seconds that one answer may take."""
+
+
+class Cluster:
+    """One namespace of a cluster. Answers are those of the ``kubernetes`` package."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.namespace = namespace
+        self.host = str(api.configuration.host)
+        self.core = client.CoreV1Api(api)
+        self.authorization = client.AuthorizationV1Api(api)
+        self.storage = client.StorageV1Api(api)
+        self.version = client.VersionApi(api)
+
+    @classmethod
+    def connect(cls, namespace: str, context: str = "") -> Cluster:
+        """Return what ``$KUBECONFIG`` or ``~/.kube/config`` leads to, or the cluster around a pod.
+
+        Raises:
+            PreflightError: neither is there, or there is no such context.
+        """
+        configuration = client.Configuration()
+        try:
+            config.load_kube_config(
+                # Read now: the library would take what it was when it was imported.
+                config_file=os.environ.get("KUBECONFIG"),
+                context=context or None,
+                client_configuration=configuration,
+            )
+        except config.ConfigException as no_file:
+            try:
+                config.load_incluster_config(client_configuration=configuration)
+            except config.ConfigException:
+                raise PreflightError(
+                    f"no cluster to look at: {no_file}; set KUBECONFIG, or give --context"
+                ) from no_file
+        configuration.retries = 1
+        return cls(client.ApiClient(configuration), namespace)
+
+    def ask(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Return the API's answer, or raise what the client raises."""
+        return function(*args, **options, _request_timeout=_TIMEOUT)
+
+    def find(self, function: Callable[..., Any], name: str) -> Any:
+        """Return an object of the namespace, or None if there is none of this name."""
+        try:
+            return self.ask(function, name, self.namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def secret_values(self, name: str) -> dict[str, str]:
+        """Return keys and decoded values of a secret, or nothing if there is none.
+
+        The values are for use, never for show.
+        """
+        secret = self.find(self.core.read_namespaced_secret, name)
+        data = (secret.data or {}) if secret else {}
+        return {
+            key: base64.b64decode(value or "").decode("utf-8", "replace")
+            for key, value in data.items()
+        }
+
+    def config_values(self, name: str) -> dict[str, str]:
+        """Return keys and values of a config map, or nothing if there is none."""
+        found = self.find(self.core.read_namespaced_config_map, name)
+        return dict((found.data or {}) if found else {})
+
+
+def message(error: ApiException) -> str:
+    """Return in one line why the API refused, without headers."""
+    try:
+        said = json.loads(error.body)["message"]
+    except (TypeError, ValueError, KeyError):
+        said = error.reason
+    return f"{error.status} {' '.join(str(said).split())}"

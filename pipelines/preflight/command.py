@@ -1,0 +1,61 @@
+"""What ``stt-bootstrap preflight`` does."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.package import package_parameters
+from pipelines.preflight.checks import preflight
+from pipelines.preflight.cluster import Cluster
+from pipelines.preflight.findings import Status, as_json, as_table
+from pipelines.preflight.flags import PARAMETERS
+from pipelines.preflight.plan import Plan, PreflightError
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print what every check found.
+
+    Raises:
+        PreflightError: after the findings, if one of them would end a run.
+    """
+    findings = preflight(_plan(args), Cluster.connect(args.namespace, args.context))
+    print(as_json(findings) if args.output == "json" else as_table(findings))
+    bad = [finding.check for finding in findings if finding.status is Status.FAILED]
+    if bad:
+        checks = ", ".join(dict.fromkeys(bad))
+        raise PreflightError(f"a run would fail; what to do is said beside: {checks}")
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """Return what the flags say; where they do not, the file; where that does not, the defaults."""
+    known = package_parameters(args.package)
+    settings: dict[str, Any] = {
+        name: known[name].default for name in PARAMETERS if known[name].default is not None
+    }
+    given = _read(args.parameters) if args.parameters else {}
+    if unknown := sorted(set(given) - set(known)):
+        raise PreflightError(
+            f"{args.parameters}: {', '.join(unknown)}: no such parameter; there are "
+            f"{', '.join(known)}"
+        )
+    settings.update({name: given[name] for name in PARAMETERS if name in given})
+    for name in (field.name for field in dataclasses.fields(Plan)):
+        if getattr(args, name) is not None:
+            settings[name] = getattr(args, name)
+    return Plan(**settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise PreflightError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise PreflightError(f"{path}: expected lines such as `gpu_count: '2'`")
+    return content

@@ -1,0 +1,89 @@
+"""The flags of ``stt-bootstrap preflight``; nothing heavy is imported for ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines.package import PACKAGE, package_parameters
+
+# Parameters of the pipeline that a cluster can be asked about.
+PARAMETERS = (
+    "dataset_uri",
+    "checkpoint_uri",
+    "alphabet_uri",
+    "scorer_uri",
+    "training_cpu",
+    "training_memory",
+    "gpu_type",
+    "gpu_count",
+    "node_selector",
+    "tolerations",
+)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add all flags; one that was not given is None, so that others may say what it is."""
+    parser.add_argument(
+        "--namespace", default="kubeflow", help="namespace that the runs' pods are in"
+    )
+    parser.add_argument(
+        "--context", default="", help="context of the kubeconfig, in place of its current one"
+    )
+    parser.add_argument(
+        "--output", choices=("table", "json"), default="table", help="for a person or a program"
+    )
+    parser.add_argument(
+        "--package",
+        type=Path,
+        default=PACKAGE,
+        metavar="FILE",
+        help="compiled pipeline that the run would be of",
+    )
+    parser.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="YAML file with parameters of the run; flags win over it",
+    )
+    _add_names(parser.add_argument_group("names of objects in the namespace"))
+    group = parser.add_argument_group("parameters of the run that are looked at")
+    known = package_parameters()
+    for name in PARAMETERS:
+        parameter = known[name]
+        default = f" (default: {parameter.default})" if parameter.default else ""
+        group.add_argument(
+            f"--{name}",
+            type=_json(parameter.type) if parameter.type in (dict, list) else parameter.type,
+            metavar=parameter.type.__name__.upper(),
+            help=f"{parameter.description}{default}",
+        )
+
+
+def _add_names(group: argparse._ArgumentGroup) -> None:
+    for name, what in (
+        ("service_account", "service account of the runs"),
+        ("secret", "secret with the keys to the object store"),
+        ("config_map", "config map with the place of the object store"),
+        ("cache_claim", "volume claim of the cache"),
+        (
+            "store_endpoint",
+            "URL that leads to the object store from here, such as a forwarded port",
+        ),
+    ):
+        group.add_argument(f"--{name}", metavar="NAME", help=what)
+
+
+def _json(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = json.loads(text)
+        if not isinstance(value, kind):
+            raise ValueError
+        return value
+
+    # What argparse calls it in "invalid … value".
+    read.__name__ = "JSON object" if kind is dict else "JSON list"
+    return read

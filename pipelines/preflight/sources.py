@@ -1,0 +1,255 @@
+"""Checks on what a run reads: the object store, and the dataset and the checkpoint in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+import socket
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import chain, islice
+from urllib.parse import urlsplit
+
+import requests
+
+from pipelines.preflight.capacity import GIB, cache_bytes
+from pipelines.preflight.cluster import Cluster
+from pipelines.preflight.findings import Finding, Findings, failed, ok, skipped, warning
+from pipelines.preflight.plan import Plan
+from stt_model.corpus import SPLITS
+from stt_model.object_store import MissingError, ObjectStore, StoredObject, split_uri
+from stt_model.redaction import redact
+from stt_model.store_client import ENDPOINT_VARIABLES
+
+_TIMEOUT = 10  # seconds
+_COLUMNS = ("wav_filename", "wav_filesize", "transcript")
+_HEAD = 2**16  # bytes of a manifest that are looked at
+# Weights, gradients and Adam's two moments, each as large as the weights, and TensorFlow itself.
+_COPIES, _RUNTIME = 4, GIB
+
+
+class Sources:
+    """What a run reads, by way of the store and with the credentials that its tasks would have."""
+
+    def __init__(self, plan: Plan, cluster: Cluster) -> None:
+        self.plan = plan
+        self.cluster = cluster
+        self.uris = plan.uris
+        self.stored = {name: uri for name, uri in self.uris.items() if uri.startswith("s3://")}
+
+    @cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The variables of the tasks: those of the secret and the config map."""
+        variables = {
+            **self.cluster.config_values(self.plan.config_map),
+            **self.cluster.secret_values(self.plan.secret),
+        }
+        if self.plan.store_endpoint:
+            variables[ENDPOINT_VARIABLES[0]] = self.plan.store_endpoint
+        # A store with certificates of its own: where they lie on this machine.
+        if bundle := os.environ.get("AWS_CA_BUNDLE"):
+            variables.setdefault("AWS_CA_BUNDLE", bundle)
+        return variables
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The object store."""
+        return ObjectStore.from_environment(self.environment)
+
+    def objects(self, uri: str) -> list[StoredObject]:
+        """Return what lies at or below a URI."""
+        if uri not in self._listed:
+            self._listed[uri] = list(self.store.list(uri)) or [self.store.stat(uri)]
+        return self._listed[uri]
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a source in the store; 0 where it is not there."""
+        uri = self.stored.get(name)
+        return sum(each.size for each in self.objects(uri)) if uri else 0
+
+    @cached_property
+    def _listed(self) -> dict[str, list[StoredObject]]:
+        return {}
+
+
+def check_store(sources: Sources) -> Findings:
+    """The store answers, and knows the keys and the buckets."""
+    if not sources.stored:
+        yield skipped("no s3:// URI was given")
+        return
+    endpoint = next(
+        (each for name in ENDPOINT_VARIABLES if (each := sources.environment.get(name))), ""
+    )
+    if endpoint and (reason := _unreachable(endpoint)):
+        yield from _explain_unreachable(endpoint, reason)
+        return
+    buckets = sorted({split_uri(uri)[0] for uri in sources.stored.values()})
+    for bucket in buckets:
+        next(sources.store.list(f"s3://{bucket}"), None)
+    yield ok(f"{endpoint or 'Amazon S3'} lets the runs list {', '.join(buckets)}")
+
+
+def _unreachable(endpoint: str) -> str:
+    """Return why nothing listens at an endpoint, or "" if something does."""
+    parts = urlsplit(endpoint)
+    port = parts.port or {"http": 80}.get(parts.scheme, 443)
+    try:
+        socket.create_connection((parts.hostname or "", port), _TIMEOUT).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _explain_unreachable(endpoint: str, reason: str) -> Findings:
+    text = f"{redact(endpoint)} cannot be reached from here: {reason}"
+    host = urlsplit(endpoint).hostname or ""
+    if "." not in host or host.endswith((".svc", ".local")):
+        yield warning(
+            text,
+            f"the cluster may reach it: kubectl port-forward service/{host.partition('.')[0]} "
+            "9000, and give --store_endpoint http://127.0.0.1:9000",
+        )
+    else:
+        yield failed(text, "check AWS_ENDPOINT_URL_S3 in the config map, and that it runs")
+
+
+def check_dataset(sources: Sources) -> Findings:
+    """The manifests are there and readable, and so is the first clip."""
+    uri = sources.uris.get("dataset_uri", "")
+    if finding := _not_stored(uri, "dataset_uri"):
+        yield finding
+        return
+    root = uri.rstrip("/")
+    names = {each.uri for each in sources.objects(uri)}
+    there = [f"{split}.csv" for split in SPLITS if f"{root}/{split}.csv" in names]
+    if missing := [f"{split}.csv" for split in SPLITS[:2] if f"{split}.csv" not in there]:
+        yield failed(f"{redact(uri)} lacks {', '.join(missing)}", "upload it, or check dataset_uri")
+        return
+    rows = list(islice(_first_rows(sources, f"{root}/train.csv"), 2))
+    if not rows or not set(_COLUMNS) <= set(rows[0]):
+        yield failed(
+            f"{redact(root)}/train.csv: expected the columns {','.join(_COLUMNS)}, found "
+            f"{','.join(rows[0]) if rows else 'an empty file'}",
+            "write manifests in Coqui's form: stt-bootstrap validate says more",
+        )
+        return
+    if len(rows) > 1:
+        name = dict(zip(rows[0], rows[1], strict=False)).get("wav_filename", "")
+        clip = name if name.startswith("s3://") else posixpath.normpath(f"{root[5:]}/{name}")
+        sources.store.stat(clip if clip.startswith("s3://") else f"s3://{clip}")
+    total = sources.size("dataset_uri")
+    yield ok(
+        f"{', '.join(there)} and {len(names) - len(there)} more objects, {total / GIB:.2f} GiB"
+    )
+
+
+def _first_rows(sources: Sources, uri: str) -> Iterator[list[str]]:
+    with sources.store.open(uri) as stream:
+        text = io.StringIO(stream.read(_HEAD).decode("utf-8-sig", "replace"), newline="")
+    return csv.reader(text)
+
+
+def check_checkpoint(sources: Sources) -> Findings:
+    """The checkpoint is there, and looks like one."""
+    uri = sources.uris.get("checkpoint_uri", "")
+    if uri.startswith(("http://", "https://")):
+        yield _look_at_web(uri)
+        return
+    if finding := _not_stored(uri, "checkpoint_uri"):
+        yield finding
+        return
+    found = sources.objects(uri)
+    names = [posixpath.basename(each.key) for each in found]
+    total = sources.size("checkpoint_uri")
+    if [each.uri for each in found] == [uri]:
+        yield ok(f"{redact(uri)}, an archive of {total / GIB:.2f} GiB")
+    elif not any(name.endswith(".index") for name in names):
+        yield failed(
+            f"{redact(uri)} holds no NAME-STEP.index: {', '.join(names[:5])}",
+            "upload a checkpoint folder in Coqui's layout, or its archive",
+        )
+    else:
+        yield ok(f"{len(names)} files, {total / GIB:.2f} GiB")
+
+
+def _look_at_web(uri: str) -> Finding:
+    label = redact(uri)
+    try:
+        # Not a HEAD: an address that is signed for GET refuses it.
+        with requests.get(uri, stream=True, timeout=_TIMEOUT) as response:
+            status, size = response.status_code, int(response.headers.get("Content-Length", 0))
+    except requests.RequestException as error:
+        return warning(
+            f"{label} cannot be reached from here ({type(error).__name__})",
+            "check the address, and that the cluster may reach it",
+        )
+    if status >= 400:
+        return failed(f"{label} answers {status}", "check the address, or sign it anew")
+    return ok(f"{label}, {size / GIB:.2f} GiB")
+
+
+def check_further_sources(sources: Sources) -> Findings:
+    """The alphabet and the scorer are there, if they are asked for."""
+    names = [name for name in ("alphabet_uri", "scorer_uri") if name in sources.uris]
+    if not names:
+        yield skipped("neither alphabet_uri nor scorer_uri was given")
+    for name in names:
+        uri = sources.uris[name]
+        if uri.startswith(("http://", "https://")):
+            yield _look_at_web(uri)
+        elif finding := _not_stored(uri, name):
+            yield finding
+        else:
+            yield ok(f"{redact(uri)}, {sources.store.stat(uri).size} bytes")
+
+
+def _not_stored(uri: str, name: str) -> Finding | None:
+    """Return what is to be said of a URI that does not lead into the store."""
+    if uri.startswith("s3://"):
+        return None
+    if not uri:
+        return skipped(f"no --{name} was given")
+    return warning(
+        f"{redact(uri)} is a path, which only the pods could look up",
+        f"give {name} as s3://, or be sure that the pods have it at that path",
+    )
+
+
+def check_sizes(sources: Sources) -> Findings:
+    """Training's memory holds the model, and the cache the dataset."""
+    plan, cluster = sources.plan, sources.cluster
+    model, dataset = sources.size("checkpoint_uri"), sources.size("dataset_uri")
+    if not model and not dataset:
+        yield skipped("neither dataset nor checkpoint is in the store")
+        return
+    memory, needed = plan.asked()["memory"], _COPIES * model + _RUNTIME
+    cache = cache_bytes(plan, cluster)
+    findings = chain(
+        _compare(
+            needed, int(memory), "a model of this checkpoint", "training_memory", is_fatal=True
+        ),
+        _compare(dataset, cache, "the dataset", f"the volume {plan.cache_claim}", is_fatal=False),
+    )
+    yield from findings
+
+
+def _compare(needed: int, given: int, what: str, where: str, *, is_fatal: bool) -> Findings:
+    text = f"{what} needs {needed / GIB:.2f} GiB, {where} has {given / GIB:.2f}"
+    if needed <= given:
+        yield ok(text)
+    elif is_fatal:
+        yield failed(f"{text}: training would be killed", f"raise {where}")
+    else:
+        yield warning(f"{text}: clips are fetched again in every epoch", f"enlarge {where}")
+
+
+def missing(error: Exception) -> Finding:
+    """Return the finding of a check that the store's answer ended."""
+    remedy = (
+        "upload it, or check the URI"
+        if isinstance(error, MissingError)
+        else ("check the secret and the config map, and the keys' policy at the store")
+    )
+    return failed(str(error), remedy)
