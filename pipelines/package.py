@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from stt_model.errors import BootstrapError
+from stt_model.redaction import holds_credentials, redact
 
 PACKAGE = Path(__file__).with_name("bootstrap.yaml")
 
@@ -84,6 +85,12 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
         f"parameter {name!r} needs a value"
         for name, parameter in known.items()
         if parameter.default is None and values.get(name) in (None, "")
+    ]
+    problems += [
+        f"parameter {name!r} has credentials in it, which every run shows and keeps; put what is at "
+        f"{redact(value)} into a store and give its s3:// URI, or fetch it and give its path"
+        for name, value in values.items()
+        if isinstance(value, str) and holds_credentials(value)
     ]
     checked: dict[str, Value] = {}
     for name, value in values.items():

@@ -8,6 +8,15 @@ import re
 # These modules log whole addresses at DEBUG, and presigned ones carry their signature.
 _TALKATIVE = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
 
+# What web services call the parts of a query that let whoever has them in.
+_SECRET_NAMES = r"X-(?:Amz|Goog)-[\w-]+|AWSAccessKeyId|signature|sig|\w*token|password|secret|api_?key"
+
+
+def holds_credentials(uri: str) -> bool:
+    """Tell whether ``uri`` has a user, a password, or a query that is signed or has a token."""
+    has_user = re.match(r"[\w+.-]+://[^/?#]*@", uri)
+    return bool(has_user or re.search(rf"[?&](?:{_SECRET_NAMES})=", uri, re.IGNORECASE))
+
 
 def redact(uri: str) -> str:
     """Return ``uri`` without user, password, query and fragment: all that a message may show.

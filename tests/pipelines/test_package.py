@@ -54,6 +54,13 @@ def test_other_types_are_refused(name, value, wanted):
     assert f"parameter '{name}' must be {wanted}, found {value!r}" in str(error.value)
 
 
+def test_credentials_are_no_parameters():
+    values = {"dataset_uri": "/data", "checkpoint_uri": "https://me:hush@host/x.zip?token=hush"}
+    with pytest.raises(ParameterError, match="'checkpoint_uri' has credentials in it") as caught:
+        check_parameters(values)
+    assert "https://host/x.zip " in str(caught.value) and "hush" not in str(caught.value)
+
+
 def test_all_problems_are_told_at_once():
     with pytest.raises(ParameterError) as error:
         check_parameters({"datset_uri": "data", "epochs": "1"})
