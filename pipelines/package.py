@@ -87,8 +87,8 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
         if parameter.default is None and values.get(name) in (None, "")
     ]
     problems += [
-        f"parameter {name!r} has credentials in it, which every run shows and keeps; put what is at "
-        f"{redact(value)} into a store and give its s3:// URI, or fetch it and give its path"
+        f"parameter {name!r} has credentials in it, which every run shows and keeps; put what is "
+        f"at {redact(value)} into a store and give its s3:// URI, or fetch it and give its path"
         for name, value in values.items()
         if isinstance(value, str) and holds_credentials(value)
     ]

@@ -9,7 +9,9 @@ import re
 _TALKATIVE = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
 
 # What web services call the parts of a query that let whoever has them in.
-_SECRET_NAMES = r"X-(?:Amz|Goog)-[\w-]+|AWSAccessKeyId|signature|sig|\w*token|password|secret|api_?key"
+_SECRET_NAMES = (
+    r"X-(?:Amz|Goog)-[\w-]+|AWSAccessKeyId|signature|sig|\w*token|password|secret|api_?key"
+)
 
 
 def holds_credentials(uri: str) -> bool:
