@@ -26,6 +26,9 @@ STRIDE = 320
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 """What `find_audio` takes for audio inside a folder."""
 
+DIGEST_LENGTH = 32
+"""Characters that ``clip_digest`` returns."""
+
 _BLOCK = 1 << 18
 """Samples a channel decoded at once: what a header claims is never allocated up front."""
 
@@ -95,9 +98,12 @@ def read_audio(
 
 
 def clip_digest(path: Path | str) -> str:
-    """Return what tells a clip's content from any other's; AudioError if it cannot be read."""
+    """Return what tells a clip's content from any other's, in hexadecimal.
+
+    AudioError if it cannot be read.
+    """
     try:
-        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=DIGEST_LENGTH // 2).hexdigest()
     except OSError as error:
         raise AudioError(Path(path), f"a file that fails: {error.strerror}") from error
 

@@ -96,14 +96,12 @@ def plan_batches(
 
 def padding_share(samples: Samples, batches: Sequence[Batch]) -> float:
     """Return which part of the frames that the network is fed says nothing, from 0 to below 1."""
-    fed = sum(len(batch.rows) * max(1, samples.frames[list(batch.rows)].max()) for batch in batches)
-    meant = sum(
-        samples.frames[row]
-        for batch in batches
-        for row, weight in zip(batch.rows, batch.weights, strict=True)
-        if weight
-    )
-    return 1 - float(meant / fed)
+    fed = meant = 0
+    for batch in batches:
+        frames = samples.frames[list(batch.rows)]
+        fed += len(frames) * max(1, int(frames.max()))
+        meant += int(frames @ np.array(batch.weights))
+    return 1 - meant / fed
 
 
 def batch_dataset(

@@ -24,7 +24,7 @@ from stt_model.alphabet import (
 from stt_model.audio import find_audio
 from stt_model.beam_search import check_scorer
 from stt_model.checkpoint import Checkpoint, Geometry, open_checkpoint
-from stt_model.corpus import iter_manifest, read_manifest
+from stt_model.corpus import iter_manifest, iter_utterances
 from stt_model.errors import (
     AlphabetError,
     BootstrapError,
@@ -79,7 +79,7 @@ def alphabet(args: argparse.Namespace) -> int:
 
     check_output(args.output)
     manifests = [*args.train_files, *args.dev_files, *args.test_files]
-    transcripts = [row.transcript for path in manifests for row in read_manifest(path)]
+    transcripts = [row.transcript for path in manifests for row in iter_utterances(path)]
     given = _given_alphabet(args)
     if args.checkpoint_dir:
         source = open_checkpoint(args.checkpoint_dir)
@@ -557,7 +557,7 @@ def _target_alphabet(args: argparse.Namespace, source: Checkpoint | None) -> Alp
     if source is not None and not args.drop_source_layers:
         return source.alphabet
     manifests = [*args.train_files, *args.dev_files, *args.test_files]
-    built = build_alphabet(row.transcript for path in manifests for row in read_manifest(path))
+    built = build_alphabet(row.transcript for path in manifests for row in iter_utterances(path))
     log.info("alphabet built from the transcripts: %d labels", built.size)
     return built
 

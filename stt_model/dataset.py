@@ -29,6 +29,7 @@ HEADER_THREADS = 32
 """Threads that read headers: what takes time is a network disk's answer, not the processor."""
 _HEADERS_AT_ONCE = 64
 _NAMED_TOO_SHORT = 20
+_MANY = 5000
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> Samples:
         raise DataError(f"{names}: expected at least one utterance, found none")
     spool.flush()
     rows = np.array(places, np.int64)
+    if len(rows) >= _MANY:
+        log.info("reading the headers of %s clips", f"{len(rows):,}")
     frames, seconds = _lengths(spool, rows)
     return Samples(
         spool,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.audio import clip_digest, read_audio
+from stt_model.audio import DIGEST_LENGTH, clip_digest, read_audio
 from stt_model.dataset import Samples, row_named
 from stt_model.errors import DataError
 from stt_model.feature_cache import GIB, FeatureCache
@@ -46,7 +46,12 @@ class FeatureStore:
     """Why a dataset over this store broke off."""
     _kept: dict[int, Features] = field(default_factory=dict, init=False)
     _bytes: int = field(default=0, init=False)
-    _digests: dict[int, str] = field(default_factory=dict, init=False)
+    _digests: NDArray[np.bytes_] = field(init=False)
+    """By row; empty where it is not known yet."""
+
+    def __post_init__(self) -> None:
+        rows = len(self.samples) if self.cache else 0
+        self._digests = np.zeros(rows, f"S{DIGEST_LENGTH}")
 
     def __getitem__(self, row: int) -> Features:
         """Return the features of a sample, float32 [frames, 26].
@@ -80,8 +85,8 @@ class FeatureStore:
 
     def _digest(self, row: int) -> str:
         # Once a run: from the second epoch on no clip is read.
-        if row not in self._digests:
+        if not self._digests[row]:
             utterance = self.samples.utterance(row)
             with row_named(utterance):
-                self._digests[row] = clip_digest(utterance.path)
-        return self._digests[row]
+                self._digests[row] = clip_digest(utterance.path).encode()
+        return self._digests[row].decode()
