@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from stt_model import cli
 
@@ -34,11 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pipelines.preflight.command:main",
         _preflight,
     )
+    cli.add_command(
+        commands,
+        "submit",
+        "run the pipeline on a cluster: upload it if it changed, start a run, wait for its end",
+        "pipelines.commands:submit",
+        _submit,
+    )
     return cli.run(parser, arguments)
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    from pipelines.package import package_parameters
+    from pipelines.package import CLUSTER_ONLY, package_parameters
 
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="where model and reports go"
@@ -52,13 +61,53 @@ def _run(parser: argparse.ArgumentParser) -> None:
     cli.add_switch(parser, "--verbose", False, "show what the steps print")
     group = parser.add_argument_group("parameters of the pipeline")
     for name, parameter in package_parameters().items():
+        if name not in CLUSTER_ONLY:
+            group.add_argument(
+                f"--{name}",
+                type=cli.VALUES.get(name, _READERS.get(parameter.type, parameter.type)),
+                required=parameter.default is None,
+                default=parameter.default,
+                metavar=parameter.type.__name__.upper(),
+                help=parameter.description or " ",
+            )
+
+
+def _submit(parser: argparse.ArgumentParser) -> None:
+    from pipelines.package import PACKAGE, package_parameters
+
+    parser.add_argument(
+        "--endpoint", default="", metavar="URL", help="where Kubeflow Pipelines is; KFP_ENDPOINT"
+    )
+    parser.add_argument("--namespace", default="kubeflow", metavar="NAME", help="where runs belong")
+    parser.add_argument(
+        "--package", type=Path, default=PACKAGE, metavar="YAML", help="what `compile` wrote"
+    )
+    parser.add_argument(
+        "--parameters", type=Path, metavar="YAML", help="file of parameters; flags win over it"
+    )
+    parser.add_argument("--experiment", default="stt-bootstrap", metavar="NAME", help="its folder")
+    parser.add_argument(
+        "--run_name", default="", metavar="NAME", help="by default version and time"
+    )
+    parser.add_argument(
+        "--service_account", default="stt-bootstrap-runner", metavar="NAME", help="of the pods"
+    )
+    parser.add_argument(
+        "--pipeline_root", default="", metavar="URI", help="where artifacts go, if not as usual"
+    )
+    cli.add_switch(parser, "--wait", True, "wait for the end, and exit with 1 if the run failed")
+    cli.add_switch(parser, "--follow", False, "show the logs of failed tasks while waiting")
+    parser.add_argument(
+        "--attach", default="", metavar="RUN_ID", help="wait for a run that was started before"
+    )
+    group = parser.add_argument_group("parameters of the pipeline")
+    for name, parameter in package_parameters().items():
+        shown = f" (default: {parameter.default})" if parameter.default not in (None, "") else ""
         group.add_argument(
             f"--{name}",
-            type=cli.VALUES.get(name, cli.boolean if parameter.type is bool else parameter.type),
-            required=parameter.default is None,
-            default=parameter.default,
-            metavar=parameter.type.__name__.upper(),
-            help=parameter.description or " ",
+            type=cli.VALUES.get(name, _READERS.get(parameter.type, parameter.type)),
+            metavar="JSON" if parameter.type in (dict, list) else parameter.type.__name__.upper(),
+            help=f"{parameter.description}{shown}".replace("%", "%%"),
         )
 
 
@@ -88,6 +137,27 @@ def _preflight(parser: argparse.ArgumentParser) -> None:
     from pipelines.preflight.flags import add_flags
 
     add_flags(parser)
+
+
+def _json(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if not isinstance(value, kind):
+            expected = "a JSON object" if kind is dict else "a JSON list"
+            raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+        return value
+
+    return read
+
+
+_READERS: dict[type, Callable[[str], Any]] = {
+    bool: cli.boolean,
+    dict: _json(dict),
+    list: _json(list),
+}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ STORE_CONFIG_MAP = "stt-bootstrap-store"
 STORE_CONFIG_KEYS = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "S3_ADDRESSING_STYLE")
 SERVICE_ACCOUNT = "stt-bootstrap-runner"
 
+PROJECT = "stt-bootstrap"
+NAME_LABEL = "app.kubernetes.io/name"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+
 RUN_ID_VARIABLE = "STT_BOOTSTRAP_RUN_ID"
 """Names the run, to a task that is started again too."""
 
@@ -63,8 +67,8 @@ def place(
     _set_retries(task, budget)
     kubernetes.set_timeout(task, budget.hours * _HOUR)
     kubernetes.set_security_context(task, run_as_non_root=True)
-    kubernetes.add_pod_label(task, "app.kubernetes.io/name", "stt-bootstrap")
-    kubernetes.add_pod_label(task, "app.kubernetes.io/component", task.component_spec.name)
+    kubernetes.add_pod_label(task, NAME_LABEL, PROJECT)
+    kubernetes.add_pod_label(task, COMPONENT_LABEL, task.component_spec.name)
     _give_store(task)
     if accelerators:
         _give_accelerators(task, accelerators)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import difflib
+import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,18 @@ from stt_model.errors import BootstrapError
 from stt_model.redaction import holds_credentials, redact
 
 PACKAGE = Path(__file__).with_name("bootstrap.yaml")
+
+CLUSTER_ONLY = (
+    "training_cpu",
+    "training_memory",
+    "evaluation_cpu",
+    "evaluation_memory",
+    "gpu_type",
+    "gpu_count",
+    "node_selector",
+    "tolerations",
+)
+"""Parameters that say nothing to a run on this machine."""
 
 # Those in C take a hundredth of a second where the others take a tenth, for every `--help`.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -57,7 +73,7 @@ def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
 
 def pipeline_without_retries(package: Path = PACKAGE) -> str:
     """Return the pipeline as YAML for this machine, where what failed would only fail again."""
-    pipeline = _read_pipeline(package)
+    pipeline = copy.deepcopy(_read_pipeline(package))
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
             task.pop("retryPolicy", None)
@@ -65,8 +81,36 @@ def pipeline_without_retries(package: Path = PACKAGE) -> str:
 
 
 def _read_pipeline(package: Path) -> dict[str, Any]:
+    return _parse_pipeline(package.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=1)
+def _parse_pipeline(text: str) -> dict[str, Any]:
     # A second document has what the tasks get on a cluster.
-    return next(yaml.load_all(package.read_text(encoding="utf-8"), Loader=_LOADER))
+    return next(yaml.load_all(text, Loader=_LOADER))
+
+
+def package_name(package: Path = PACKAGE) -> str:
+    """Return the name that the pipeline was given."""
+    return str(_read_pipeline(package)["pipelineInfo"]["name"])
+
+
+def package_images(package: Path = PACKAGE) -> list[str]:
+    """Return the images that its tasks run in, each once."""
+    executors = _read_pipeline(package)["deploymentSpec"]["executors"].values()
+    return sorted({executor["container"]["image"] for executor in executors})
+
+
+def package_tasks(package: Path = PACKAGE) -> dict[str, str]:
+    """Return the titles of the tasks that have a container, by their names in the package."""
+    pipeline = _read_pipeline(package)
+    components = pipeline["components"]
+    return {
+        name: task["taskInfo"]["name"]
+        for component in (pipeline["root"], *components.values())
+        for name, task in component.get("dag", {}).get("tasks", {}).items()
+        if "executorLabel" in components[task["componentRef"]["name"]]
+    }
 
 
 def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> dict[str, Value]:
@@ -76,11 +120,7 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
         ParameterError: names that are unknown, values that are missing or of another type.
     """
     known = package_parameters(package)
-    problems = [
-        f"unknown parameter {name!r} (there are {', '.join(known)})"
-        for name in values
-        if name not in known
-    ]
+    problems = [_unknown(name, known) for name in values if name not in known]
     problems += [
         f"parameter {name!r} needs a value"
         for name, parameter in known.items()
@@ -103,7 +143,42 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
             checked[name] = value
         else:
             found = f"{value!r} ({type(value).__name__})"
-            problems.append(f"parameter {name!r} must be {wanted.__name__}, found {found}")
+            hint = f"; write '{value}' in quotes" if wanted is str else ""
+            problems.append(f"parameter {name!r} must be {wanted.__name__}, found {found}{hint}")
     if problems:
         raise ParameterError("; ".join(problems))
     return checked
+
+
+def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+    return f"unknown parameter {name!r} ({hint})"
+
+
+def read_parameters(path: Path) -> dict[str, object]:
+    """Read a YAML file of parameters, values by name; ``check_parameters`` says if they fit.
+
+    Raises:
+        ParameterError: a file that cannot be read, or that is no such YAML.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_NumberLoader)
+    except OSError as error:
+        raise ParameterError(f"{path}: {error.strerror}; check the path") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        what = " ".join(str(error).split())
+        raise ParameterError(f"{path}: expected YAML, found what cannot be read: {what}") from error
+    if not isinstance(values, dict):
+        kind = type(values).__name__
+        raise ParameterError(f"{path}: expected lines such as `epochs: 20`, found one {kind}")
+    return {str(name): value for name, value in values.items()}
+
+
+class _NumberLoader(yaml.SafeLoader):
+    """Takes 1e-4 for a number, as YAML has done since its version 1.2."""
+
+
+_NumberLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
