@@ -406,6 +406,15 @@ def _train(parser: argparse.ArgumentParser) -> None:
         "of Adam; always this one, never one stored in a checkpoint",
     )
     _add_value(training, "dropout_rate", 0.05, "R", "of layers 1, 2, 3 and 5")
+    training.add_argument(
+        "--augment",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SPEC",
+        help="change the training set anew in each epoch, as in Coqui: NAME[p=P,PARAMETER=RANGE,…],"
+        " such as tempo[p=0.5,factor=1~0.2]",
+    )
     _add_value(
         training, "clip_norm", 0, "R", "longest that the whole gradient may be; 0: any length"
     )

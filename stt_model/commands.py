@@ -160,6 +160,10 @@ def train(args: argparse.Namespace) -> int:
     target = _target_alphabet(args, source)
     if args.test_files:
         _check_scorer(args.scorer_path, target, args.vocab_file)
+    if args.augment:
+        from stt_model.augmentation import parse_augmentations
+
+        parse_augmentations(" ".join(args.augment))
     _start_tensorflow(args)
     from stt_model.dataset import read_samples
     from stt_model.training import TrainingConfig
@@ -187,6 +191,7 @@ def train(args: argparse.Namespace) -> int:
                 show_progressbar=args.show_progressbar,
                 clip_norm=args.clip_norm,
                 freeze_source_epochs=args.freeze_source_epochs,
+                augment=" ".join(args.augment),
                 early_stop=args.early_stop,
                 es_epochs=args.es_epochs,
                 es_min_delta=args.es_min_delta,

@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from stt_model.augmentation import Augmenter, parse_augmentations
+from stt_model.augmented_features import augment_epoch
 from stt_model.batches import (
     Batch,
     BatchPlan,
@@ -39,7 +41,7 @@ from stt_model.checkpoint import (
 )
 from stt_model.dataset import drop_too_short, read_samples
 from stt_model.errors import StoppedError, TrainingError
-from stt_model.feature_store import FeatureStore, open_cache
+from stt_model.feature_store import Features, FeatureStore, open_cache
 from stt_model.learner import Learner, describe_devices, training_strategy
 from stt_model.lineage import describe_run
 from stt_model.progress import Progress
@@ -105,6 +107,7 @@ class _Trainer:
         self.feature_cache = open_cache(config.feature_cache, config.feature_cache_size)
         self.train_store = self._store(config.train_files)
         self.dev_store = self._store(config.dev_files) if config.dev_files else None
+        self.augmenter = Augmenter(parse_augmentations(config.augment), config.random_seed)
         self.learner = Learner(source.geometry, config, training_strategy())
         weights = read_weights(source)
         self.learner.load_weights(weights)
@@ -170,6 +173,8 @@ class _Trainer:
                 self.config.freeze_source_epochs,
                 ", ".join(self.state.source["lineage"]["dropped_layers"]),
             )
+        if self.config.augment:
+            log.info("augmenting the training set: %s", self.config.augment)
         if self.resumed and self.is_over:
             log.info(
                 "%s: this run is finished, nothing to do; for more, give a larger --epochs, another"
@@ -292,7 +297,8 @@ class _Trainer:
     def _train_on(self, batches: Sequence[Batch]) -> None:
         """Train on what is left of an epoch's batches."""
         totals, store = self.state.totals, self.train_store
-        with self._batches(store, batches, f"epoch {self.state.epoch}", totals.batches) as (
+        description, features_of = f"epoch {self.state.epoch}", self._augmented(batches)
+        with self._batches(store, batches, description, totals.batches, features_of) as (
             remaining,
             progress,
         ):
@@ -309,6 +315,13 @@ class _Trainer:
                 progress.update(*_amount(store, batch), f"loss {loss:.3f}")
                 self._save_if_due()
                 started = time.monotonic()
+
+    def _augmented(self, batches: Sequence[Batch]) -> Callable[[int], Features] | None:
+        if not self.augmenter.augmentations:
+            return None
+        epoch, epochs = self.state.epoch, self.config.epochs
+        store = self.train_store
+        return augment_epoch(store, self.augmenter, batches, epoch=epoch, epochs=epochs).__getitem__
 
     def _count(self, batch: Batch, losses: Any) -> None:
         totals = self.state.totals
@@ -363,10 +376,15 @@ class _Trainer:
 
     @contextmanager
     def _batches(
-        self, store: FeatureStore, batches: Sequence[Batch], description: str, done: int = 0
+        self,
+        store: FeatureStore,
+        batches: Sequence[Batch],
+        description: str,
+        done: int = 0,
+        features_of: Callable[[int], Features] | None = None,
     ) -> Iterator[tuple[Iterator[tuple[Batch, Any]], Progress]]:
         """Yield the batches after the first ``done`` with their arrays, and a progress bar."""
-        dataset = batch_dataset(store, batches[done:])
+        dataset = batch_dataset(store, batches[done:], features_of)
         utterances = [_amount(store, batch)[0] for batch in batches]
         progress = Progress(
             description,

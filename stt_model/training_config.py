@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stt_model.alphabet import Alphabet
+from stt_model.augmentation import parse_augmentations
 from stt_model.errors import TrainingError
 from stt_model.feature_cache import DEFAULT_GIB
 from stt_model.lineage import digest_manifests
@@ -21,6 +22,7 @@ MODEL_SETTINGS = (
     "random_seed",
     "clip_norm",
     "freeze_source_epochs",
+    "augment",
     "early_stop",
     "es_epochs",
     "es_min_delta",
@@ -57,6 +59,8 @@ class TrainingConfig:
     """Longest that the gradient of all weights together may be; 0 leaves it as it is."""
     freeze_source_epochs: int = 0
     """First epochs in which only the layers that surgery made new are trained."""
+    augment: str = ""
+    """How the training set is changed anew in each epoch; see ``stt_model.augmentation``."""
     early_stop: bool = False
     es_epochs: int = 25
     """Epochs without improvement after which ``early_stop`` ends the run."""
@@ -82,7 +86,7 @@ class TrainingConfig:
     """How the starting point was made; a run goes on only where this is the same."""
 
     def check(self) -> None:
-        """Refuse numbers that cannot work, before anything is read."""
+        """Refuse settings that cannot work, before the checkpoint and the data are read."""
         one, zero = "1 or more", "0 or more"
         limits = {
             "epochs": (self.epochs >= 1, one),
@@ -103,6 +107,7 @@ class TrainingConfig:
         for name, (allowed, expected) in limits.items():
             if not allowed:
                 raise TrainingError(f"--{name}: expected {expected}, got {getattr(self, name)}")
+        parse_augmentations(self.augment)
         if not self.train_files:
             raise TrainingError("--train_files: expected at least one CSV file, got none")
         for name in ("early_stop", "reduce_lr_on_plateau"):
