@@ -23,6 +23,9 @@ _REFERENCE = re.compile(
     r"[a-zA-Z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+"
     r"(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
+# How kfp starts Python, with a shell around it that dies of a SIGTERM, and Python with it.
+_START = "_KFP_RUNTIME=true python3 "
+_START_IN_PLACE_OF_SHELL = "_KFP_RUNTIME=true exec python3 "
 
 
 class ImageError(BootstrapError):
@@ -51,7 +54,7 @@ def compile_all(
 
     The same sources and the same kfp give the same bytes. ``registry`` and ``tag`` replace those of
     ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``; ``overrides``
-    gives whole references by name, which ``parse_images`` reads.
+    gives whole references by name, which ``parse_images`` reads. Signals reach the steps.
     """
     given = overrides or {}
     replacements = {
@@ -63,11 +66,9 @@ def compile_all(
         path = Path(out_dir) / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(component, str(path))
-        text = path.read_text(encoding="utf-8")
-        path.write_text(
-            _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text),
-            encoding="utf-8",
-        )
+        text = path.read_text(encoding="utf-8").replace(_START, _START_IN_PLACE_OF_SHELL)
+        text = _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text)
+        path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
 
