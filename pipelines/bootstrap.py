@@ -44,6 +44,7 @@ def adapt(
     lm_beta: float,
     max_wer: float,
     must_beat_source: bool,
+    export_uri: str,
     export_quantize: bool,
     export_savedmodel: bool,
     export_author_id: str,
@@ -99,6 +100,7 @@ def adapt(
         gate=evaluated.outputs["gate"],
         scorer_uri=scorer_uri,
         scorer_digest=scorer_digest,
+        export_uri=export_uri,
         export_quantize=export_quantize,
         export_savedmodel=export_savedmodel,
         export_author_id=export_author_id,
@@ -146,6 +148,7 @@ def bootstrap(
     lm_beta: float = 0.0,
     max_wer: float = 0.0,
     must_beat_source: bool = False,
+    export_uri: str = "",
     export_quantize: bool = True,
     export_savedmodel: bool = False,
     export_author_id: str = "",
@@ -167,13 +170,13 @@ def bootstrap(
     """Bring a pre-trained Coqui STT or DeepSpeech checkpoint to the language of a dataset.
 
     Args:
-        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path or
-            file:// URI.
-        checkpoint_uri: Checkpoint folder, or tar or zip archive, as a path, file:// or http(s)://
-            URI.
+        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
+            or s3:// URI.
+        checkpoint_uri: Checkpoint folder, or tar or zip archive, as a path, file://, s3:// or
+            http(s):// URI.
         checkpoint_sha256: Digest that it must have, in hexadecimal; empty for no check.
         mode: auto, fine-tune or transfer.
-        alphabet_uri: Alphabet file to train with, as a path or file:// URI; empty for the
+        alphabet_uri: Alphabet file to train with, as any such URI; empty for the
             checkpoint's, or one built from the transcripts.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
@@ -189,12 +192,14 @@ def bootstrap(
             scorer Coqui's default width.
         random_seed: Where new weights, shuffling and dropout come from.
         scorer_uri: Language model to decode and to deploy with, a Coqui .scorer package; a path,
-            file:// or http(s):// URI, empty for none.
+            file://, s3:// or http(s):// URI, empty for none.
         lm_alpha: Weight of the language model; 0 takes the scorer's own.
         lm_beta: Reward for each word; 0 takes the scorer's own.
         max_wer: Highest word error rate of a model to release; 0 releases any.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
+        export_uri: Folder to copy the export to if the model is released, as a path, file:// or
+            s3:// URI; empty for none.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Export a TensorFlow SavedModel too.
         export_author_id: Who made the model, in one word, for the model card.
@@ -266,6 +271,7 @@ def bootstrap(
         "lm_beta": lm_beta,
         "max_wer": max_wer,
         "must_beat_source": must_beat_source,
+        "export_uri": export_uri,
         "export_quantize": export_quantize,
         "export_savedmodel": export_savedmodel,
         "export_author_id": export_author_id,

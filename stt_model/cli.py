@@ -628,6 +628,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--export_dir", type=Path, required=True, metavar="DIR", help="a new or empty folder"
     )
+    _add_text(what, "export_uri", "", "path, file:// or s3:// URI to copy the folder to")
     add_switch(what, "--remove_export", False, "replace an earlier export in that folder")
     _add_text(what, "export_file_name", "output_graph", "name of the .tflite file")
     add_switch(what, "--export_tflite", True, "a .tflite file for Coqui STT's runtime 1.4")

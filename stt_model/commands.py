@@ -45,6 +45,7 @@ from stt_model.redaction import redact
 from stt_model.scorer import copy_with_weights, read_scorer, read_words, write_package
 from stt_model.scorer_building import BuildConfig
 from stt_model.scorer_building import build_scorer as run_build_scorer
+from stt_model.storage import put
 from stt_model.training_state import find_run
 
 if TYPE_CHECKING:
@@ -390,6 +391,9 @@ def export(args: argparse.Namespace) -> int:
     for name, comparison in result.comparisons.items():
         print(f"{name}: {comparison}")
     print(f"export: {result.directory}")
+    if args.export_uri:
+        put(result.directory, args.export_uri)
+        print(f"copied to {args.export_uri}")
     return 0
 
 

@@ -26,7 +26,7 @@ from stt_model.corpus import find_splits, read_manifest
 from stt_model.errors import BootstrapError, RefusedError
 from stt_model.files import atomic_write
 from stt_model.markdown import cell
-from stt_model.storage import fetch, local_file
+from stt_model.storage import fetch, local_file, put
 
 if TYPE_CHECKING:
     from stt_model.decision import Decision
@@ -274,6 +274,7 @@ def export_model(
     released: bool,
     gate: str,
     scorer_uri: str,
+    export_uri: str = "",
     export_quantize: bool,
     export_savedmodel: bool,
     export_beam_width: int,
@@ -283,6 +284,8 @@ def export_model(
     """Export a checkpoint and compare it on the split that it was tested on.
 
     ``identity`` has the model card's fields by name; those that are empty keep their defaults.
+    ``export_uri`` is where the export is copied to, but for one that is not released: what lies
+    there may be in use.
     """
     from stt_model.export import export
     from stt_model.export_config import ExportConfig
@@ -306,6 +309,8 @@ def export_model(
                 gate=gate,
             )
         )
+    if export_uri and released:
+        put(exported_model, export_uri)
     _write(report, result.to_markdown())
     return result
 

@@ -23,7 +23,7 @@ def alphabet_analysis(
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout.
         mode: auto, fine-tune or transfer. A mode that cannot work is refused with the reason.
-        alphabet_uri: Alphabet file to train with, as a path or file:// URI; empty for the
+        alphabet_uri: Alphabet file to train with, as any URI; empty for the
             checkpoint's, or one built from the transcripts.
         alphabet_digest: Its digest, of source_digests; kept with the model's alphabet.
 

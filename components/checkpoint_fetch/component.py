@@ -18,7 +18,7 @@ def checkpoint_fetch(
     """Fetch a Coqui STT or DeepSpeech checkpoint and open it, so that a damaged one fails early.
 
     Args:
-        checkpoint_uri: Folder, or tar or zip archive, as a path, file:// or http(s):// URI.
+        checkpoint_uri: Folder, or tar or zip archive, as a path, file://, s3:// or http(s):// URI.
         checkpoint_digest: Its digest, of source_digests; kept with the checkpoint.
         expected_sha256: Digest that it must have, in hexadecimal; empty for no check.
 

@@ -18,7 +18,7 @@ def dataset_validation(
 
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path or
-            file:// URI.
+            file:// or s3:// URI.
         dataset_digest: Its digest, of source_digests; kept with the manifests.
         strict: Fail if any row has an error, instead of rejecting that row.
 

@@ -38,8 +38,8 @@ def evaluation(
         test_batch_size: Utterances transcribed at once.
         beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
             scorer Coqui's default width.
-        scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file:// or
-            http(s)://.
+        scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file://,
+            s3:// or http(s)://.
         scorer_digest: Its digest, of source_digests; kept with the samples.
         lm_alpha: Weight of the language model; 0 takes the scorer's own.
         lm_beta: Reward for each word; 0 takes the scorer's own.

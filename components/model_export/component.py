@@ -17,6 +17,7 @@ def model_export(
     gate: str = "",
     scorer_uri: str = "",
     scorer_digest: str = "",
+    export_uri: str = "",
     export_quantize: bool = True,
     export_savedmodel: bool = False,
     export_beam_width: int = 500,
@@ -36,8 +37,10 @@ def model_export(
         checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
         released: Whether the model is good enough to be used, as evaluation's output passed says.
         gate: Why it is or is not, for the model card.
-        scorer_uri: Language model to put beside it; a path, file:// or http(s)://.
+        scorer_uri: Language model to put beside it; a path, file://, s3:// or http(s)://.
         scorer_digest: Its digest, of source_digests; kept with the export.
+        export_uri: Folder to copy the export to if the model is released, as a path, file:// or
+            s3:// URI; empty for none.
         export_quantize: Store weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Write a TensorFlow SavedModel too.
         export_beam_width: Beam width that Coqui's runtime starts with.
@@ -70,6 +73,7 @@ def model_export(
         released=released,
         gate=gate,
         scorer_uri=scorer_uri,
+        export_uri=export_uri,
         export_quantize=export_quantize,
         export_savedmodel=export_savedmodel,
         export_beam_width=export_beam_width,

@@ -83,7 +83,7 @@ def dataset(tmp_path_factory):
         ({"dataset_uri": "{here}/gone"}, "{here}/gone: expected a folder with train.csv and dev."),
         ({"dataset_uri": "s3://bucket/corpus"}, "AWS_ACCESS_KEY_ID is not set; s3:// needs it in"),
         ({"dataset_uri": "{here}"}, "{here}: expected train.csv and dev.csv, found no CSV file"),
-        ({"checkpoint_uri": "{here}/gone"}, "--checkpoint_uri: {here}/gone: no such file or folder"),
+        ({"checkpoint_uri": "{here}/gone"}, "--checkpoint_uri: {here}/gone: no such file or fold"),
         ({"checkpoint_uri": "s3://bucket/c.zip"}, "--checkpoint_uri: AWS_ACCESS_KEY_ID is not"),
         ({"checkpoint_uri": "ftp://host/c.zip"}, "ftp://host/c.zip: unknown scheme ftp://"),
         ({"alphabet_uri": "{here}/gone.txt"}, "{here}/gone.txt: cannot be read"),

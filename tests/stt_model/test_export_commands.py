@@ -25,7 +25,7 @@ def exported(tmp_path_factory):
         *("--export_license", "CC0-1.0", "--export_contact_info", "us@example.org"),
         *("--export_min_stt_version", "1.0.0", "--export_max_stt_version", "1.4.0"),
         *("--export_description", "A test.", "--export_beam_width", 99, "--n_hidden", 32),
-        *("--test_files", LATIN),
+        *("--test_files", LATIN, "--export_uri", folder / "copy"),
     )
     return folder, outcome
 
@@ -33,10 +33,12 @@ def exported(tmp_path_factory):
 def test_export_says_what_it_made_and_how_that_compares(exported):
     folder, outcome = exported
     assert (outcome.code, outcome.err) == (0, "")
-    comparison, place = outcome.out.splitlines()
+    comparison, place, copy = outcome.out.splitlines()
     assert comparison.startswith("model.tflite: on 5 utterances of 22 words: probabilities differ")
     assert place == f"export: {folder / 'en'}"
     assert (folder / "en.zip").is_file()
+    assert copy == f"copied to {folder / 'copy'}"
+    assert tree(folder / "copy") == tree(folder / "en")
     card = (folder / "en" / "us_tiny_1.2.3.md").read_text()
     for line in (
         *("author: us", "model_name: tiny", "model_version: 1.2.3", "language: en"),
