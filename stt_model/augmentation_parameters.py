@@ -139,7 +139,7 @@ def _expected(least: float, most: float, whole: bool) -> str:
         (False, False): f" from {least:g} to {most:g}",
     }[math.isinf(least), math.isinf(most)]
     kind = "whole numbers" if whole else "numbers"
-    return f"expected {kind}{limits} as VALUE, START:END or with ~RADIUS behind"
+    return f"expected {kind}{limits}, as VALUE, START:END, VALUE~RADIUS or START:END~RADIUS"
 
 
 def _read_probability(text: str) -> float:
