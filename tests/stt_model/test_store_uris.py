@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from stt_model import download, store_client
+from stt_model import download, steps, store_client
 from stt_model.corpus import find_splits, iter_manifest
 from stt_model.errors import DataError, StorageError
+from stt_model.export_config import ExportConfig
+from stt_model.object_store import ObjectStore
 from stt_model.storage import check_readable, digest_directory, fetch, local_file, put
 from tests.command_line import call, tree
+from tests.corpora import write_tone_dataset
 from tests.stt_model.s3_server import S3Server
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -146,8 +151,6 @@ class TestFetch:
     def test_what_arrived_before_the_store_went_away_is_kept(
         self, bucket: Path, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from stt_model.object_store import ObjectStore
-
         write(bucket / "parts/1", "one")
         write(bucket / "parts/2", "two")
         begin = ObjectStore._download
@@ -207,3 +210,31 @@ class TestFiles:
         for uri in ("s3://speech/ther", str(tmp_path / "gone")):
             with pytest.raises(StorageError, match=f"{uri}: no such"):
                 check_readable(uri)
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_an_export_is_copied_where_it_is_released(
+    bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released: bool
+) -> None:
+    def write_export(config: ExportConfig) -> SimpleNamespace:
+        write(config.export_dir / "output_graph.tflite", "model")
+        return SimpleNamespace(to_markdown=lambda: "# Export")
+
+    monkeypatch.setitem(sys.modules, "stt_model.export", SimpleNamespace(export=write_export))
+    steps.export_model(
+        write_tone_dataset(tmp_path / "dataset", train=1, other=1),
+        GOLDEN / "checkpoints/alphabet",
+        tmp_path / "export",
+        tmp_path / "export.zip",
+        tmp_path / "report.md",
+        released=released,
+        gate="",
+        scorer_uri="",
+        export_uri=f"s3://speech/deployed/{released}",
+        export_quantize=True,
+        export_savedmodel=False,
+        export_beam_width=500,
+        max_wer_change=0.02,
+        identity={},
+    )
+    assert (bucket / f"deployed/{released}/output_graph.tflite").exists() is released
