@@ -44,6 +44,11 @@ from stt_model.storage import local_path
 FULL_SCALE = 10 * math.log10(2)
 """dBFS of a sine whose peak is 1: 3.01, as Coqui counts."""
 
+# Half of the encoder's effort: up to three times as fast, and hardly another sound.
+_OPUS_OPTIONS = {"compression_level": "5"}
+# Without silence behind them, FFmpeg keeps the last samples back.
+_ATEMPO_TAIL = 4096
+
 
 @dataclass(frozen=True, kw_only=True)
 class SignalAugmentation(Augmentation):
@@ -211,7 +216,7 @@ class Pitch(SignalAugmentation):
 def _stretched(samples: Array, length: int) -> Array:
     """Return the same voice in so many samples, half to twice as many as are given."""
     if len(samples) in (0, length):
-        return samples
+        return _of_length(samples, length)
     graph = av.filter.Graph()
     source = graph.add_abuffer(sample_rate=SAMPLE_RATE, format="fltp", layout="mono")
     tempo = graph.add("atempo", str(min(max(len(samples) / length, 0.5), 2.0)))
@@ -219,7 +224,6 @@ def _stretched(samples: Array, length: int) -> Array:
     source.link_to(tempo)
     tempo.link_to(sink)
     graph.configure()
-    # Without silence behind them, it keeps the last samples back.
     graph.push(_frame(np.pad(samples, (0, _ATEMPO_TAIL))))
     graph.push(None)
     frames = []
@@ -228,12 +232,6 @@ def _stretched(samples: Array, length: int) -> Array:
             frames.append(graph.pull())
         except av.error.EOFError:
             return _of_length(_samples(frames), length)
-
-
-_ATEMPO_TAIL = 4096
-
-# Half of the encoder's effort: up to three times as fast, and hardly another sound.
-_OPUS_OPTIONS = {"compression_level": "5"}
 
 
 def _frame(samples: Array) -> av.AudioFrame:

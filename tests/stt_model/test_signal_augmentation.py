@@ -143,3 +143,9 @@ def test_pitch_changes_frequencies_and_not_the_length(pitch):
     changed = augment(f"pitch[pitch={pitch}]", tone(440))
     assert len(changed) == len(TIMES)
     assert strongest(changed) == pytest.approx(440 * pitch, rel=0.01)
+
+
+@pytest.mark.parametrize("specification", ["pitch[pitch=2]", "pitch[pitch=0.5]"])
+@pytest.mark.parametrize("length", [0, 1, 2, 3])
+def test_pitch_keeps_the_length_of_the_shortest_clips(specification, length):
+    assert len(augment(specification, CLIP[:length])) == length
