@@ -11,22 +11,21 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import tempfile
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import requests
 
-from stt_model.corpus import SPLITS, Utterance, find_splits, iter_manifest
+from stt_model.corpus import Utterance, find_splits, iter_manifest
 from stt_model.errors import StorageError
-from stt_model.object_store import MissingError, ObjectStore, StoredObject, split_uri
+from stt_model.object_store import ObjectStore, StoredObject, split_uri
 from stt_model.redaction import keep_secrets_out_of_logs
-from stt_model.storage import digest_directory, local_path, sha256_file
+from stt_model.storage import digest_directory, is_remote, is_stored, local_path, sha256_file
+from stt_model.store_cache import find_objects
 
-_STORE = "s3://"
 _ABSENT = "absent"
 _FILES_AT_ONCE = 8
 _TIMEOUT = (10, 60)  # seconds to connect, and until the answer begins
@@ -35,17 +34,14 @@ _TIMEOUT = (10, 60)  # seconds to connect, and until the answer begins
 def digest_dataset(root: str) -> str:
     """Return a SHA-256 over the manifests of a dataset and every clip that they name, hexadecimal.
 
-    It changes with a byte of any of these, and with nothing else: not with other files beside them,
-    times, or the place of the dataset. A clip that is not there counts as absent; to report it is
+    Of one place, it changes with a byte of any of these, and with nothing else: not with other
+    files beside them, nor with times. A clip that is not there counts as absent; to report it is
     for validation. Raises DataError or StorageError for a dataset without readable manifests.
     """
-    with _local_manifests(root) as manifests:
-        contents = {f"{split}.csv": sha256_file(path) for split, path in manifests.items()}
-        names = {row.wav_filename for path in manifests.values() for row in _rows(path)}
-    places = {name: _place(root, name) for name in names}
-    versions = _versions(root, set(places.values()))
-    clips = {f"clip {name}": versions.get(place, _ABSENT) for name, place in places.items()}
-    return _digest({**contents, **clips})
+    manifests = find_splits(root)
+    versions = {f"{split}.csv": sha256_file(path) for split, path in manifests.items()}
+    clips = {_place(row) for path in manifests.values() for row in _rows(path)}
+    return _digest(versions | dict.fromkeys(clips, _ABSENT) | _versions(root, clips))
 
 
 def digest_source(uri: str) -> str:
@@ -56,9 +52,9 @@ def digest_source(uri: str) -> str:
     """
     if not uri:
         return ""
-    if uri.startswith(_STORE):
+    if is_stored(uri):
         return _digest_stored(uri)
-    if uri.startswith(("http://", "https://")):
+    if is_remote(uri):
         return _digest_served(uri)
     path = local_path(uri)
     try:
@@ -72,41 +68,22 @@ def unknown_digest() -> str:
     return f"unknown-{uuid.uuid4().hex}"
 
 
-@contextmanager
-def _local_manifests(root: str) -> Iterator[Mapping[str, Path]]:
-    """Yield the manifests of a dataset by split, as files on this machine."""
-    if not root.startswith(_STORE):
-        yield find_splits(root)
-        return
-    store = ObjectStore.from_environment()
-    with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
-        for split in SPLITS:
-            try:
-                store.download(f"{root.rstrip('/')}/{split}.csv", Path(folder, f"{split}.csv"))
-            except MissingError:
-                continue  # find_splits says which of them must be there.
-        yield find_splits(folder)
-
-
 def _rows(manifest: Path) -> Iterator[Utterance]:
-    # A ragged row names no clip for sure; its manifest counts byte by byte anyway.
+    # A row that cannot be read names no clip for sure; its manifest counts byte by byte anyway.
     return (row for row in iter_manifest(manifest) if isinstance(row, Utterance))
 
 
-def _place(root: str, name: str) -> str:
+def _place(row: Utterance) -> str:
     """Return where the clip of a row lies: a URI in a store, or a path."""
-    if name.startswith(_STORE):
-        return name
-    if root.startswith(_STORE):
-        bucket, key = split_uri(root)
-        return f"{_STORE}{bucket}/{posixpath.normpath(posixpath.join(key, name))}"
-    return str(local_path(root) / name)
+    place = row.wav_filename if is_stored(row.wav_filename) else str(row.path)
+    # A clip in a packed dataset is of the version that its shard is of.
+    return re.sub(r"\.tar#.*", ".tar", place)
 
 
-def _versions(root: str, places: set[str]) -> dict[str, str]:
+def _versions(root: str, clips: set[str]) -> dict[str, str]:
     """Return the version of every clip that is there, by its place."""
-    stored = {place for place in places if place.startswith(_STORE)}
-    files = sorted(places - stored)
+    stored = set(filter(is_stored, clips))
+    files = sorted(clips - stored)
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         digests = dict(zip(files, pool.map(_digest_file, files), strict=True))
     if not stored:
@@ -133,7 +110,7 @@ def _folders(root: str, stored: set[str]) -> Iterator[str]:
         bucket, key = split_uri(uri)
         elsewhere.setdefault(bucket, []).append(posixpath.dirname(key))
     for bucket, folders in sorted(elsewhere.items()):
-        yield f"{_STORE}{bucket}/{posixpath.commonpath(folders)}"
+        yield f"s3://{bucket}/{posixpath.commonpath(folders)}"
 
 
 def _version(stored: StoredObject) -> str:
@@ -141,9 +118,8 @@ def _version(stored: StoredObject) -> str:
 
 
 def _digest_stored(uri: str) -> str:
-    store = ObjectStore.from_environment()
-    below = {each.uri.removeprefix(uri): _version(each) for each in store.list(uri)}
-    return _digest(below or {"": _version(store.stat(uri))})
+    folder, objects = find_objects(ObjectStore.from_environment(), uri)
+    return _digest({each.uri.removeprefix(folder): _version(each) for each in objects})
 
 
 def _digest_served(uri: str) -> str:
