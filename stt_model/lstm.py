@@ -87,75 +87,87 @@ def lstm(
     return tf.transpose(outputs, [1, 0, 2]), gradient
 
 
-def _loop_forward(projected: Any, recurrent_kernel: Any) -> tuple[Any, Any, Any]:
-    """Return what the way back needs, all time-major.
+def _loop_forward(projected: Any, recurrent_kernel: Any) -> tuple[tf.TensorArray, ...]:
+    """Return the gates after their activations and the cell states, by frame, and the outputs.
 
-    They are the gates after their activations [frames, batch, 4 · units], the cell states and the
-    outputs, both [frames, batch, units].
+    An element of ``gates`` is [batch, 4 · units], of ``cells`` [batch, units]; ``outputs`` is
+    [frames, batch, units]. The gates take the place of what was projected: nothing in training is
+    as large as they are.
     """
     frames, batch = _frames_and_batch(projected)
     units = recurrent_kernel.shape[0]
 
-    def step(frame: Any, output: Any, cell: Any, *arrays: Any) -> tuple[Any, ...]:
-        summed = projected[frame] + tf.linalg.matmul(output, recurrent_kernel)
+    def step(
+        frame: Any,
+        output: Any,
+        cell: Any,
+        gates: tf.TensorArray,
+        cells: tf.TensorArray,
+        outputs: tf.TensorArray,
+    ) -> tuple[Any, ...]:
+        summed = gates.read(frame) + tf.linalg.matmul(output, recurrent_kernel)
         i, f, candidate, o = tf.split(summed, 4, axis=1)
         i, f, candidate, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(candidate), tf.sigmoid(o)
         cell = f * cell + i * candidate
         output = o * tf.tanh(cell)
-        values = (tf.concat([i, f, candidate, o], axis=1), cell, output)
-        written = (array.write(frame, value) for array, value in zip(arrays, values, strict=True))
-        return (frame + 1, output, cell, *written)
+        gates = gates.write(frame, tf.concat([i, f, candidate, o], axis=1))
+        cells, outputs = cells.write(frame, cell), outputs.write(frame, output)
+        return frame + 1, output, cell, gates, cells, outputs
 
     zeros = tf.zeros([batch, units], projected.dtype)
-    arrays = [
-        tf.TensorArray(projected.dtype, frames, element_shape=[None, width])
+    gates, cells, outputs = (
+        tf.TensorArray(projected.dtype, frames, element_shape=[None, width], clear_after_read=False)
         for width in (4 * units, units, units)
-    ]
-    _, _, _, gates, cells, outputs = tf.while_loop(
-        lambda frame, *_: frame < frames, step, (0, zeros, zeros, *arrays), parallel_iterations=1
     )
-    return gates.stack(), cells.stack(), outputs.stack()
+    *_, gates, cells, outputs = tf.while_loop(
+        lambda frame, *_: frame < frames,
+        step,
+        (0, zeros, zeros, gates.unstack(projected), cells, outputs),
+        parallel_iterations=1,
+    )
+    return gates, cells, outputs.stack()
 
 
-def _loop_back(upstream: Any, gates: Any, cells: Any, recurrent_kernel: Any) -> Any:
+def _loop_back(
+    upstream: Any, gates: tf.TensorArray, cells: tf.TensorArray, recurrent_kernel: Any
+) -> Any:
     """Return the gradient at the gates before their activations, [frames, batch, 4 · units].
 
-    What does not depend on later frames is worked out for all frames at once.
+    It takes the place of the gates, frame by frame.
     """
     frames, batch = _frames_and_batch(upstream)
-    i, f, candidate, o = tf.split(gates, 4, axis=2)
-    tanh_cells = tf.tanh(cells)
-    cell_by_output = o * (1 - tf.square(tanh_cells))
-    o_by_output = tanh_cells * o * (1 - o)
-    others_by_cell = tf.concat(
-        [
-            candidate * i * (1 - i),
-            _delayed(cells) * f * (1 - f),
-            i * (1 - tf.square(candidate)),
-        ],
-        axis=2,
-    )
+    zeros = tf.zeros([batch, recurrent_kernel.shape[0]], upstream.dtype)
     # Transposed once, not in every frame.
     back_through_time = tf.transpose(recurrent_kernel)
 
-    def step(frame: Any, at_output: Any, at_cell: Any, array: Any) -> tuple[Any, ...]:
+    def step(
+        frame: Any, at_output: Any, at_cell: Any, cell: Any, gates: tf.TensorArray
+    ) -> tuple[Any, ...]:
+        i, f, candidate, o = tf.split(gates.read(frame), 4, axis=1)
+        earlier_cell = tf.cond(frame > 0, lambda: cells.read(frame - 1), lambda: zeros)
+        tanh_cell = tf.tanh(cell)
         at_output = upstream[frame] + at_output
-        at_cell = at_cell + at_output * cell_by_output[frame]
-        at_others = tf.tile(at_cell, [1, 3]) * others_by_cell[frame]
-        at_gates = tf.concat([at_others, at_output * o_by_output[frame]], axis=1)
-        at_earlier = tf.linalg.matmul(at_gates, back_through_time)
-        return frame - 1, at_earlier, at_cell * f[frame], array.write(frame, at_gates)
+        at_cell = at_cell + at_output * o * (1 - tf.square(tanh_cell))
+        at_gates = tf.concat(
+            [
+                at_cell * candidate * i * (1 - i),
+                at_cell * earlier_cell * f * (1 - f),
+                at_cell * i * (1 - tf.square(candidate)),
+                at_output * tanh_cell * o * (1 - o),
+            ],
+            axis=1,
+        )
+        at_earlier_output = tf.linalg.matmul(at_gates, back_through_time)
+        gates = gates.write(frame, at_gates)
+        return frame - 1, at_earlier_output, at_cell * f, earlier_cell, gates
 
-    units = recurrent_kernel.shape[0]
-    zeros = tf.zeros([batch, units], upstream.dtype)
-    array = tf.TensorArray(upstream.dtype, frames, element_shape=[None, 4 * units])
-    *_, array = tf.while_loop(
+    *_, at_gates = tf.while_loop(
         lambda frame, *_: frame >= 0,
         step,
-        (frames - 1, zeros, zeros, array),
+        (frames - 1, zeros, zeros, cells.read(frames - 1), gates),
         parallel_iterations=1,
     )
-    return array.stack()
+    return at_gates.stack()
 
 
 def _frames_and_batch(time_major: Any) -> tuple[Any, Any]:
