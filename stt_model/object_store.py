@@ -13,14 +13,11 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
-import tenacity
 from minio import Minio
 from minio.datatypes import Part
 
@@ -28,16 +25,15 @@ from stt_model.block_reader import BlockReader
 from stt_model.checksums import is_md5, md5_file, stored_checksum
 from stt_model.files import AlreadyLockedError, locked
 from stt_model.parallel import in_parallel
-from stt_model.redaction import keep_secrets_out_of_logs, redact
+from stt_model.redaction import redact
 from stt_model.store_client import SECRET_VARIABLES, make_client
-from stt_model.store_errors import (
-    CLIENT_ERRORS,
-    CONTINUABLE_ERRORS,
-    InterruptedTransferError,
-    MissingError,
-    StoreAnswerError,
-    StoreError,
-    explain,
+from stt_model.store_errors import CONTINUABLE_ERRORS, MissingError, StoreError
+from stt_model.store_requests import (
+    StoredObject,
+    StoreRequests,
+    changed,
+    split_uri,
+    stored_object,
 )
 
 __all__ = ["MissingError", "ObjectStore", "StoreError", "StoredObject", "split_uri"]
@@ -46,38 +42,8 @@ _BLOCK = 8 * 2**20  # bytes; what one request reads or writes
 _MAX_PARTS = 10_000  # of one upload, which S3 sets
 _BLOCKS_AT_ONCE = 4
 _FILES_AT_ONCE = 8
-_ATTEMPTS = 6
-_WAIT = tenacity.wait_exponential_jitter(initial=1, max=30)  # seconds
 
-_Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of ``s3://bucket/key``, taken as they are: nothing is decoded.
-
-    The key is "" for a whole bucket. Raises StoreError for anything else.
-    """
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme.lower() != "s3" or not bucket or redact(uri) != uri:
-        raise StoreError(
-            f"{redact(uri)}: expected s3://BUCKET/KEY; credentials go into the environment"
-        )
-    return bucket, key
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as the store lists it."""
-
-    uri: str
-    key: str
-    size: int
-    """Bytes."""
-    etag: str
-    """Without quotes; the MD5 of the content if it was uploaded in one piece."""
-    modified: datetime
 
 
 class ObjectStore:
@@ -89,8 +55,7 @@ class ObjectStore:
 
     def __init__(self, client: Minio, secrets: Iterable[str] = ()) -> None:
         self._client = client
-        self._secrets = tuple(filter(None, secrets))
-        keep_secrets_out_of_logs()
+        self._requests = StoreRequests(client, secrets)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ObjectStore:
@@ -108,20 +73,20 @@ class ObjectStore:
         bucket, prefix = _folder(uri)
         entries = self._client.list_objects(bucket, prefix=prefix, recursive=True)
         while True:
-            entry = self._ask(uri, next, entries, None)
+            entry = self._requests.ask(uri, next, entries, None)
             if entry is None:
                 return
             if not (entry.size == 0 and entry.object_name.endswith("/")):
-                yield _stored(bucket, entry)
+                yield stored_object(bucket, entry)
 
     def stat(self, uri: str) -> StoredObject:
         """Return what the store says of one object."""
-        return self._head(uri)[0]
+        return self._requests.head(uri)[0]
 
     def open(self, uri: str) -> BinaryIO:
         """Return the content of an object as a stream, read in blocks as it is asked for."""
         stored = self.stat(uri)
-        raw = BlockReader(partial(self._read, stored), stored.size, _BLOCK)
+        raw = BlockReader(partial(self._requests.read, stored), stored.size, _BLOCK)
         return io.BufferedReader(raw, buffer_size=max(1, min(_BLOCK, stored.size)))
 
     def download(self, uri: str, target: Path) -> None:
@@ -167,15 +132,15 @@ class ObjectStore:
 
     def remove(self, uri: str) -> None:
         """Remove an object; where there is none, that is no error."""
-        self._ask(uri, self._client.remove_object, *split_uri(uri))
+        self._requests.ask(uri, self._client.remove_object, *split_uri(uri))
 
     def upload(self, path: Path, uri: str) -> None:
         """Store a file; the object appears whole or not at all, and is compared with the file."""
         bucket, key = split_uri(uri)
         size = Path(path).stat().st_size
         put = self._put_in_parts if size > _BLOCK else self._put
-        self._retrying(put, Path(path), uri, bucket, key)
-        stored, headers = self._head(uri)
+        self._requests.retry(put, Path(path), uri, bucket, key)
+        stored, headers = self._requests.head(uri)
         if stored.size != size:
             raise StoreError(f"{redact(uri)}: expected {size} bytes stored, found {stored.size}")
         self._verify(Path(path), stored, headers)
@@ -195,67 +160,6 @@ class ObjectStore:
 
         files = (path for path in sorted(Path(directory).rglob("*")) if path.is_file())
         deque(in_parallel(upload, files, workers=_FILES_AT_ONCE), maxlen=0)
-
-    def _ask(self, uri: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        try:
-            return function(*args, **options)
-        except CLIENT_ERRORS as error:
-            failure = explain(redact(uri), error, self._secrets)
-        # Here, not in the block above: what the client raised quotes the whole request.
-        raise failure
-
-    def _retrying(self, function: Callable[..., _Result], *args: Any) -> _Result:
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(InterruptedTransferError),
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=_WAIT,
-            before_sleep=_log_retry,
-            reraise=True,
-        )(function, *args)
-
-    def _head(self, uri: str) -> tuple[StoredObject, Mapping[str, str]]:
-        bucket, key = split_uri(uri)
-        try:
-            found = self._ask(
-                uri,
-                self._client.stat_object,
-                bucket,
-                key,
-                extra_headers={"x-amz-checksum-mode": "ENABLED"},
-            )
-            return _stored(bucket, found), found.metadata
-        except StoreAnswerError as error:
-            refusal = error
-        # An answer to HEAD has no body; that to GET says what is wrong.
-        self._ask(uri, self._client.get_object, bucket, key, length=1).close()
-        raise refusal
-
-    def _read(self, stored: StoredObject, start: int, size: int) -> bytes:
-        """Return ``size`` bytes of an object, which must still be the one that was looked at."""
-        return self._retrying(self._read_once, stored, start, size)
-
-    def _read_once(self, stored: StoredObject, start: int, size: int) -> bytes:
-        bucket, key = split_uri(stored.uri)
-        response = self._ask(
-            stored.uri,
-            self._client.get_object,
-            bucket,
-            key,
-            offset=start,
-            length=size,
-            request_headers={"If-Match": f'"{stored.etag}"'},
-        )
-        with closing(response):
-            # Compared as well, for stores that overlook If-Match.
-            if response.headers.get("ETag", "").strip('"') != stored.etag:
-                raise _changed(stored.uri)
-            content: bytes = self._ask(stored.uri, response.read, decode_content=False)
-            response.release_conn()
-        if len(content) != size:
-            raise InterruptedTransferError(
-                f"{redact(stored.uri)}: expected {size} bytes from {start}, found {len(content)}"
-            )
-        return content
 
     def _download(
         self, stored: StoredObject, target: Path, advance: Callable[[int], object]
@@ -280,7 +184,7 @@ class ObjectStore:
         try:
             advance(offset)
             with part.open("ab") as file:
-                read = partial(self._read, stored)
+                read = partial(self._requests.read, stored)
                 for content in in_parallel(
                     lambda block: read(*block), blocks, workers=_BLOCKS_AT_ONCE
                 ):
@@ -299,9 +203,9 @@ class ObjectStore:
         if is_md5(stored.etag) and md5_file(path) == stored.etag:
             return
         if headers is None:
-            found, headers = self._head(stored.uri)
+            found, headers = self._requests.head(stored.uri)
             if found.etag != stored.etag:
-                raise _changed(stored.uri)
+                raise changed(stored.uri)
         checksum = stored_checksum(stored.etag, headers)
         if checksum and checksum.of(path) != checksum.expected:
             raise StoreError(
@@ -311,12 +215,14 @@ class ObjectStore:
 
     def _put(self, path: Path, uri: str, bucket: str, key: str) -> None:
         content = path.read_bytes()
-        self._ask(uri, self._client.put_object, bucket, key, io.BytesIO(content), len(content))
+        self._requests.ask(
+            uri, self._client.put_object, bucket, key, io.BytesIO(content), len(content)
+        )
 
     def _put_in_parts(self, path: Path, uri: str, bucket: str, key: str) -> None:
         # The client's own put_object goes on with the other parts after one has failed, and leaves
         # all of them in the store when it is interrupted.
-        upload_id = self._ask(uri, self._client._create_multipart_upload, bucket, key, {})
+        upload_id = self._requests.ask(uri, self._client._create_multipart_upload, bucket, key, {})
         size = path.stat().st_size
         part_size = max(_BLOCK, -(-size // _MAX_PARTS))
 
@@ -325,19 +231,21 @@ class ObjectStore:
                 file.seek((number - 1) * part_size)
                 content = file.read(part_size)
             send = partial(self._client._upload_part, bucket, key, content, {})
-            return Part(number, self._ask(uri, send, upload_id, number))
+            return Part(number, self._requests.ask(uri, send, upload_id, number))
 
         try:
             numbers = range(1, -(-size // part_size) + 1)
             parts = list(in_parallel(put, numbers, workers=_BLOCKS_AT_ONCE))
-            self._ask(uri, self._client._complete_multipart_upload, bucket, key, upload_id, parts)
+            self._requests.ask(
+                uri, self._client._complete_multipart_upload, bucket, key, upload_id, parts
+            )
         except BaseException:
             self._abort(uri, bucket, key, upload_id)
             raise
 
     def _abort(self, uri: str, bucket: str, key: str, upload_id: str) -> None:
         try:
-            self._ask(uri, self._client._abort_multipart_upload, bucket, key, upload_id)
+            self._requests.ask(uri, self._client._abort_multipart_upload, bucket, key, upload_id)
         except MissingError:
             pass
         except StoreError as error:
@@ -348,12 +256,6 @@ def _folder(uri: str) -> tuple[str, str]:
     """Return the bucket, and what the keys of the objects below ``uri`` begin with."""
     bucket, key = split_uri(uri)
     return bucket, f"{key.rstrip('/')}/" if key else ""
-
-
-def _stored(bucket: str, entry: Any) -> StoredObject:
-    modified = entry.last_modified or datetime.fromtimestamp(0, timezone.utc)
-    uri = f"s3://{bucket}/{entry.object_name}"
-    return StoredObject(uri, entry.object_name, entry.size or 0, entry.etag or "", modified)
 
 
 def _relative_name(stored: StoredObject, prefix: str) -> PurePosixPath:
@@ -376,16 +278,3 @@ def _is_copy(path: Path, stored: StoredObject) -> bool:
 
 def _nanoseconds(moment: datetime) -> int:
     return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
-
-
-def _changed(uri: str) -> StoreError:
-    return StoreError(
-        f"{redact(uri)}: it changed while it was being read; run it again when it is complete"
-    )
-
-
-def _log_retry(state: tenacity.RetryCallState) -> None:
-    if state.outcome and state.next_action:
-        _logger.warning(
-            "%s; next attempt in %.0f s", state.outcome.exception(), state.next_action.sleep
-        )

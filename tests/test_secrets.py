@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import tenacity
 
-from stt_model import download, object_store, steps, store_client
+from stt_model import download, steps, store_client, store_requests
 from stt_model.corpus import find_splits
 from stt_model.errors import BootstrapError
 from stt_model.object_store import ObjectStore
@@ -225,7 +225,7 @@ def site(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(store_client, "_BACKOFF", 0.01)
     monkeypatch.setattr(store_client, "_RETRIES", 2)
     monkeypatch.setattr(download, "_WAIT", tenacity.wait_none())
-    monkeypatch.setattr(object_store, "_WAIT", tenacity.wait_none())
+    monkeypatch.setattr(store_requests, "_WAIT", tenacity.wait_none())
     with FileServer({}) as web:
         yield Site(server, web, tmp_path, monkeypatch)
 

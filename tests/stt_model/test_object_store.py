@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tenacity
 
-from stt_model import object_store, store_client
+from stt_model import store_client, store_requests
 from stt_model.object_store import (
     MissingError,
     ObjectStore,
@@ -30,7 +30,7 @@ SIGNED = "s3://speech/x?X-Amz-Signature=hush"
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_client, "_BACKOFF", 0.05)
-    monkeypatch.setattr(object_store, "_WAIT", tenacity.wait_fixed(0.1))
+    monkeypatch.setattr(store_requests, "_WAIT", tenacity.wait_fixed(0.1))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
