@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from stt_model.alphabet import CharacterAlphabet
+from stt_model.audio import audio_info
 from stt_model.dataset import read_samples
 from stt_model.errors import DataError
 from stt_model.feature_store import FeatureStore, open_cache
 from stt_model.training import train
+from tests.command_line import call
 from tests.corpora import write_tones
 from tests.stt_model.training_runs import content, make_config, write_dataset, write_source
 
@@ -81,3 +83,17 @@ def test_training_from_the_cache_ends_with_the_same_weights(tmp_path, monkeypatc
     weights = content(tmp_path / "without", "last")
     assert content(tmp_path / "first", "last") == weights
     assert content(tmp_path / "second", "last") == weights
+
+
+def test_the_command_keeps_features_and_says_how_much_is_padding(tmp_path, caplog):
+    caplog.set_level("INFO")
+    data, source = write_dataset(tmp_path / "data"), write_source(tmp_path / "source")
+    flags = ("--train_files", data / "train.csv", "--load_checkpoint_dir", source)
+    flags += ("--save_checkpoint_dir", tmp_path / "out", "--epochs", 1, "--train_batch_size", 7)
+    assert call("train", *flags, "--feature_cache", tmp_path / "cache").code == 0
+    clips = list((data / "train-clips").iterdir())
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and not path.suffix]
+    assert len(kept) == len(clips) == 7
+    frames = [audio_info(path).frames for path in clips]
+    share = 1 - sum(frames) / (7 * max(frames))
+    assert f"batch 7, {100 * share:.0f} % padding" in caplog.text
