@@ -37,6 +37,15 @@ def adapt(
     test_batch_size: int,
     learning_rate: float,
     dropout_rate: float,
+    clip_norm: float,
+    freeze_source_epochs: int,
+    early_stop: bool,
+    es_epochs: int,
+    es_min_delta: float,
+    reduce_lr_on_plateau: bool,
+    plateau_epochs: int,
+    plateau_reduction: float,
+    run_state_uri: str,
     beam_width: int,
     random_seed: int,
     scorer_uri: str,
@@ -78,6 +87,15 @@ def adapt(
         learning_rate=learning_rate,
         dropout_rate=dropout_rate,
         random_seed=random_seed,
+        clip_norm=clip_norm,
+        freeze_source_epochs=freeze_source_epochs,
+        early_stop=early_stop,
+        es_epochs=es_epochs,
+        es_min_delta=es_min_delta,
+        reduce_lr_on_plateau=reduce_lr_on_plateau,
+        plateau_epochs=plateau_epochs,
+        plateau_reduction=plateau_reduction,
+        run_state_uri=run_state_uri,
     ).set_display_name("Train")
     cluster.name_run(trained)
     evaluated = evaluation(
@@ -141,6 +159,15 @@ def bootstrap(
     test_batch_size: int = 16,
     learning_rate: float = 0.0001,
     dropout_rate: float = 0.05,
+    clip_norm: float = 0.0,
+    freeze_source_epochs: int = 0,
+    early_stop: bool = False,
+    es_epochs: int = 25,
+    es_min_delta: float = 0.05,
+    reduce_lr_on_plateau: bool = False,
+    plateau_epochs: int = 10,
+    plateau_reduction: float = 0.1,
+    run_state_uri: str = "",
     beam_width: int = 0,
     random_seed: int = 4568,
     scorer_uri: str = "",
@@ -188,6 +215,17 @@ def bootstrap(
         test_batch_size: Utterances of the test split transcribed at once.
         learning_rate: Step size of Adam.
         dropout_rate: Share of units that a step leaves out, 0 to below 1.
+        clip_norm: Longest that the gradient of all weights together may be; 0 for any length.
+        freeze_source_epochs: After replacing layers, first epochs that train those only.
+        early_stop: Stop when es_epochs bring no improvement of the dev loss.
+        es_epochs: Epochs without improvement that early_stop waits for.
+        es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
+        reduce_lr_on_plateau: Lower the learning rate when plateau_epochs bring no improvement, and
+            go back to the best epoch.
+        plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
+        plateau_reduction: What a plateau multiplies the learning rate by.
+        run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
+            path, file:// or s3:// URI of a folder for this model alone; empty for nowhere.
         beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
             scorer Coqui's default width.
         random_seed: Where new weights, shuffling and dropout come from.
@@ -264,6 +302,14 @@ def bootstrap(
         "test_batch_size": test_batch_size,
         "learning_rate": learning_rate,
         "dropout_rate": dropout_rate,
+        "clip_norm": clip_norm,
+        "early_stop": early_stop,
+        "es_epochs": es_epochs,
+        "es_min_delta": es_min_delta,
+        "reduce_lr_on_plateau": reduce_lr_on_plateau,
+        "plateau_epochs": plateau_epochs,
+        "plateau_reduction": plateau_reduction,
+        "run_state_uri": run_state_uri,
         "beam_width": beam_width,
         "random_seed": random_seed,
         "scorer_uri": scorer_uri,
@@ -292,7 +338,9 @@ def bootstrap(
         "tolerations": tolerations,
     }
     with dsl.If(analysed.outputs["mode"] == "fine-tune", name="fine-tune"):
-        fine_tuned = adapt(checkpoint=fetched.outputs["checkpoint"], **adaptation)
+        fine_tuned = adapt(
+            checkpoint=fetched.outputs["checkpoint"], freeze_source_epochs=0, **adaptation
+        )
         fine_tuned.set_display_name("Fine-tune")
     with dsl.Elif(analysed.outputs["mode"] == "transfer", name="transfer"):
         grafted = layer_surgery(
@@ -303,7 +351,11 @@ def bootstrap(
             random_seed=random_seed,
         ).set_display_name("Replace the last layers")
         cluster.place(grafted, cluster.MODEL)
-        transferred = adapt(checkpoint=grafted.outputs["grafted_checkpoint"], **adaptation)
+        transferred = adapt(
+            checkpoint=grafted.outputs["grafted_checkpoint"],
+            freeze_source_epochs=freeze_source_epochs,
+            **adaptation,
+        )
         transferred.set_display_name("Transfer")
     with dsl.Else(name="refuse"):
         refused = refusal(reason=analysed.outputs["reason"]).set_display_name("Refuse")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stt_model.alphabet import (
     Alphabet,
@@ -176,34 +176,32 @@ def train(
     trained_checkpoint: Path,
     report: Path,
     *,
-    epochs: int,
-    train_batch_size: int,
-    dev_batch_size: int,
-    learning_rate: float,
-    dropout_rate: float,
-    random_seed: int,
+    run_state_uri: str = "",
+    **settings: Any,
 ) -> dict[str, float]:
-    """Train from a checkpoint, labels in the order of ``model_alphabet``; return figures."""
+    """Train from a checkpoint, labels in the order of ``model_alphabet``; return figures.
+
+    A run that was broken off goes on from what it saved at ``run_state_uri``, a path, ``file://``
+    or ``s3://`` URI. ``settings`` are further fields of ``TrainingConfig``.
+    """
     from stt_model import training
+    from stt_model.run_store import run_folder
 
     splits = find_splits(dataset)
-    with _in_label_order(checkpoint, _read_model_alphabet(model_alphabet)) as source:
-        result = training.train(
-            training.TrainingConfig(
-                train_files=[splits["train"]],
-                dev_files=[splits["dev"]],
-                load_checkpoint_dir=source.directory,
-                load_train=source.which,
-                save_checkpoint_dir=trained_checkpoint,
-                epochs=epochs,
-                train_batch_size=train_batch_size,
-                dev_batch_size=dev_batch_size,
-                learning_rate=learning_rate,
-                dropout_rate=dropout_rate,
-                random_seed=random_seed,
-                origin={"checkpoint": source.digest()},
-            )
+    with (
+        _in_label_order(checkpoint, _read_model_alphabet(model_alphabet)) as source,
+        run_folder(run_state_uri, trained_checkpoint) as (folder, after_save),
+    ):
+        config = training.TrainingConfig(
+            train_files=[splits["train"]],
+            dev_files=[splits["dev"]],
+            load_checkpoint_dir=source.directory,
+            load_train=source.which,
+            save_checkpoint_dir=folder,
+            origin={"checkpoint": source.digest()},
+            **settings,
         )
+        result = training.train(config, after_save)
     _write(report, result.to_markdown())
     return result.metrics()
 

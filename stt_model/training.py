@@ -55,7 +55,7 @@ __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "train"]
 log = logging.getLogger(__name__)
 
 
-def train(config: TrainingConfig) -> TrainingResult:
+def train(config: TrainingConfig, after_save: Callable[[], None] = lambda: None) -> TrainingResult:
     """Train all weights of a checkpoint, and leave the best and the last in Coqui's layout.
 
     The checkpoint is measured on the dev set before the first step, so the best can be the source
@@ -64,6 +64,10 @@ def train(config: TrainingConfig) -> TrainingResult:
 
     Where ``save_checkpoint_dir`` holds a run with the same settings, it goes on, and
     ``load_checkpoint_dir`` is not read; one that has ended is left as it is.
+
+    Args:
+        config: what to train, on what, and how.
+        after_save: called whenever the run could go on from what lies in ``save_checkpoint_dir``.
 
     Raises:
         BootstrapError: if the checkpoint, the manifests or the numbers cannot be used, or losses
@@ -84,7 +88,7 @@ def train(config: TrainingConfig) -> TrainingResult:
         state = None
     if config.freeze_source_epochs:
         _check_new_layers(start, state.source["lineage"] if state else start.lineage)
-    return _Trainer(config, start, state).run()
+    return _Trainer(config, start, state, after_save).run()
 
 
 def _check_new_layers(start: Checkpoint, lineage: Mapping[str, Any] | None) -> None:
@@ -100,10 +104,17 @@ def _check_new_layers(start: Checkpoint, lineage: Mapping[str, Any] | None) -> N
 class _Trainer:
     """One run: the data, the loops over it, and when to save."""
 
-    def __init__(self, config: TrainingConfig, source: Checkpoint, state: RunState | None) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        source: Checkpoint,
+        state: RunState | None,
+        after_save: Callable[[], None],
+    ) -> None:
         self.config = config
         self.source = source
         self.directory = Path(config.save_checkpoint_dir)
+        self.after_save = after_save
         self.feature_cache = open_cache(config.feature_cache, config.feature_cache_size)
         self.train_store = self._store(config.train_files)
         self.dev_store = self._store(config.dev_files) if config.dev_files else None
@@ -427,9 +438,10 @@ class _Trainer:
             keep=[self.directory / name for name in self._kept()],
         )
         if which == "last":
-            self.saved = time.monotonic()
             if self.state.history:
                 self._write_history()
+            self.after_save()
+            self.saved = time.monotonic()
 
     def _kept(self) -> list[str]:
         """Return the source's name, where it lies in the same directory."""

@@ -19,8 +19,21 @@ def training(
     learning_rate: float = 0.0001,
     dropout_rate: float = 0.05,
     random_seed: int = 4568,
+    clip_norm: float = 0.0,
+    freeze_source_epochs: int = 0,
+    early_stop: bool = False,
+    es_epochs: int = 25,
+    es_min_delta: float = 0.05,
+    reduce_lr_on_plateau: bool = False,
+    plateau_epochs: int = 10,
+    plateau_reduction: float = 0.1,
+    checkpoint_secs: int = 600,
+    run_state_uri: str = "",
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
+
+    Started again with the same run_state_uri, it goes on from what it saved there. Where SIGTERM
+    ends it, it saves first, and exits with code 75.
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
@@ -32,28 +45,56 @@ def training(
         learning_rate: Step size of Adam.
         dropout_rate: Share of units that a step leaves out, 0 to below 1.
         random_seed: Where shuffling and dropout come from.
+        clip_norm: Longest that the gradient of all weights together may be; 0 for any length.
+        freeze_source_epochs: First epochs in which only the layers that were replaced are trained.
+        early_stop: Stop when es_epochs bring no improvement of the dev loss.
+        es_epochs: Epochs without improvement that early_stop waits for.
+        es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
+        reduce_lr_on_plateau: Lower the learning rate when plateau_epochs bring no improvement, and
+            go back to the best epoch.
+        plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
+        plateau_reduction: What a plateau multiplies the learning rate by.
+        checkpoint_secs: Seconds between saves within an epoch; 0 saves at the end of epochs only.
+        run_state_uri: Where the run is kept while it lasts, so that it outlives the pod: a path,
+            file:// or s3:// URI of a folder for this run alone; empty for nowhere.
 
     Returns:
         trained_checkpoint: Checkpoint folder in the same layout, with the best and the last epoch.
         report: Loss and speed of each epoch.
         metrics: Epochs and the best loss.
     """
+    import sys
     from pathlib import Path
 
     from stt_model import steps
+    from stt_model.errors import StoppedError
 
-    results = steps.train(
-        Path(dataset.path),
-        Path(checkpoint.path),
-        Path(model_alphabet.path),
-        Path(trained_checkpoint.path),
-        Path(report.path),
-        epochs=epochs,
-        train_batch_size=train_batch_size,
-        dev_batch_size=dev_batch_size,
-        learning_rate=learning_rate,
-        dropout_rate=dropout_rate,
-        random_seed=random_seed,
-    )
+    try:
+        results = steps.train(
+            Path(dataset.path),
+            Path(checkpoint.path),
+            Path(model_alphabet.path),
+            Path(trained_checkpoint.path),
+            Path(report.path),
+            run_state_uri=run_state_uri,
+            epochs=epochs,
+            train_batch_size=train_batch_size,
+            dev_batch_size=dev_batch_size,
+            learning_rate=learning_rate,
+            dropout_rate=dropout_rate,
+            random_seed=random_seed,
+            clip_norm=clip_norm,
+            freeze_source_epochs=freeze_source_epochs,
+            early_stop=early_stop,
+            es_epochs=es_epochs,
+            es_min_delta=es_min_delta,
+            reduce_lr_on_plateau=reduce_lr_on_plateau,
+            plateau_epochs=plateau_epochs,
+            plateau_reduction=plateau_reduction,
+            checkpoint_secs=checkpoint_secs,
+        )
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.exit_code)
     for name, value in results.items():
         metrics.log_metric(name, value)

@@ -22,6 +22,9 @@ _GUARD = '"$@" & read -r _; kill -9 $!'
 class S3Server:
     """Serves ``folder`` while the ``with`` block lasts, and no longer than this process lives."""
 
+    remembers_folders_for = "0"
+    """Anything else hides what is written into ``folder`` meanwhile; at 0 rclone hangs in DELETE."""
+
     def __init__(
         self, folder: Path, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY
     ) -> None:
@@ -46,7 +49,7 @@ class S3Server:
     def start(self) -> None:
         """Start, on the port that it had before, and return when it answers."""
         command = [_rclone(), "serve", "s3", self.folder, "--addr", f"127.0.0.1:{self.port}"]
-        command += ["--config", os.devnull, "--dir-cache-time", "0"]
+        command += ["--config", os.devnull, "--dir-cache-time", self.remembers_folders_for]
         self._process = subprocess.Popen(
             ["sh", "-c", _GUARD, "sh", *command],
             # Not as an argument, where every process could read it.
