@@ -1,3 +1,5 @@
+from threading import Barrier
+
 import numpy as np
 import pytest
 
@@ -77,8 +79,6 @@ def test_no_batches_are_an_empty_dataset(samples):
 
 def test_clips_of_several_batches_are_worked_on_at_once(samples, monkeypatch):
     """Each of the first two clips waits until the other has begun, though batches are of one."""
-    from threading import Barrier
-
     compute, both = FeatureStore.compute, Barrier(2, timeout=20)
     first = set(plan_batches(samples, 1)[0].rows + plan_batches(samples, 1)[1].rows)
 
@@ -88,6 +88,7 @@ def test_clips_of_several_batches_are_worked_on_at_once(samples, monkeypatch):
         return compute(store, row)
 
     monkeypatch.setattr(FeatureStore, "compute", wait_and_compute)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert len(list(batch_dataset(FeatureStore(samples), plan_batches(samples, 1)))) == 5
 
 
