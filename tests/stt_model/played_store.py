@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
@@ -41,6 +42,7 @@ class PlayedStore:
     def __init__(self, *answers: Answer) -> None:
         self.answers: Sequence[Answer] = answers
         self.asked: list[str] = []
+        self.headers: list[Message] = []
         handler = type("Handler", (_Handler,), {"store": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -76,6 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         place = min(len(self.store.asked), len(self.store.answers) - 1)
         answer = self.store.answers[place]
         self.store.asked.append(f"{self.command} {self.path}")
+        self.store.headers.append(self.headers)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

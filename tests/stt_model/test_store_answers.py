@@ -14,7 +14,7 @@ import pytest
 
 from stt_model import store_client
 from stt_model.object_store import ObjectStore, StoreError
-from tests.stt_model.played_store import Answer, PlayedStore, refusal, stored
+from tests.stt_model.played_store import SECRETS, Answer, PlayedStore, refusal, stored
 
 MD5 = hashlib.md5(b"abc").hexdigest()
 HTML = Answer(403, b"<html>Log in</html>", {"Content-Type": "text/html"})
@@ -118,6 +118,22 @@ def test_what_was_stored_is_compared(tmp_path: Path) -> None:
         store = ObjectStore.from_environment(played.environment)
         with pytest.raises(StoreError, match="s3://speech/x: expected 3 bytes stored, found 2"):
             store.upload(tmp_path / "x", "s3://speech/x")
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ({"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-north-1"),
+    ],
+)
+def test_requests_are_signed_for_region_and_session(variables: dict[str, str], region: str) -> None:
+    with PlayedStore(stored(b"abc", MD5)) as played:
+        ObjectStore.from_environment(played.environment | variables).stat("s3://speech/x")
+    assert played.asked == ["HEAD /speech/x"], "where the bucket is was not asked"
+    assert f"/{region}/s3/" in played.headers[0]["Authorization"]
+    assert played.headers[0]["X-Amz-Security-Token"] == SECRETS["AWS_SESSION_TOKEN"]
 
 
 @pytest.mark.parametrize("style", ["", "path"])

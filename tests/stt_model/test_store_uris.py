@@ -171,6 +171,16 @@ class TestFetch:
         fetch("s3://speech/parts", tmp_path / "target")
         assert tree(tmp_path / "target") == {"1": b"one", "2": b"two"}
 
+    def test_progress(self, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write(bucket / "my model/x", "x" * 1000)
+        terminal = io.StringIO()
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        fetch("s3://speech/my model", tmp_path / "quiet")
+        assert terminal.getvalue() == ""
+        fetch("s3://speech/my model", tmp_path / "drawn", progress=True)
+        assert "my model: 100%" in terminal.getvalue() and "1.00k/1.00k" in terminal.getvalue()
+
     def test_the_command(self, bucket: Path, tmp_path: Path) -> None:
         for path in (GOLDEN / "checkpoints/alphabet").iterdir():
             write(bucket / "coqui" / path.name, path.read_bytes())
