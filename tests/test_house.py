@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 KUBEFLOW = {"kfp", "components", "pipelines"}
 LIGHT = ("alphabet", "corpus", "validation", "audio", "storage", "errors", "checkpoint", "decision")
-LIGHT += ("fst", "scorer", "scorer_building", "beam_search")
+LIGHT += ("fst", "scorer", "scorer_building", "beam_search", "object_store", "stored_manifests")
 
 
 def imports(node):
