@@ -225,7 +225,8 @@ def bootstrap(
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
         plateau_reduction: What a plateau multiplies the learning rate by.
         run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
-            path, file:// or s3:// URI of a folder for this model alone; empty for nowhere.
+            path, file:// or s3:// URI of a folder, below which each run on a cluster has its own;
+            empty for nowhere.
         beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
             scorer Coqui's default width.
         random_seed: Where new weights, shuffling and dropout come from.

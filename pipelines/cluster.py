@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
+from stt_model.run_store import RUN_ID_VARIABLE
+
 STORE_SECRET = "stt-bootstrap-store"
 STORE_SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 STORE_CONFIG_MAP = "stt-bootstrap-store"
@@ -21,9 +23,6 @@ SERVICE_ACCOUNT = "stt-bootstrap-runner"
 PROJECT = "stt-bootstrap"
 NAME_LABEL = "app.kubernetes.io/name"
 COMPONENT_LABEL = "app.kubernetes.io/component"
-
-RUN_ID_VARIABLE = "STT_BOOTSTRAP_RUN_ID"
-"""Names the run, to a task that is started again too."""
 
 _HOUR = 3600  # seconds
 _SHARED_MEMORY = "2Gi"

@@ -8,6 +8,7 @@ everything that it names has been stored: whenever a save is broken off, the one
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,19 @@ from stt_model.object_store import MissingError, ObjectStore
 from stt_model.redaction import redact
 from stt_model.storage import is_stored, local_path, sha256_file
 
+RUN_ID_VARIABLE = "STT_BOOTSTRAP_RUN_ID"
+"""Names the run, to a pod that takes the place of another one too; set by the pipeline."""
+
 _FORMAT = 1
+
+
+def of_this_run(uri: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the folder below ``uri`` of the run that the environment names; ``uri`` without one.
+
+    Not a parameter of the step: with one of its own, no run could take over what another did.
+    """
+    run_id = environ.get(RUN_ID_VARIABLE, "")
+    return f"{uri.rstrip('/')}/{run_id}" if uri and run_id else uri
 
 
 @contextmanager

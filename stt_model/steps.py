@@ -185,12 +185,12 @@ def train(
     or ``s3://`` URI. ``settings`` are further fields of ``TrainingConfig``.
     """
     from stt_model import training
-    from stt_model.run_store import run_folder
+    from stt_model.run_store import of_this_run, run_folder
 
     splits = find_splits(dataset)
     with (
         _in_label_order(checkpoint, _read_model_alphabet(model_alphabet)) as source,
-        run_folder(run_state_uri, trained_checkpoint) as (folder, after_save),
+        run_folder(of_this_run(run_state_uri), trained_checkpoint) as (folder, after_save),
     ):
         config = training.TrainingConfig(
             train_files=[splits["train"]],

@@ -56,7 +56,8 @@ def training(
         plateau_reduction: What a plateau multiplies the learning rate by.
         checkpoint_secs: Seconds between saves within an epoch; 0 saves at the end of epochs only.
         run_state_uri: Where the run is kept while it lasts, so that it outlives the pod: a path,
-            file:// or s3:// URI of a folder for this run alone; empty for nowhere.
+            file:// or s3:// URI of a folder for this run alone, or with STT_BOOTSTRAP_RUN_ID in
+            the environment of a folder that has one for each run; empty for nowhere.
 
     Returns:
         trained_checkpoint: Checkpoint folder in the same layout, with the best and the last epoch.

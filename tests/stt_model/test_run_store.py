@@ -10,7 +10,7 @@ from stt_model import steps
 from stt_model.errors import StoppedError, StorageError, TrainingError
 from stt_model.learner import Learner
 from stt_model.object_store import ObjectStore
-from stt_model.run_store import RunStore, run_folder
+from stt_model.run_store import RUN_ID_VARIABLE, RunStore, of_this_run, run_folder
 from tests.stt_model.s3_server import S3Server
 from tests.stt_model.training_runs import content, write_dataset, write_source
 
@@ -23,6 +23,19 @@ SETTINGS = {
     "dropout_rate": 0.2,
     "random_seed": 1,
 }
+
+
+@pytest.mark.parametrize(
+    ("uri", "run_id", "expected"),
+    [
+        ("s3://speech/runs", "run-1", "s3://speech/runs/run-1"),
+        ("s3://speech/runs/", "run-1", "s3://speech/runs/run-1"),
+        ("s3://speech/runs", "", "s3://speech/runs"),
+        ("", "run-1", ""),
+    ],
+)
+def test_each_run_that_has_a_name_has_its_own_folder(uri, run_id, expected):
+    assert of_this_run(uri, {RUN_ID_VARIABLE: run_id}) == expected
 
 
 class PowerCutError(Exception):
