@@ -39,6 +39,7 @@ def adapt(
     dropout_rate: float,
     clip_norm: float,
     freeze_source_epochs: int,
+    augment: str,
     early_stop: bool,
     es_epochs: int,
     es_min_delta: float,
@@ -89,6 +90,7 @@ def adapt(
         random_seed=random_seed,
         clip_norm=clip_norm,
         freeze_source_epochs=freeze_source_epochs,
+        augment=augment,
         early_stop=early_stop,
         es_epochs=es_epochs,
         es_min_delta=es_min_delta,
@@ -161,6 +163,7 @@ def bootstrap(
     dropout_rate: float = 0.05,
     clip_norm: float = 0.0,
     freeze_source_epochs: int = 0,
+    augment: str = "",
     early_stop: bool = False,
     es_epochs: int = 25,
     es_min_delta: float = 0.05,
@@ -217,6 +220,8 @@ def bootstrap(
         dropout_rate: Share of units that a step leaves out, 0 to below 1.
         clip_norm: Longest that the gradient of all weights together may be; 0 for any length.
         freeze_source_epochs: After replacing layers, first epochs that train those only.
+        augment: How the training split is changed anew in each epoch: Coqui's specifications with
+            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for not.
         early_stop: Stop when es_epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
         es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
@@ -304,6 +309,7 @@ def bootstrap(
         "learning_rate": learning_rate,
         "dropout_rate": dropout_rate,
         "clip_norm": clip_norm,
+        "augment": augment,
         "early_stop": early_stop,
         "es_epochs": es_epochs,
         "es_min_delta": es_min_delta,

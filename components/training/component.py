@@ -21,6 +21,7 @@ def training(
     random_seed: int = 4568,
     clip_norm: float = 0.0,
     freeze_source_epochs: int = 0,
+    augment: str = "",
     early_stop: bool = False,
     es_epochs: int = 25,
     es_min_delta: float = 0.05,
@@ -47,6 +48,8 @@ def training(
         random_seed: Where shuffling and dropout come from.
         clip_norm: Longest that the gradient of all weights together may be; 0 for any length.
         freeze_source_epochs: First epochs in which only the layers that were replaced are trained.
+        augment: How the training split is changed anew in each epoch: Coqui's specifications with
+            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for not.
         early_stop: Stop when es_epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
         es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
@@ -86,6 +89,7 @@ def training(
             random_seed=random_seed,
             clip_norm=clip_norm,
             freeze_source_epochs=freeze_source_epochs,
+            augment=augment,
             early_stop=early_stop,
             es_epochs=es_epochs,
             es_min_delta=es_min_delta,
