@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stt_model.files import atomic_write
+from stt_model.markdown import cell
 from stt_model.pictures import embed, new_figure
 from stt_model.training_config import TrainingConfig
 from stt_model.training_state import Epoch
@@ -69,6 +70,7 @@ class TrainingResult:
             f" batch {self.config.train_batch_size}, learning rate {self.config.learning_rate:g},"
             f" dropout {self.config.dropout_rate:g}, seed {self.config.random_seed}.",
             *self._frozen(),
+            *self._augmented(),
             " ".join(self._outcome()),
             embed(draw_curve(self.epochs), "Learning curve"),
             "\n".join(self._table()),
@@ -79,6 +81,10 @@ class TrainingResult:
         epochs = self.config.freeze_source_epochs
         if epochs:
             yield f"Up to epoch {epochs} only the new layers were trained."
+
+    def _augmented(self) -> Iterator[str]:
+        if self.config.augment:
+            yield f"The training set was changed in each epoch: {cell(self.config.augment)}."
 
     def _outcome(self) -> Iterator[str]:
         best, source = self.best, self.epochs[0]

@@ -47,6 +47,15 @@ def test_without_a_dev_set_the_report_takes_the_last():
     assert result.metrics()["train_loss"] == 6
 
 
+def test_the_report_says_how_the_training_set_was_augmented():
+    plain = make_result(SOURCE)
+    config = dataclasses.replace(plain.config, augment="tempo[p=0.5] add")
+    augmented = dataclasses.replace(plain, config=config)
+    sentence = r"The training set was changed in each epoch: tempo\[p=0.5\] add."
+    assert sentence in augmented.to_markdown()
+    assert "changed in each epoch" not in plain.to_markdown()
+
+
 def test_history_is_a_line_an_epoch(tmp_path):
     write_history(tmp_path, [SOURCE, BETTER, WORSE])
     with (tmp_path / "history.csv").open(encoding="utf-8", newline="") as handle:
