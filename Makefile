@@ -60,7 +60,7 @@ lint: $(INSTALLED) ## check style
 type: $(INSTALLED) ## check types
 	$(BIN)/mypy
 
-compile: $(INSTALLED) ## write bootstrap.yaml and every component.yaml anew
+compile: $(INSTALLED) ## write bootstrap.yaml, every component.yaml and the README's parameters anew
 	$(BIN)/stt-bootstrap compile
 
 bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference` installed it

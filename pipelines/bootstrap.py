@@ -40,6 +40,7 @@ def adapt(
     clip_norm: float,
     freeze_source_epochs: int,
     augment: str,
+    mixed_precision: str,
     early_stop: bool,
     es_epochs: int,
     es_min_delta: float,
@@ -91,6 +92,7 @@ def adapt(
         clip_norm=clip_norm,
         freeze_source_epochs=freeze_source_epochs,
         augment=augment,
+        mixed_precision=mixed_precision,
         early_stop=early_stop,
         es_epochs=es_epochs,
         es_min_delta=es_min_delta,
@@ -164,6 +166,7 @@ def bootstrap(
     clip_norm: float = 0.0,
     freeze_source_epochs: int = 0,
     augment: str = "",
+    mixed_precision: str = "off",
     early_stop: bool = False,
     es_epochs: int = 25,
     es_min_delta: float = 0.05,
@@ -222,6 +225,7 @@ def bootstrap(
         freeze_source_epochs: After replacing layers, first epochs that train those only.
         augment: How the training split is changed anew in each epoch: Coqui's specifications with
             spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for not.
+        mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster.
         early_stop: Stop when es_epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
         es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
@@ -254,14 +258,16 @@ def bootstrap(
         export_contact_info: Where its authors can be reached.
         export_description: What else its users should know, in Markdown.
         training_cpu: Processors that training may use on a cluster, such as 8 or 7500m.
-        training_memory: Memory that it may use there, such as 32Gi.
+        training_memory: Memory that training may use on a cluster, such as 32Gi.
         evaluation_cpu: Processors that evaluation may use on a cluster.
-        evaluation_memory: Memory that it may use there.
+        evaluation_memory: Memory that evaluation may use on a cluster.
         gpu_type: GPUs that training and evaluation get on a cluster, by the nodes' name for them,
             such as nvidia.com/gpu; empty for none.
-        gpu_count: How many of them training gets; evaluation gets one.
-        node_selector: Labels of the nodes for training and evaluation, as a JSON object.
-        tolerations: Taints that those nodes may have, as a JSON list of Kubernetes' tolerations.
+        gpu_count: How many GPUs of gpu_type training gets; evaluation gets one.
+        node_selector: Labels of the nodes for training and evaluation on a cluster, as a JSON
+            object.
+        tolerations: Taints that nodes for training and evaluation may have, as a JSON list of
+            Kubernetes' tolerations.
 
     Returns:
         wer: Word error rate of the model over the test split, 0 is perfect.
@@ -310,6 +316,7 @@ def bootstrap(
         "dropout_rate": dropout_rate,
         "clip_norm": clip_norm,
         "augment": augment,
+        "mixed_precision": mixed_precision,
         "early_stop": early_stop,
         "es_epochs": es_epochs,
         "es_min_delta": es_min_delta,

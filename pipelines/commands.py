@@ -67,8 +67,9 @@ def _check_inputs(args: argparse.Namespace) -> None:
 
 
 def compile_packages(args: argparse.Namespace) -> int:
-    """Write the packages."""
+    """Write the packages, and their parameters into a README that has a place for them."""
     from pipelines.compile import compile_all, parse_images
+    from pipelines.parameter_table import has_marks, write_table
 
     written = compile_all(
         args.output,
@@ -76,6 +77,10 @@ def compile_packages(args: argparse.Namespace) -> int:
         tag=args.tag or images.TAG,
         overrides=parse_images(args.image),
     )
+    readme = args.output / "README.md"
+    if has_marks(readme):
+        write_table(readme, package=written[-1])
+        written.append(readme)
     for path in written:
         print(path)
     return 0
