@@ -15,6 +15,16 @@ class AlreadyLockedError(Exception):
     """Another process, or another thread, has the file."""
 
 
+def _read_umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+# It cannot be read without being changed for a moment, so that is done before there are threads.
+_UMASK = _read_umask()
+
+
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
     """Yield a file beside ``path``; it takes the name ``path`` only if the block ends well."""
@@ -25,7 +35,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     beside = Path(name)
     try:
         yield beside
-        beside.chmod(0o666 & ~_umask())
+        beside.chmod(0o666 & ~_UMASK)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -42,7 +52,7 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield beside
-        beside.chmod(0o777 & ~_umask())
+        beside.chmod(0o777 & ~_UMASK)
         beside.replace(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -64,9 +74,3 @@ def locked(path: Path) -> Iterator[None]:
         if not is_there:
             raise AlreadyLockedError
         yield
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
