@@ -425,6 +425,22 @@ def _train(parser: argparse.ArgumentParser) -> None:
         "N",
         "after surgery: first epochs that train the new layers only",
     )
+    training.add_argument(
+        "--mixed_precision",
+        choices=("off", "float16", "bfloat16"),
+        default="off",
+        help="what to compute in where 16 bits are faster; the weights stay float32",
+    )
+    training.add_argument(
+        "--automatic_mixed_precision",
+        dest="mixed_precision",
+        type=lambda text: "float16" if boolean(text) else "off",
+        nargs="?",
+        const="float16",
+        default="off",
+        metavar="BOOL",
+        help="Coqui's name for --mixed_precision float16",
+    )
     _add_value(
         training, "max_non_finite_steps", 5, "N", "skipped steps in a row that end the training"
     )

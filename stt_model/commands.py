@@ -192,6 +192,7 @@ def train(args: argparse.Namespace) -> int:
                 show_progressbar=args.show_progressbar,
                 clip_norm=args.clip_norm,
                 freeze_source_epochs=args.freeze_source_epochs,
+                mixed_precision=args.mixed_precision,
                 augment=" ".join(args.augment),
                 early_stop=args.early_stop,
                 es_epochs=args.es_epochs,

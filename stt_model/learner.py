@@ -14,7 +14,8 @@ from stt_model import network
 from stt_model.batches import BATCH_SIGNATURE
 from stt_model.checkpoint import Geometry, Moments, Weights
 from stt_model.ctc import ctc_loss
-from stt_model.training_config import TrainingConfig
+from stt_model.loss_scale import LossScale
+from stt_model.training_config import PRECISIONS, TrainingConfig
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
@@ -22,6 +23,7 @@ ADAM_EPSILON = 1e-8
 # One graph for batches of every shape: with a graph of its own for the first shapes, the last bits
 # of a result would depend on which batch a process began with.
 _any_batch = tf.function(input_signature=[BATCH_SIGNATURE])
+_any_scaled_batch = tf.function(input_signature=[BATCH_SIGNATURE, tf.TensorSpec([], tf.float32)])
 
 
 def training_strategy() -> tf.distribute.Strategy:
@@ -59,9 +61,15 @@ class Learner:
         self.geometry = geometry
         self.strategy = strategy
         self._clip_norm = config.clip_norm
+        self.loss_scale = LossScale() if config.mixed_precision == "float16" else None
         keras.utils.set_random_seed(config.random_seed)
         with strategy.scope():
-            self.model = network.build(geometry, config.dropout_rate, config.random_seed)
+            self.model = network.build(
+                geometry,
+                config.dropout_rate,
+                config.random_seed,
+                PRECISIONS[config.mixed_precision],
+            )
             self.optimizer = keras.optimizers.Adam(
                 config.learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON
             )
@@ -82,8 +90,16 @@ class Learner:
         self.load_moments(None, 0)
 
     def train_step(self, batch: Mapping[str, Any]) -> Step:
-        """Move the weights by one batch, unless a loss or the gradient is not finite."""
-        losses, applied = self._train_on_batch(batch)
+        """Move the weights by one batch, unless a loss or the gradient is not finite.
+
+        Where the gradient was too large for float16 only, it is tried again with a lower scale.
+        """
+        scale = self.loss_scale
+        losses, loss_is_finite, applied = self._train_on_batch(batch, scale.factor if scale else 1)
+        if scale and applied:
+            scale.grow()
+        elif scale and loss_is_finite and scale.shrink():
+            return self.train_step(batch)
         return Step(self._gather(losses), bool(applied))
 
     def losses(self, batch: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -154,15 +170,19 @@ class Learner:
         parts = self.strategy.experimental_local_results(per_replica)
         return np.concatenate([part.numpy() for part in parts])
 
-    def _step_of(self, variables: Sequence[keras.Variable]) -> Callable[[Mapping[str, Any]], Any]:
-        @_any_batch
-        def step(batch: Mapping[str, Any]) -> Any:
-            losses, gradients, finite = self.strategy.run(self._gradients, args=(batch, variables))
+    def _step_of(self, variables: Sequence[keras.Variable]) -> Callable[..., Any]:
+        @_any_scaled_batch
+        def step(batch: Mapping[str, Any], scale: Any) -> Any:
+            losses, gradients, *finite = self.strategy.run(
+                self._gradients, args=(batch, scale, variables)
+            )
             # All replicas say the same.
-            applied = self.strategy.experimental_local_results(finite)[0]
+            loss_is_finite, applied = (
+                self.strategy.experimental_local_results(each)[0] for each in finite
+            )
             if applied:
                 self.strategy.run(self._apply, args=(gradients, variables))
-            return losses, applied
+            return losses, loss_is_finite, applied
 
         return step
 
@@ -173,9 +193,12 @@ class Learner:
         )
 
     def _gradients(
-        self, whole: Mapping[str, Any], variables: Sequence[keras.Variable]
-    ) -> tuple[Any, Any, Any]:
-        """Return a replica's losses, and the gradient of all replicas' mean loss."""
+        self, whole: Mapping[str, Any], scale: Any, variables: Sequence[keras.Variable]
+    ) -> tuple[Any, ...]:
+        """Return a replica's losses, and the gradient of all replicas' mean loss.
+
+        Then whether that loss is finite, and whether that gradient is, too.
+        """
         batch = _part(whole)
         context = tf.distribute.get_replica_context()
         # The mean is over the whole batch, so that two replicas do what one would.
@@ -183,12 +206,14 @@ class Learner:
         with tf.GradientTape() as tape:
             losses = self._losses(batch, training=True)
             loss = tf.reduce_sum(losses * batch["weights"]) / utterances
-        gradients = tape.gradient(loss, variables)
+            scaled = loss * scale
+        gradients = [gradient / scale for gradient in tape.gradient(scaled, variables)]
         loss, *gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, [loss, *gradients])
         norm = tf.linalg.global_norm(gradients)
         if self._clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm, use_norm=norm)
-        return losses, gradients, tf.math.is_finite(loss) & tf.math.is_finite(norm)
+        loss_is_finite = tf.math.is_finite(loss)
+        return losses, gradients, loss_is_finite, loss_is_finite & tf.math.is_finite(norm)
 
     def _apply(self, gradients: Any, variables: Sequence[keras.Variable]) -> None:
         # Keras sums over the replicas, which have the same gradient by now.

@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-def recurrent_layer(units: int, name: str = "lstm") -> keras.layers.Layer:
+def recurrent_layer(units: int, name: str = "lstm", dtype: str | None = None) -> keras.layers.Layer:
     """Return the layer: float32 [batch, frames, inputs] -> [batch, frames, units].
 
     The settings are those that Keras hands to cuDNN when there is a GPU. Padding needs no mask: it
     comes after an utterance's last frame, so nothing that is read depends on it.
     """
-    return RecurrentLayer(units, return_sequences=True, unit_forget_bias=False, name=name)
+    return RecurrentLayer(
+        units, return_sequences=True, unit_forget_bias=False, name=name, dtype=dtype
+    )
 
 
 @keras.saving.register_keras_serializable("stt_model")

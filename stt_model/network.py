@@ -47,31 +47,42 @@ class ContextWindows(keras.layers.Layer):
         return {**super().get_config(), "context": self.context}
 
 
-def build(geometry: Geometry, dropout_rate: float = 0.0, seed: int | None = None) -> keras.Model:
+def build(
+    geometry: Geometry,
+    dropout_rate: float = 0.0,
+    seed: int | None = None,
+    precision: str = "float32",
+) -> keras.Model:
     """Return the network: MFCC float32 [batch, frames, 26] to logits [batch, frames, classes].
 
     Args:
         geometry: the sizes, usually those of a checkpoint.
         dropout_rate: share of the outputs of layers 1, 2, 3 and 5 that training sets to zero.
         seed: makes dropout repeatable; layer N draws from ``seed + N``.
+        precision: one of Keras's dtype policies. Under ``mixed_float16`` and ``mixed_bfloat16`` the
+            weights are float32 all the same, and so are layer normalisation and the logits.
     """
 
     def hidden(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        x = keras.layers.Dense(geometry.n_hidden, activation=clipped_relu, name=name)(x)
+        x = keras.layers.Dense(
+            geometry.n_hidden, activation=clipped_relu, name=name, dtype=precision
+        )(x)
         if geometry.layer_norm:
-            x = keras.layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name=_norm_name(name))(
-                x
-            )
+            x = keras.layers.LayerNormalization(
+                epsilon=LAYER_NORM_EPSILON, name=_norm_name(name), dtype="float32"
+            )(x)
         layer_seed = None if seed is None else seed + int(name[-1])
-        return keras.layers.Dropout(dropout_rate, seed=layer_seed, name=f"{name}_dropout")(x)
+        return keras.layers.Dropout(
+            dropout_rate, seed=layer_seed, name=f"{name}_dropout", dtype=precision
+        )(x)
 
     features = keras.Input((None, geometry.n_input), name="features")
     x = ContextWindows(geometry.n_context, name="context")(features)
     for name in ("layer_1", "layer_2", "layer_3"):
         x = hidden(x, name)
-    x = lstm.recurrent_layer(geometry.n_hidden)(x)
+    x = lstm.recurrent_layer(geometry.n_hidden, dtype=precision)(x)
     x = hidden(x, "layer_5")
-    logits = keras.layers.Dense(geometry.n_classes, name="layer_6")(x)
+    logits = keras.layers.Dense(geometry.n_classes, name="layer_6", dtype="float32")(x)
     return keras.Model(features, logits, name="deepspeech")
 
 

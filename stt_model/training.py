@@ -139,6 +139,7 @@ class _Trainer:
             moments = read_moments(source) if state.iterations else None
             self.learner.load_moments(moments, state.iterations)
             self.learner.load_random_state(state.random_state)
+            self.learner.loss_scale = state.loss_scale
             self.learner.set_learning_rate(state.learning_rate)
         if self.state.epoch <= config.freeze_source_epochs:
             self.learner.train_only(self.state.source["lineage"]["dropped_layers"])
@@ -423,6 +424,7 @@ class _Trainer:
     def _save(self, which: str) -> None:
         self.state.iterations = self.learner.iterations
         self.state.random_state = self.learner.random_state()
+        self.state.loss_scale = self.learner.loss_scale
         write_checkpoint(
             self.directory,
             self.learner.weights(),

@@ -21,6 +21,7 @@ MODEL_SETTINGS = (
     "dropout_rate",
     "random_seed",
     "clip_norm",
+    "mixed_precision",
     "freeze_source_epochs",
     "augment",
     "early_stop",
@@ -31,6 +32,9 @@ MODEL_SETTINGS = (
     "plateau_reduction",
 )
 """The settings that decide which weights come out after so many epochs."""
+
+PRECISIONS = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+"""``mixed_precision`` and Keras's policies for it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class TrainingConfig:
     """First epochs in which only the layers that surgery made new are trained."""
     augment: str = ""
     """How the training set is changed anew in each epoch; see ``stt_model.augmentation``."""
+    mixed_precision: str = "off"
+    """One of ``PRECISIONS``: what the network computes in; its weights are float32 always."""
     early_stop: bool = False
     es_epochs: int = 25
     """Epochs without improvement after which ``early_stop`` ends the run."""
@@ -96,6 +102,7 @@ class TrainingConfig:
             "dropout_rate": (0 <= self.dropout_rate < 1, "from 0 to below 1"),
             "clip_norm": (0 <= self.clip_norm < math.inf, zero),
             "freeze_source_epochs": (self.freeze_source_epochs >= 0, zero),
+            "mixed_precision": (self.mixed_precision in PRECISIONS, " or ".join(PRECISIONS)),
             "es_epochs": (self.es_epochs >= 1, one),
             "es_min_delta": (0 <= self.es_min_delta < math.inf, zero),
             "plateau_epochs": (self.plateau_epochs >= 1, one),

@@ -14,6 +14,7 @@ from typing import Any
 
 from stt_model.checkpoint import Checkpoint, open_checkpoint, state_path
 from stt_model.errors import TrainingError
+from stt_model.loss_scale import LossScale
 from stt_model.schedule import DevRecord
 
 FORMAT = 1
@@ -69,6 +70,8 @@ class RunState:
     record: DevRecord = field(default_factory=DevRecord)
     random_state: dict[str, list[int]] = field(default_factory=dict)
     """Of dropout, by layer."""
+    loss_scale: LossScale | None = None
+    """Where the network computes in float16."""
     history: list[Epoch] = field(default_factory=list)
     stopped_early: bool = False
 
@@ -81,6 +84,7 @@ class RunState:
         """Return what ``to_json`` turned into JSON; KeyError or TypeError if it is not that."""
         values = {name: value for name, value in content.items() if name != "format"}
         values["totals"] = Totals(**values["totals"])
+        values["loss_scale"] = values["loss_scale"] and LossScale(**values["loss_scale"])
         values["record"] = DevRecord(**values["record"])
         values["history"] = [Epoch(**each) for each in values["history"]]
         return cls(**values)

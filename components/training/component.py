@@ -22,6 +22,7 @@ def training(
     clip_norm: float = 0.0,
     freeze_source_epochs: int = 0,
     augment: str = "",
+    mixed_precision: str = "off",
     early_stop: bool = False,
     es_epochs: int = 25,
     es_min_delta: float = 0.05,
@@ -50,6 +51,7 @@ def training(
         freeze_source_epochs: First epochs in which only the layers that were replaced are trained.
         augment: How the training split is changed anew in each epoch: Coqui's specifications with
             spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for not.
+        mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster.
         early_stop: Stop when es_epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
         es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
@@ -90,6 +92,7 @@ def training(
             clip_norm=clip_norm,
             freeze_source_epochs=freeze_source_epochs,
             augment=augment,
+            mixed_precision=mixed_precision,
             early_stop=early_stop,
             es_epochs=es_epochs,
             es_min_delta=es_min_delta,
