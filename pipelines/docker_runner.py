@@ -98,9 +98,19 @@ def run_container(
         image, list(command), volumes=dict(volumes), detach=True, **settings
     )
     try:
-        for text in codecs.iterdecode(container.logs(stream=True), "utf-8", "replace"):
-            print(text, end="")
+        for line in _lines(container.logs(stream=True)):
+            print(line)
         return int(container.wait()["StatusCode"])
     finally:
         container.stop()
         container.remove(v=True)
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yield whole lines: kfp indents what each print prints, and pieces can be single words."""
+    rest = ""
+    for text in codecs.iterdecode(pieces, "utf-8", "replace"):
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+    if rest:
+        yield rest

@@ -50,14 +50,21 @@ class Client:
 
 
 def test_exit_status_is_asked_for_before_the_container_is_removed(capsys):
-    container = Container("грешка\n".encode(), status=3)
+    container = Container("žluťoučký\n\nkůň".encode(), status=3)
     client = Client(container)
     assert run_container(client, "light", ("sh",), {"/run": {}}, read_only=True) == 3
     assert container.calls == ["wait", "stop", "remove"]
-    assert capsys.readouterr().out == "грешка\n"
+    assert capsys.readouterr().out == "žluťoučký\n\nkůň\n"
     assert client.asked["read_only"] is True
     assert client.asked["detach"] is True
     assert "auto_remove" not in client.asked
+
+
+def test_lines_are_printed_whole_however_they_come(monkeypatch):
+    printed = []
+    monkeypatch.setattr("builtins.print", printed.append)
+    run_container(Client(Container(b"errors.RefusedError: no\nend", status=1)), "light", (), {})
+    assert printed == ["errors.RefusedError: no", "end"]
 
 
 def test_interrupted_run_leaves_no_container_behind():
