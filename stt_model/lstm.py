@@ -196,11 +196,19 @@ def to_keras(kernel: Array, bias: Array) -> list[Array]:
 
 def from_keras(arrays: Sequence[Array]) -> tuple[Array, Array]:
     """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two."""
-    kernel, recurrent_kernel, bias = arrays
-    stacked = np.concatenate([kernel, recurrent_kernel], axis=0)
-    return _swap_middle_gates(stacked), _swap_middle_gates(bias)
+    *kernels, bias = arrays
+    stacked = np.empty((sum(map(len, kernels)), len(bias)), bias.dtype)
+    place = 0
+    for kernel in kernels:
+        _swap_middle_gates(kernel, out=stacked[place : place + len(kernel)])
+        place += len(kernel)
+    return stacked, _swap_middle_gates(bias)
 
 
-def _swap_middle_gates(array: Array) -> Array:
-    first, second, third, fourth = np.split(array, 4, axis=-1)
-    return np.concatenate([first, third, second, fourth], axis=-1)
+def _swap_middle_gates(array: Array, out: Array | None = None) -> Array:
+    by_gate = array.reshape(*array.shape[:-1], 4, -1)
+    if out is None:
+        out = np.empty_like(array)
+    # The other modes than "clip" go through another copy.
+    np.take(by_gate, (0, 2, 1, 3), axis=-2, out=out.reshape(by_gate.shape), mode="clip")
+    return out
