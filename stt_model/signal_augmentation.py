@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 import soxr
 
@@ -40,6 +39,9 @@ from stt_model.augmentation_parameters import (
 from stt_model.corpus import read_manifest
 from stt_model.errors import AugmentationError
 from stt_model.storage import local_path
+
+if TYPE_CHECKING:
+    import av
 
 FULL_SCALE = 10 * math.log10(2)
 """dBFS of a sine whose peak is 1: 3.01, as Coqui counts."""
@@ -167,6 +169,8 @@ class Codec(SignalAugmentation):
 
     def apply(self, data: Array, draw: Draw) -> Array:
         """Return samples of the same number, in step with those given."""
+        import av  # not in the image of the data steps, which read the names of augmentations
+
         if not len(data):
             return data
         file = io.BytesIO()
@@ -215,6 +219,8 @@ class Pitch(SignalAugmentation):
 
 def _stretched(samples: Array, length: int) -> Array:
     """Return the same voice in so many samples, half to twice as many as are given."""
+    import av
+
     if len(samples) in (0, length):
         return _of_length(samples, length)
     graph = av.filter.Graph()
@@ -235,6 +241,8 @@ def _stretched(samples: Array, length: int) -> Array:
 
 
 def _frame(samples: Array) -> av.AudioFrame:
+    import av
+
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), "fltp", "mono")
     frame.sample_rate = SAMPLE_RATE
     return frame

@@ -2,6 +2,8 @@
 
 import configparser
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,15 @@ def test_lock_files_hold_what_setup_cfg_asks_for(lock, extras, others):
 
 def test_light_image_has_no_tensorflow():
     assert not {"tensorflow", "tensorflow-cpu", "keras"} & set(packages(DOCKER / "light.txt"))
+
+
+def test_light_image_runs_the_command_line_without_what_the_model_needs():
+    extra = {"av", "flashlight", "jinja2", "jiwer", "keras", "loky", "optuna", "tensorflow"}
+    script = "import sys, stt_model.commands, stt_model.steps; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not extra & set(done.stdout.split())
 
 
 def test_build_context_is_named_file_by_file():
