@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import difflib
 import functools
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from stt_model.cli import VALUES
 from stt_model.errors import BootstrapError
 from stt_model.redaction import holds_credentials, redact
 
@@ -117,7 +119,7 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
     """Return ``values`` as the compiled pipeline takes them; a whole number may stand for a float.
 
     Raises:
-        ParameterError: names that are unknown, values that are missing or of another type.
+        ParameterError: unknown names; values that are missing, of another type, or out of range.
     """
     known = package_parameters(package)
     problems = [_unknown(name, known) for name in values if name not in known]
@@ -134,20 +136,43 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
     ]
     checked: dict[str, Value] = {}
     for name, value in values.items():
-        if name not in known or value is None:
-            continue
-        wanted = known[name].type
-        if wanted is float and type(value) is int:
-            value = float(value)
-        if isinstance(value, (str, int, float, dict, list)) and type(value) is wanted:
-            checked[name] = value
-        else:
-            found = f"{value!r} ({type(value).__name__})"
-            hint = f"; write '{value}' in quotes" if wanted is str else ""
-            problems.append(f"parameter {name!r} must be {wanted.__name__}, found {found}{hint}")
+        if name in known and value is not None:
+            try:
+                checked[name] = _check_value(known[name], value)
+            except ParameterError as error:
+                problems.append(str(error))
     if problems:
         raise ParameterError("; ".join(problems))
     return checked
+
+
+def _check_value(parameter: Parameter, value: object) -> Value:
+    """Return a value of the parameter's type, inside of its range."""
+    name, wanted = parameter.name, parameter.type
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, (str, int, float, dict, list)) or type(value) is not wanted:
+        found = f"{value!r} ({type(value).__name__})"
+        hint = f"; write '{value}' in quotes" if wanted is str else ""
+        raise ParameterError(f"parameter {name!r} must be {wanted.__name__}, found {found}{hint}")
+    try:
+        _READERS.get(name, str)(str(value))
+    except argparse.ArgumentTypeError as error:
+        raise ParameterError(f"parameter {name!r}: {error}") from error
+    return value
+
+
+def _quantity(text: str) -> str:
+    # Kubeflow would only find out when the task is to start.
+    if not re.fullmatch(r"\d+(\.\d+)?([mkMGTPE]|[KMGTPE]i)?", text):
+        raise argparse.ArgumentTypeError(f"expected a quantity such as 4 or 16Gi, found {text!r}")
+    return text
+
+
+_READERS = VALUES | dict.fromkeys(
+    ("training_cpu", "training_memory", "evaluation_cpu", "evaluation_memory", "gpu_count"),
+    _quantity,
+)
 
 
 def _unknown(name: str, known: Mapping[str, Parameter]) -> str:

@@ -64,6 +64,27 @@ def test_credentials_are_no_parameters():
     assert "https://host/x.zip " in str(caught.value) and "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", 0, "'epochs': expected a whole number, 1 or more, found '0'"),
+        ("mode", "transfr", "'mode': expected auto, fine-tune or transfer, found 'transfr'"),
+        ("learning_rate", -1, "'learning_rate': expected a number above 0, found '-1.0'"),
+        ("training_memory", "32 GB", "'training_memory': expected a quantity such as 4 or 16Gi"),
+        ("gpu_count", "all", "'gpu_count': expected a quantity"),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value, expected):
+    with pytest.raises(ParameterError) as error:
+        check_parameters({**NEEDED, name: value})
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("quantity", ["4", "0.5", "500m", "16Gi", "20G"])
+def test_quantities_as_kubernetes_writes_them(quantity):
+    assert check_parameters({**NEEDED, "training_memory": quantity})["training_memory"] == quantity
+
+
 def test_all_problems_are_told_at_once():
     with pytest.raises(ParameterError) as error:
         check_parameters({"datset_uri": "data", "epochs": "1"})

@@ -5,7 +5,9 @@ import os
 import pytest
 
 from pipelines import run_watch
+from pipelines.kubeflow import connect
 from pipelines.package import PACKAGE, package_tasks
+from pipelines.submit import upload
 from tests.command_line import call
 from tests.pipelines.kubeflow_server import KubeflowServer, pod, task
 
@@ -15,8 +17,10 @@ SECRET = "ey-a-token-that-nobody-may-see"
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch):
+def surroundings(request, monkeypatch):
     """Nothing of the machine's own, and no waiting."""
+    if request.node.get_closest_marker("cluster"):
+        return
     monkeypatch.setattr(run_watch, "POLL_SECONDS", 0.01)
     for name in [name for name in os.environ if name.startswith(("KFP_", "KF_", "KUBE"))]:
         monkeypatch.delenv(name)
@@ -351,3 +355,26 @@ def test_every_task_has_a_title():
     assert titles["training"] == "Train"
     assert "adapt" not in titles
     assert len(titles) == 9
+
+
+@pytest.fixture
+def real():
+    if not os.environ.get("KFP_ENDPOINT"):
+        pytest.skip("KFP_ENDPOINT is not set: where a Kubeflow Pipelines is")
+    return connect("", os.environ.get("KFP_NAMESPACE", "kubeflow"))
+
+
+@pytest.mark.cluster
+def test_a_real_kubeflow_takes_the_package_once(real):
+    first, second = upload(real), upload(real)
+    assert first.version_id == second.version_id
+    assert not second.is_new
+
+
+@pytest.mark.cluster
+def test_a_real_run_succeeds(real):
+    parameters = os.environ.get("STT_BOOTSTRAP_PARAMETERS")
+    if not parameters:
+        pytest.skip("STT_BOOTSTRAP_PARAMETERS is not set: a YAML file of parameters of a short run")
+    package = os.environ.get("STT_BOOTSTRAP_PACKAGE", PACKAGE)
+    assert call("submit", "--package", package, "--parameters", parameters, "--follow").code == 0
