@@ -136,7 +136,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
 def _preflight(parser: argparse.ArgumentParser) -> None:
     from pipelines.preflight.flags import add_flags
 
-    add_flags(parser)
+    add_flags(parser, _READERS)
 
 
 def _json(kind: type) -> Callable[[str], Any]:

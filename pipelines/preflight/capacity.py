@@ -112,8 +112,8 @@ def check_quota(plan: Plan, cluster: Cluster) -> Findings:
                     continue
                 good = False
                 text = (
-                    f"quota {quota.metadata.name}: {name} {_amount(name, amount)} is asked for, of "
-                    f"{_amount(name, hard[name])} {_amount(name, left)} is left"
+                    f"quota {quota.metadata.name}: {name} {_amount(name, amount)} is asked for, "
+                    f"{_amount(name, left)} of {_amount(name, hard[name])} are left"
                 )
                 if hard[name] < amount:
                     yield failed(text, "raise the quota, or ask for less")
@@ -147,7 +147,7 @@ def check_cache(plan: Plan, cluster: Cluster) -> Findings:
     name = plan.cache_claim
     claim = cluster.find(cluster.core.read_namespaced_persistent_volume_claim, name)
     if claim is None:
-        yield failed(f"no volume claim {name}", APPLY)
+        yield warning(f"no volume claim {name}: each pod fetches for itself", APPLY)
     elif claim.status.phase == "Bound":
         yield ok(f"{name} is bound, {claim.status.capacity['storage']}")
     elif claim.status.phase == "Pending" and _waits_for_a_pod(claim, cluster):

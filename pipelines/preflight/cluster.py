@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,8 @@ class Cluster:
                     f"no cluster to look at: {no_file}; set KUBECONFIG, or give --context"
                 ) from no_file
         configuration.retries = 1
+        # At DEBUG it logs whole answers, secrets included.
+        logging.getLogger("kubernetes.client.rest").setLevel(logging.INFO)
         return cls(client.ApiClient(configuration), namespace)
 
     def ask(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:

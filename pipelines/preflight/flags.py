@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,13 @@ PARAMETERS = (
 )
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add all flags; one that was not given is None, so that others may say what it is."""
+def add_flags(
+    parser: argparse.ArgumentParser, readers: Mapping[type, Callable[[str], Any]]
+) -> None:
+    """Add all flags; one that was not given is None, so that others may say what it is.
+
+    ``readers`` make a parameter's value out of text, where its type alone cannot.
+    """
     parser.add_argument(
         "--namespace", default="kubeflow", help="namespace that the runs' pods are in"
     )
@@ -57,9 +61,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default = f" (default: {parameter.default})" if parameter.default else ""
         group.add_argument(
             f"--{name}",
-            type=_json(parameter.type) if parameter.type in (dict, list) else parameter.type,
-            metavar=parameter.type.__name__.upper(),
-            help=f"{parameter.description}{default}",
+            type=readers.get(parameter.type, parameter.type),
+            metavar="JSON" if parameter.type in (dict, list) else parameter.type.__name__.upper(),
+            help=f"{parameter.description}{default}".replace("%", "%%"),
         )
 
 
@@ -75,15 +79,3 @@ def _add_names(group: argparse._ArgumentGroup) -> None:
         ),
     ):
         group.add_argument(f"--{name}", metavar="NAME", help=what)
-
-
-def _json(kind: type) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        value = json.loads(text)
-        if not isinstance(value, kind):
-            raise ValueError
-        return value
-
-    # What argparse calls it in "invalid … value".
-    read.__name__ = "JSON object" if kind is dict else "JSON list"
-    return read

@@ -66,8 +66,10 @@ class Sources:
 
     def size(self, name: str) -> int:
         """Return the bytes of a source in the store; 0 where it is not there."""
-        uri = self.stored.get(name)
-        return sum(each.size for each in self.objects(uri)) if uri else 0
+        try:
+            return sum(each.size for each in self.objects(self.stored[name]))
+        except (KeyError, MissingError):
+            return 0
 
     @cached_property
     def _listed(self) -> dict[str, list[StoredObject]]:
@@ -222,7 +224,7 @@ def check_sizes(sources: Sources) -> Findings:
     plan, cluster = sources.plan, sources.cluster
     model, dataset = sources.size("checkpoint_uri"), sources.size("dataset_uri")
     if not model and not dataset:
-        yield skipped("neither dataset nor checkpoint is in the store")
+        yield skipped("neither dataset nor checkpoint was found in the store")
         return
     memory, needed = plan.asked()["memory"], _COPIES * model + _RUNTIME
     cache = cache_bytes(plan, cluster)

@@ -1,6 +1,7 @@
 """Every check of a cluster passes once and fails once, against answers as the API gives them."""
 
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -265,12 +266,12 @@ def test_a_node_that_is_not_ready(api, look):
 def test_a_quota_that_is_too_small(api, look):
     api.objects[f"{NAMESPACE}/resourcequotas"][0]["status"]["hard"]["requests.cpu"] = "4"
     finding = only(look("quota"), Status.FAILED)
-    assert "requests.cpu 8 is asked for, of 4 3 is left" in finding.found
+    assert "requests.cpu 8 is asked for, 3 of 4 are left" in finding.found
 
 
 def test_a_quota_that_is_used_up(look):
     finding = only(look("quota", **{**GPU, "gpu_count": "3"}), Status.WARNING)
-    assert "requests.nvidia.com/gpu 3 is asked for, of 4 2 is left" in finding.found
+    assert "requests.nvidia.com/gpu 3 is asked for, 2 of 4 are left" in finding.found
 
 
 def test_no_quota(api, look):
@@ -285,7 +286,7 @@ def test_a_limit_range_that_is_too_small(api, look):
 
 def test_no_cache(api, look):
     del api.objects[CLAIM]
-    only(look("cache"), Status.FAILED)
+    assert "no volume claim" in only(look("cache"), Status.WARNING).found
 
 
 def test_a_cache_that_waits_for_a_pod(api, look):
@@ -349,6 +350,23 @@ def test_a_store_that_is_as_it_should_be(bucket, s3, api, package):
     assert found["store"] == f"{s3.endpoint} lets the runs list speech"
     assert found["dataset"].startswith("train.csv, dev.csv, test.csv and 1 more")
     assert SECRET_KEY not in as_json(findings) + as_table(findings)
+
+
+def test_no_key_is_logged(bucket, api, look, caplog):
+    api.objects[STORE] = secret(
+        {"AWS_ACCESS_KEY_ID": "hidden-1", "AWS_SECRET_ACCESS_KEY": "hidden-2"}
+    )
+    with caplog.at_level(logging.DEBUG):
+        only(look("store", **URIS), Status.FAILED)
+    for value in api.objects[STORE]["data"].values():
+        assert value not in caplog.text
+    assert "hidden-2" not in caplog.text
+
+
+def test_what_is_not_there_has_no_size(bucket, look):
+    plan = {**URIS, "checkpoint_uri": "s3://speech/none"}
+    assert only(look("checkpoint", **plan), Status.FAILED).remedy.startswith("upload")
+    assert {finding.status for finding in look("sizes", **plan)} == {Status.OK}
 
 
 def test_an_archive_is_a_checkpoint(bucket, look):
@@ -480,6 +498,12 @@ def test_the_command_takes_the_parameters_of_the_overlay(api, package):
 def test_parameters_that_cannot_be_read(api, tmp_path, content, error):
     (tmp_path / "parameters.yaml").write_text(content)
     assert error in call("preflight", "--parameters", tmp_path / "parameters.yaml").error
+
+
+def test_a_selector_that_is_no_json(api):
+    done = call("preflight", "--node_selector", "disk=ssd")
+    assert done.code == 2
+    assert "JSON object" in done.err
 
 
 def test_no_cluster_to_look_at(tmp_path, monkeypatch):
