@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ SHORTEST, LONGEST = 2.0, 12.0
 CHARACTERS_A_SECOND = 14
 SYLLABLES_A_SECOND = 4
 SEED = 20
+LARGE_CORPUS = 20_000
+"""Utterances of the corpus whose batches stand for those of a real one."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +38,42 @@ class NoiseCorpus:
     utterances: int
     seconds: float
     frames: int
+    padding: float = 0.0
+    """Share of a batch's frames that only fill it up, where the size of batches was given."""
 
 
-def write_noise_corpus(folder: Path, utterances: int) -> NoiseCorpus:
-    """Write manifest, alphabet and 16 kHz wav files; the same ones every time."""
+def write_noise_corpus(folder: Path, utterances: int, batch_size: int | None = None) -> NoiseCorpus:
+    """Write manifest, alphabet and 16 kHz wav files; the same ones every time.
+
+    Args:
+        folder: where to.
+        utterances: how many; a multiple of ``batch_size``, where that is given.
+        batch_size: makes the utterances whole batches out of a large corpus that was sorted by
+            length, evenly spread over it; without it, each length is drawn by itself.
+    """
     draw, noise = random.Random(SEED), np.random.default_rng(SEED)
     alphabet = CharacterAlphabet(LABELS)
     write_alphabet(alphabet, folder / "alphabet.txt")
+    lengths = [
+        _whole_frames(seconds) for seconds in _draw_lengths(utterances, batch_size or 1, draw)
+    ]
     rows = []
-    samples = frames = 0
-    for number in range(1, utterances + 1):
-        length = _whole_frames(_draw_seconds(draw))
+    for number, length in enumerate(lengths, start=1):
         path = folder / f"{number}.wav"
         soundfile.write(path, speech_shaped_noise(length, noise), SAMPLE_RATE, subtype="PCM_16")
         text = random_text(round(length / SAMPLE_RATE * CHARACTERS_A_SECOND), draw)
         manifest = folder / "train.csv"
         rows.append(Utterance(path.name, path, path.stat().st_size, text, number, manifest))
-        samples += length
-        frames += frame_count(length)
     write_manifest(manifest, rows)
+    frames = [frame_count(length) for length in lengths]
     return NoiseCorpus(
         manifest=manifest,
         alphabet=folder / "alphabet.txt",
         classes=alphabet.classes,
         utterances=utterances,
-        seconds=samples / SAMPLE_RATE,
-        frames=frames,
+        seconds=sum(lengths) / SAMPLE_RATE,
+        frames=sum(frames),
+        padding=1 - sum(frames) / _padded(frames, batch_size) if batch_size else 0.0,
     )
 
 
@@ -82,6 +95,24 @@ def random_text(characters: int, draw: random.Random) -> str:
     )
     # It must not end in a space, which a reader of manifests may strip.
     return text[: characters - 1] + "a"
+
+
+def _draw_lengths(utterances: int, batch_size: int, draw: random.Random) -> list[float]:
+    """Return seconds: of batches of one, as drawn; of larger ones, as a large corpus has them."""
+    if batch_size == 1:
+        return [_draw_seconds(draw) for _ in range(utterances)]
+    corpus = sorted(_draw_seconds(draw) for _ in range(LARGE_CORPUS))
+    share = LARGE_CORPUS * batch_size // utterances
+    starts = [
+        (share - batch_size) // 2 + share * batch for batch in range(utterances // batch_size)
+    ]
+    return [seconds for start in starts for seconds in corpus[start : start + batch_size]]
+
+
+def _padded(frames: Sequence[int], batch_size: int) -> int:
+    """Return the frames of sorted utterances after each batch is filled up to its longest."""
+    batches = [frames[start : start + batch_size] for start in range(0, len(frames), batch_size)]
+    return sum(max(batch) * len(batch) for batch in batches)
 
 
 def _draw_seconds(draw: random.Random) -> float:

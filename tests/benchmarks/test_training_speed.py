@@ -23,6 +23,7 @@ from tests.benchmarks.training_speed import (
     ratios,
     to_table,
     useful_operations,
+    whole_batches,
 )
 
 CORPUS = NoiseCorpus(Path("train.csv"), Path("alphabet.txt"), 29, 10, 100.0, 5000)
@@ -172,10 +173,28 @@ def test_medians_in_the_table():
     assert row.split()[2] == "10.0"
 
 
-def test_a_batch_that_would_not_be_full_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        _parse(["--utterances", "20", "--batch_size", "5", "8"])
-    assert "expected a multiple of the batch size 8, got 20" in capsys.readouterr().err
+def test_the_corpus_fills_the_last_batch():
+    assert [whole_batches(utterances, 8) for utterances in (1, 8, 9)] == [8, 8, 16]
+
+
+def test_sizes_below_one_are_refused(capsys):
+    for flag in ("--utterances", "--batch_size", "--runs"):
+        with pytest.raises(SystemExit):
+            _parse([flag, "0"])
+        assert f"{flag}: expected 1 or more, got 0" in capsys.readouterr().err
+
+
+def test_batches_are_those_of_a_large_corpus(tmp_path):
+    corpus = write_noise_corpus(tmp_path, 16, batch_size=8)
+    samples = read_samples([corpus.manifest], read_alphabet(corpus.alphabet))
+    frames = [sample.frames for sample in samples]
+    # Batches of their own lengths, in which nearly all frames are speech.
+    assert max(frames[:8]) < min(frames[8:])
+    longest = [max(frames[:8])] * 8 + [max(frames[8:])] * 8
+    assert corpus.padding == pytest.approx(1 - sum(frames) / sum(longest))
+    assert corpus.padding < 0.01
+    drawn = write_noise_corpus(tmp_path, 16)
+    assert drawn.padding == 0
 
 
 def test_the_corpus_can_be_trained_on_and_is_the_same_every_time(tmp_path):

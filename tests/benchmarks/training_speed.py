@@ -86,16 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     peaks = [peak_in_subprocess()]
     results: list[tuple[Settings, list[Run]]] = []
-    with tempfile.TemporaryDirectory(prefix="stt-bench-") as temporary:
-        corpus_dir = Path(temporary) / "corpus"
-        corpus_dir.mkdir()
-        corpus = write_noise_corpus(corpus_dir, args.utterances)
-        print(
-            f"{corpus.utterances} utterances, {corpus.seconds:.0f} s of audio, {args.epochs} epochs"
-            " of which the first is not counted"
-        )
-        for n_hidden in args.n_hidden:
-            for batch_size in args.batch_size:
+    for batch_size in args.batch_size:
+        with tempfile.TemporaryDirectory(prefix="stt-bench-") as temporary:
+            corpus = write_noise_corpus(
+                Path(temporary), whole_batches(args.utterances, batch_size), batch_size
+            )
+            for n_hidden in args.n_hidden:
                 settings = Settings(n_hidden, batch_size, args.epochs)
                 runs = measure(trainers, settings, corpus, args.runs)
                 peaks.append(peak_in_subprocess())
@@ -103,7 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"\n{to_table(settings, runs, max(peaks))}", flush=True)
     print(f"\nmatrix products: {max(peaks) / 1e9:.0f} GFLOP/s at best, {describe_machine()}")
     if args.json:
-        _write_json(args.json, corpus, results, max(peaks))
+        _write_json(args.json, results, max(peaks))
+
+
+def whole_batches(utterances: int, batch_size: int) -> int:
+    """Return the utterances that fill the last batch, which Coqui would leave out otherwise."""
+    return utterances + -utterances % batch_size
 
 
 def measure(
@@ -140,8 +141,11 @@ def to_table(settings: Settings, runs: Sequence[Run], peak: float) -> str:
 
     ``peak`` is in floating-point operations a second.
     """
+    corpus = runs[0].corpus
     lines = [
-        f"n_hidden {settings.n_hidden}, batch {settings.batch_size}",
+        f"n_hidden {settings.n_hidden}, batch {settings.batch_size}: {corpus.utterances}"
+        f" utterances, {corpus.seconds:.0f} s of audio, {corpus.padding:.1%} padding;"
+        f" {settings.epochs} epochs, of which the first is not counted",
         f"  {'':22}{'audio s/s':>10}{'steps only':>12}{'of peak':>9}{'start-up s':>12}"
         f"{'epoch 1 s':>11}{'checkpoint s':>14}{'memory GB':>11}",
     ]
@@ -176,24 +180,15 @@ def describe_machine() -> str:
     return f"{cores} cores, {platform.system()} {platform.machine()}"
 
 
-def _write_json(
-    path: Path,
-    corpus: NoiseCorpus,
-    results: Sequence[tuple[Settings, Sequence[Run]]],
-    peak: float,
-) -> None:
+def _write_json(path: Path, results: Sequence[tuple[Settings, Sequence[Run]]], peak: float) -> None:
     report = {
         "machine": describe_machine(),
         "load_average": os.getloadavg(),
         "peak_operations_a_second": peak,
-        "corpus": {
-            "utterances": corpus.utterances,
-            "seconds": corpus.seconds,
-            "frames": corpus.frames,
-        },
         "results": [
             {
                 **asdict(settings),
+                **_figures(runs[0].corpus),
                 "runs": [
                     {
                         "trainer": run.trainer,
@@ -213,20 +208,30 @@ def _write_json(
         beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
+def _figures(corpus: NoiseCorpus) -> dict[str, float]:
+    return {name: getattr(corpus, name) for name in ("utterances", "seconds", "frames", "padding")}
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.training_speed",
         description="Measure how many seconds of audio a second training gets through.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--n_hidden", type=int, nargs="+", default=[512], metavar="N", help="width")
     parser.add_argument(
-        "--batch_size", type=int, nargs="+", default=[8, 16], metavar="N", help="utterances"
+        "--n_hidden", type=int, nargs="+", default=[2048], metavar="N", help="width"
     )
     parser.add_argument(
-        "--utterances", type=int, default=64, metavar="N", help="size of the corpus"
+        "--batch_size", type=int, nargs="+", default=[8, 32], metavar="N", help="utterances"
     )
-    parser.add_argument("--epochs", type=int, default=3, metavar="N", help="2 or more")
+    parser.add_argument(
+        "--utterances",
+        type=int,
+        default=8,
+        metavar="N",
+        help="size of the corpus; more where they would not fill the last batch",
+    )
+    parser.add_argument("--epochs", type=int, default=2, metavar="N", help="2 or more")
     parser.add_argument("--runs", type=int, default=2, metavar="N", help="runs of each trainer")
     parser.add_argument(
         "--reference",
@@ -241,12 +246,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--epochs: expected 2 or more, got {args.epochs}: the first is not counted")
     if args.runs < 1:
         parser.error(f"--runs: expected 1 or more, got {args.runs}")
-    for batch_size in args.batch_size:
-        if args.utterances < 1 or batch_size < 1 or args.utterances % batch_size:
-            parser.error(
-                f"--utterances: expected a multiple of the batch size {batch_size}, got"
-                f" {args.utterances}: Coqui leaves out a last batch that is not full"
-            )
+    for name, least in (("utterances", args.utterances), ("batch_size", min(args.batch_size))):
+        if least < 1:
+            parser.error(f"--{name}: expected 1 or more, got {least}")
     return args
 
 
