@@ -44,3 +44,15 @@ def test_the_parameters_of_the_gpu_overlay_are_those_of_its_check():
     assert parameters["gpu_type"] in check["containers"][0]["resources"]["limits"]
     quota = the("ResourceQuota", "stt-bootstrap", "overlays/gpu")["spec"]["hard"]
     assert int(quota[f"requests.{parameters['gpu_type']}"]) >= int(parameters["gpu_count"])
+
+
+def test_the_launcher_reads_the_keys_of_the_same_secret():
+    [launcher] = load("overlays/artifact-store")
+    assert launcher["metadata"]["name"] == "kfp-launcher"
+    [provider] = yaml.safe_load(launcher["data"]["providers"]).items()
+    assert launcher["data"]["defaultPipelineRoot"].startswith(f"{provider[0]}://")
+    credentials = provider[1]["default"]["credentials"]
+    assert credentials["fromEnv"] is False
+    reference = credentials["secretRef"]
+    assert reference.pop("secretName") == cluster.STORE_SECRET
+    assert tuple(reference.values()) == cluster.STORE_SECRET_KEYS

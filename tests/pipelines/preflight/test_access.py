@@ -1,0 +1,164 @@
+"""Every check on the way in passes once and fails once, against answers as the API gives them."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.preflight import checks
+from pipelines.preflight.access import RUNNER_PERMISSIONS
+from pipelines.preflight.cluster import Cluster
+from pipelines.preflight.findings import Status
+from pipelines.preflight.plan import Plan
+from tests.manifests.render import load
+from tests.pipelines.kubernetes_server import NAMESPACE, secret
+from tests.pipelines.preflight.checked import GPU, PLACE, RUNNER, STORE, only
+
+
+def test_a_healthy_cluster_passes(api, package):
+    findings = checks.preflight(Plan(package=package, **GPU), Cluster.connect("speech"))
+    assert {f.status for f in findings} == {Status.OK, Status.SKIPPED}
+    expected = (checks.access.check_version, *checks.OF_THE_CLUSTER, *checks.OF_THE_STORE)
+    assert {f.check for f in findings} - {"store"} == {
+        check.__name__.removeprefix("check_").replace("_", " ") for check in expected
+    }
+
+
+def test_an_old_cluster_is_warned_of(api, look):
+    api.objects["/version/"] |= {"minor": "24+", "gitVersion": "v1.24.3-gke"}
+    assert "v1.24.3-gke" in only(look("version"), Status.WARNING).found
+
+
+def test_nothing_listens(api, look, monkeypatch, tmp_path):
+    dead = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    dead["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
+    (tmp_path / "dead").write_text(yaml.safe_dump(dead))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "dead"))
+    finding = only(look("version"), Status.FAILED)
+    assert "refused" in finding.found
+    assert "KUBECONFIG" in finding.remedy
+
+
+def test_an_expired_login(api, look):
+    api.refusals["/version/"] = 401
+    assert "log in" in only(look("version"), Status.FAILED).remedy
+
+
+def test_no_namespace(api, look):
+    del api.objects[NAMESPACE]
+    assert "speech" in only(look("namespace"), Status.FAILED).found
+
+
+def test_a_namespace_that_goes(api, look):
+    api.objects[NAMESPACE]["status"]["phase"] = "Terminating"
+    assert "Terminating" in only(look("namespace"), Status.FAILED).found
+
+
+def test_what_may_not_be_looked_at_is_said_and_the_rest_goes_on(api, look):
+    api.refusals["/api/v1/nodes"] = 403
+    assert "may not look" in only(look("nodes"), Status.WARNING).found
+    assert look("quota")[0].status is Status.OK
+
+
+def test_an_api_that_breaks(api, look):
+    api.refusals[f"{NAMESPACE}/limitranges"] = 500
+    assert "500" in only(look("limits"), Status.FAILED).found
+
+
+def test_own_permissions(api, look):
+    api.denied = {"get pods/log"}
+    finding = only(look("own permissions"), Status.WARNING)
+    assert "get pods/log" in finding.found
+    assert "list pods" not in finding.found
+
+
+def test_no_service_account(api, look):
+    del api.objects[RUNNER]
+    assert "kubectl apply" in only(look("service account"), Status.FAILED).remedy
+
+
+def test_a_service_account_that_may_not(api, look):
+    api.denied = {"patch workflowtaskresults"}
+    assert "patch workflowtaskresults" in only(look("runner permissions"), Status.FAILED).found
+
+
+def test_the_permissions_asked_about_are_those_of_the_manifests():
+    [role] = [each for each in load("base") if each["kind"] == "Role"]
+    granted = {
+        (group, resource, name, tuple(rule["verbs"]))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+    }
+    # The launcher reads only one of the secrets, which depends on where artifacts are kept.
+    assert {each for each in granted if each[1] != "secrets"} == set(RUNNER_PERMISSIONS)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (None, "no secret"),
+        ({"AWS_ACCESS_KEY_ID": "hidden-1"}, "lacks AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ACCESS_KEY_ID": "hidden-1", "AWS_SECRET_ACCESS_KEY": ""}, "lacks AWS_SECRET"),
+        ({"AWS_ACCESS_KEY_ID": "hidden-1", "AWS_SECRET_ACCESS_KEY": "hidden-2\n"}, "line end"),
+    ],
+)
+def test_a_secret_that_no_task_could_use(api, look, values, found):
+    del api.objects[STORE]
+    if values:
+        api.objects[STORE] = secret(values)
+    finding = only(look("secret"), Status.FAILED)
+    assert found in finding.found
+    assert "kubectl -n speech create secret generic stt-bootstrap-store" in finding.remedy
+    assert "hidden" not in str(finding)
+
+
+def test_no_config_map(api, look):
+    del api.objects[PLACE]
+    only(look("config map"), Status.FAILED)
+
+
+def test_a_config_map_without_a_region(api, look):
+    del api.objects[PLACE]["data"]["AWS_REGION"]
+    assert "AWS_REGION" in only(look("config map"), Status.WARNING).found
+
+
+def test_images_that_no_node_can_pull(look):
+    finding = only(look("images", package=Plan().package), Status.WARNING)
+    assert "localhost/stt-bootstrap/light" in finding.found
+
+
+def test_no_pull_secret_is_fine(api, look):
+    del api.objects[RUNNER]["imagePullSecrets"]
+    assert "without a pull secret" in only(look("images"), Status.OK).found
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "found"),
+    [
+        (None, Status.FAILED, "no secret registry"),
+        (secret({"password": "hidden"}), Status.FAILED, "not for pulling"),
+        (
+            secret({".dockerconfigjson": "{"}, "kubernetes.io/dockerconfigjson"),
+            Status.FAILED,
+            "no login that can be read",
+        ),
+        (
+            secret(
+                {".dockercfg": '{"https://other.example.org/v1/": {"auth": "hidden"}}'},
+                "kubernetes.io/dockercfg",
+            ),
+            Status.WARNING,
+            "no login for registry.example.org",
+        ),
+    ],
+)
+def test_a_pull_secret_that_opens_nothing(api, look, content, status, found):
+    del api.objects[f"{NAMESPACE}/secrets/registry"]
+    if content:
+        api.objects[f"{NAMESPACE}/secrets/registry"] = content
+    finding = only(look("images"), status)
+    assert found in finding.found
+    assert "hidden" not in str(finding)
