@@ -130,13 +130,19 @@ def _given_parameters(args: argparse.Namespace) -> dict[str, Value]:
     values = read_parameters(args.parameters) if args.parameters else {}
     flags = {name: getattr(args, name, None) for name in package_parameters(args.package)}
     values |= {name: value for name, value in flags.items() if value is not None}
-    checked = check_parameters(values, args.package)
-    for name, value in checked.items():
-        # Only paths, of everything that can be given, are meaningless on another machine.
-        if name.endswith("_uri") and re.match(r"(?!/|\w+://).", str(value)):
-            raise ParameterError(
-                f"{name}: expected what pods can read, such as s3://BUCKET/KEY, found {value!r}"
-            )
+    # A path that does not start at the root means something on this machine only.
+    problems = [
+        f"parameter {name!r}: expected what pods can read, such as s3://BUCKET/KEY, found {value!r}"
+        for name, value in values.items()
+        if name.endswith("_uri") and re.match(r"(?!/|\w+://).", str(value))
+    ]
+    checked: dict[str, Value] = {}
+    try:
+        checked = check_parameters(values, args.package)
+    except ParameterError as error:
+        problems.insert(0, str(error))
+    if problems:
+        raise ParameterError("; ".join(problems))
     return checked
 
 

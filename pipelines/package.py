@@ -47,6 +47,10 @@ _TYPES: dict[str, type] = {
 Value = str | int | float | bool | dict[str, Any] | list[Any]
 
 
+class PackageError(BootstrapError):
+    """A file that is no compiled pipeline."""
+
+
 class ParameterError(BootstrapError):
     """A parameter that the pipeline does not take, lacks, or cannot use."""
 
@@ -83,13 +87,21 @@ def pipeline_without_retries(package: Path = PACKAGE) -> str:
 
 
 def _read_pipeline(package: Path) -> dict[str, Any]:
-    return _parse_pipeline(package.read_text(encoding="utf-8"))
+    expected = "a pipeline as `stt-bootstrap compile` writes it"
+    try:
+        pipeline = _parse_pipeline(package.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no YAML"
+        raise PackageError(f"{package}: expected {expected}, found: {reason}") from error
+    if not isinstance(pipeline, dict) or not {"pipelineInfo", "root"} <= set(pipeline):
+        raise PackageError(f"{package}: expected {expected}, found other YAML")
+    return pipeline
 
 
 @functools.lru_cache(maxsize=1)
-def _parse_pipeline(text: str) -> dict[str, Any]:
+def _parse_pipeline(text: str) -> Any:
     # A second document has what the tasks get on a cluster.
-    return next(yaml.load_all(text, Loader=_LOADER))
+    return next(yaml.load_all(text, Loader=_LOADER), None)
 
 
 def package_name(package: Path = PACKAGE) -> str:

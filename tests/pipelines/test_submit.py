@@ -340,9 +340,32 @@ def test_files_that_hold_no_parameters(submit, server, tmp_path, content, messag
 
 
 def test_a_path_of_this_machine_is_refused(submit, server):
-    outcome = submit("--dataset_uri", "my-data", "--checkpoint_uri", "s3://speech/c.zip")
+    outcome = submit(
+        "--dataset_uri", "my-data", "--checkpoint_uri", "s3://c/c.zip", "--gpu_count", "-"
+    )
     assert outcome.code == 1
-    assert outcome.error.startswith("dataset_uri: expected what pods can read, such as s3://")
+    assert "parameter 'gpu_count': expected a quantity" in outcome.error
+    assert "parameter 'dataset_uri': expected what pods can read, such as s3://" in outcome.error
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "found: No such file or directory"),
+        ("a: [", "found: no YAML"),
+        ("a: 1", "found other YAML"),
+        ("", "found other YAML"),
+    ],
+)
+def test_a_file_that_is_no_package(submit, server, tmp_path, content, message):
+    package = tmp_path / "package.yaml"
+    if content is not None:
+        package.write_text(content)
+    outcome = submit(*SOURCES, "--package", package)
+    assert outcome.code == 1
+    assert f"{package}: expected a pipeline as `stt-bootstrap compile` writes it" in outcome.error
+    assert message in outcome.error
     assert server.requests == []
 
 
