@@ -84,7 +84,7 @@ def connect(endpoint: str, namespace: str, environ: Mapping[str, str] = os.envir
             f"{content_type or 'unknown type'}, perhaps of a login; check the address, or set "
             f"{TOKEN_VARIABLE}"
         )
-    return Kubeflow(address, client, namespace if health.multi_user else "")
+    return Kubeflow(redact(address), client, namespace if health.multi_user else "")
 
 
 def _configuration(address: str, environ: Mapping[str, str]) -> kfp_server_api.Configuration:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 KUBEFLOW = {"kfp", "components", "pipelines"}
 LIGHT = ("alphabet", "corpus", "validation", "audio", "storage", "errors", "checkpoint", "decision")
 LIGHT += ("fst", "scorer", "scorer_building", "beam_search", "object_store", "stored_manifests")
+LIGHT += ("source_digest",)
 
 
 def imports(node):

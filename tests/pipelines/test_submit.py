@@ -184,6 +184,14 @@ def test_token_of_the_environment(submit, server, monkeypatch):
     assert submit(*SOURCES).code == 0
 
 
+def test_a_password_in_the_endpoint_is_not_shown(server):
+    endpoint = server.endpoint.replace("://", f"://me:{SECRET}@")
+    outcome = call("submit", "--endpoint", endpoint, *SOURCES)
+    assert outcome.code == 0
+    assert f"{server.endpoint}/#/runs/details/run-1" in outcome.out
+    assert SECRET not in outcome.out + outcome.err
+
+
 def test_token_file_is_read_again(submit, server, monkeypatch, tmp_path):
     (tmp_path / "token").write_text("old")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
