@@ -11,6 +11,7 @@ from typing import Any
 
 from docker.client import DockerClient
 from docker.errors import DockerException, ImageNotFound
+from docker.models.containers import Container
 from docker.types import Mount
 from kfp import local
 from kfp.local import docker_task_handler
@@ -98,12 +99,23 @@ def run_container(
         image, list(command), volumes=dict(volumes), detach=True, **settings
     )
     try:
-        for line in _lines(container.logs(stream=True)):
+        for line in _lines(_output(container)):
             print(line)
         return int(container.wait()["StatusCode"])
     finally:
         container.stop()
         container.remove(v=True)
+
+
+def _output(container: Container) -> Iterator[bytes]:
+    """Yield what a container prints, as it does, until it has come to its end."""
+    received = 0
+    for piece in container.logs(stream=True):
+        received += len(piece)
+        yield piece
+    container.wait()
+    # Podman may end the stream before the last words, which are those that say what went wrong.
+    yield container.logs()[received:]
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:

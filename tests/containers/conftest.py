@@ -90,16 +90,16 @@ def output_dir():
 
 @pytest.fixture
 def ended(monkeypatch):
-    """What the engine says of each container that has come to its end, in order."""
+    """What the engine says of each container that has come to its end, by its id, in order."""
     from docker.models.containers import Container
 
-    seen = []
+    seen = {}
     wait = Container.wait
 
     def remember(self, **settings):
         result = wait(self, **settings)
         self.reload()
-        seen.append(self.attrs)
+        seen[self.id] = self.attrs
         return result
 
     monkeypatch.setattr(Container, "wait", remember)

@@ -26,11 +26,12 @@ signal.pause()
 
 
 def run(engine, reference, command, **settings):
-    """Run a command in an image, locked up as on a cluster, and return what it prints."""
-    printed = engine.containers.run(
-        reference, command, remove=True, stderr=True, **LOCKED_UP, **settings
-    )
-    return printed.decode()
+    """Run a command in an image, locked up as on a cluster: its exit status and what it prints."""
+    container = engine.containers.run(reference, command, detach=True, **LOCKED_UP, **settings)
+    try:
+        return container.wait()["StatusCode"], container.logs().decode()
+    finally:
+        container.remove(force=True)
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
@@ -46,7 +47,7 @@ def test_configuration(engine, reference):
 def test_light_image_is_light(engine):
     assert engine.images.get(images.LIGHT).attrs["Size"] < LIGHT_LIMIT
     find = "import importlib.util as u; print([n for n in ('tensorflow', 'pip') if u.find_spec(n)])"
-    assert run(engine, images.LIGHT, ["python3", "-c", find]) == "[]\n"
+    assert run(engine, images.LIGHT, ["python3", "-c", find]) == (0, "[]\n")
 
 
 @pytest.mark.parametrize("user", ["1000:1000", "4321:0"])
@@ -64,14 +65,14 @@ for folder in ("/", "/opt/venv", "/opt/project", "/usr/local", "/home"):
     print("wrote into", folder)
 print(os.getuid())
 """
-    printed = run(engine, reference, ["python3", "-c", script], user=user)
-    assert printed == user.partition(":")[0] + "\n"
+    uid = user.partition(":")[0]
+    assert run(engine, reference, ["python3", "-c", script], user=user) == (0, f"{uid}\n")
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_errors_of_the_command_line_are_one_line(engine, reference):
-    command = ["sh", "-c", "stt-bootstrap inspect /nowhere || echo $?"]
-    assert run(engine, reference, command) == "error: /nowhere: no such checkpoint directory\n1\n"
+    status, printed = run(engine, reference, ["stt-bootstrap", "inspect", "/nowhere"])
+    assert (status, printed) == (1, "error: /nowhere: no such checkpoint directory\n")
 
 
 @pytest.mark.parametrize(

@@ -39,16 +39,15 @@ def test_branch_runs_from_the_store_to_an_export(
     assert (outcome.export / "output_graph.tflite").stat().st_size > 0
     assert 0 <= outcome.cer <= 2
 
-    used = [each["Config"]["Image"] for each in ended]
+    used = [each["Config"]["Image"] for each in ended.values()]
     assert used.count(images.LIGHT) == len(DATA_STEPS)
     assert used.count(images.MODEL) == len(model_steps)
     assert len(outcome.tasks) == len(used)
-    for container in ended:
+    for container in ended.values():
         assert container["State"]["ExitCode"] == 0
         assert not container["Config"]["User"].startswith(("0", "root"))
         assert container["HostConfig"]["ReadonlyRootfs"] is True
-    leftovers = {each["Id"] for each in ended} & {each.id for each in engine.containers.list(True)}
-    assert leftovers == set()
+    assert not {each.id for each in engine.containers.list(all=True)} & set(ended)
 
 
 def test_refusal_in_a_container_is_a_failure_with_its_reason(engine, store, ended, output_dir):
@@ -60,4 +59,5 @@ def test_refusal_in_a_container_is_a_failure_with_its_reason(engine, store, ende
     outcome = run(parameters, output_dir=output_dir, runner="docker")
     assert outcome.mode == "refuse"
     assert outcome.errors == (outcome.reason,)
-    assert [each["State"]["ExitCode"] != 0 for each in ended] == [False] * len(DATA_STEPS) + [True]
+    failed = [each["State"]["ExitCode"] != 0 for each in ended.values()]
+    assert failed == [False] * len(DATA_STEPS) + [True]

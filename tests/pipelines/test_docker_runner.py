@@ -10,17 +10,23 @@ from stt_model.errors import BootstrapError
 
 
 class Container:
-    """A container that has printed something and ended with a status."""
+    """A container that has printed something and ended with a status.
 
-    def __init__(self, printed, status, failure=None):
+    The engine ends its stream before the last ``late`` bytes.
+    """
+
+    def __init__(self, printed, status, failure=None, late=0):
         self.printed = printed
         self.status = status
         self.failure = failure
+        self.late = late
         self.calls = []
 
-    def logs(self, stream):
-        assert stream
-        yield from (bytes([each]) for each in self.printed)
+    def logs(self, stream=False):
+        return self._stream() if stream else self.printed
+
+    def _stream(self):
+        yield from (bytes([each]) for each in self.printed[: len(self.printed) - self.late])
         if self.failure:
             raise self.failure
 
@@ -53,7 +59,7 @@ def test_exit_status_is_asked_for_before_the_container_is_removed(capsys):
     container = Container("žluťoučký\n\nkůň".encode(), status=3)
     client = Client(container)
     assert run_container(client, "light", ("sh",), {"/run": {}}, read_only=True) == 3
-    assert container.calls == ["wait", "stop", "remove"]
+    assert container.calls == ["wait", "wait", "stop", "remove"]
     assert capsys.readouterr().out == "žluťoučký\n\nkůň\n"
     assert client.asked["read_only"] is True
     assert client.asked["detach"] is True
@@ -63,7 +69,8 @@ def test_exit_status_is_asked_for_before_the_container_is_removed(capsys):
 def test_lines_are_printed_whole_however_they_come(monkeypatch):
     printed = []
     monkeypatch.setattr("builtins.print", printed.append)
-    run_container(Client(Container(b"errors.RefusedError: no\nend", status=1)), "light", (), {})
+    container = Container(b"errors.RefusedError: no\nend", status=1, late=6)
+    run_container(Client(container), "light", (), {})
     assert printed == ["errors.RefusedError: no", "end"]
 
 
