@@ -23,7 +23,7 @@ class S3Server:
     """Serves ``folder`` while the ``with`` block lasts, and no longer than this process lives."""
 
     remembers_folders_for = "0"
-    """Anything else hides what is written into ``folder`` meanwhile; at 0 rclone hangs in DELETE."""
+    """Others hide what is written into ``folder`` meanwhile; at 0 rclone hangs in DELETE."""
 
     def __init__(
         self, folder: Path, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY
