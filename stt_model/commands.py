@@ -209,6 +209,8 @@ def train(args: argparse.Namespace) -> int:
                 origin=origin,
             )
         )
+    if not result.is_chief:
+        return 0
     if not args.test_files:
         _write_report(args.report_file, result.to_markdown())
         print(f"checkpoint: {args.save_checkpoint_dir}")

@@ -14,6 +14,7 @@ from stt_model import network
 from stt_model.batches import BATCH_SIGNATURE
 from stt_model.checkpoint import Geometry, Moments, Weights
 from stt_model.ctc import ctc_loss
+from stt_model.devices import workers_of
 from stt_model.loss_scale import LossScale
 from stt_model.training_config import PRECISIONS, TrainingConfig
 
@@ -24,22 +25,6 @@ ADAM_EPSILON = 1e-8
 # of a result would depend on which batch a process began with.
 _any_batch = tf.function(input_signature=[BATCH_SIGNATURE])
 _any_scaled_batch = tf.function(input_signature=[BATCH_SIGNATURE, tf.TensorSpec([], tf.float32)])
-
-
-def training_strategy() -> tf.distribute.Strategy:
-    """Return the strategy over every GPU of this machine, or over its CPU."""
-    gpus = tf.config.list_logical_devices("GPU")
-    devices = [device.name for device in gpus] or ["CPU:0"]
-    return tf.distribute.MirroredStrategy(devices)
-
-
-def describe_devices(strategy: tf.distribute.Strategy) -> str:
-    """Return what a strategy computes on, such as ``2 GPUs`` or ``the CPU``."""
-    gpus = len(tf.config.list_logical_devices("GPU"))
-    if gpus:
-        return f"{gpus} GPU{'s' if gpus > 1 else ''}"
-    replicas = strategy.num_replicas_in_sync
-    return "the CPU (no GPU found)" if replicas == 1 else f"{replicas} logical CPUs"
 
 
 class Step(NamedTuple):
@@ -60,6 +45,7 @@ class Learner:
     ) -> None:
         self.geometry = geometry
         self.strategy = strategy
+        self._workers = workers_of(strategy).count
         self._clip_norm = config.clip_norm
         self.loss_scale = LossScale() if config.mixed_precision == "float16" else None
         keras.utils.set_random_seed(config.random_seed)
@@ -105,6 +91,11 @@ class Learner:
     def losses(self, batch: Mapping[str, Any]) -> NDArray[np.float32]:
         """Return the loss of each utterance in nats, without dropout: float32 [batch]."""
         return self._gather(self._loss_step(batch))
+
+    def wait_for_all(self) -> None:
+        """Return when every worker has called this."""
+        if self._workers > 1:
+            self.strategy.gather(self.strategy.run(lambda: tf.zeros([1])), axis=0)
 
     # State
 
@@ -167,6 +158,8 @@ class Learner:
     # Steps
 
     def _gather(self, per_replica: Any) -> NDArray[np.float32]:
+        if self._workers > 1:
+            return np.asarray(self.strategy.gather(per_replica, axis=0))
         parts = self.strategy.experimental_local_results(per_replica)
         return np.concatenate([part.numpy() for part in parts])
 
@@ -189,20 +182,20 @@ class Learner:
     @_any_batch
     def _loss_step(self, batch: Mapping[str, Any]) -> Any:
         return self.strategy.run(
-            lambda whole: self._losses(_part(whole), training=False), args=(batch,)
+            lambda share: self._losses(self._part(share), training=False), args=(batch,)
         )
 
     def _gradients(
-        self, whole: Mapping[str, Any], scale: Any, variables: Sequence[keras.Variable]
+        self, share: Mapping[str, Any], scale: Any, variables: Sequence[keras.Variable]
     ) -> tuple[Any, ...]:
         """Return a replica's losses, and the gradient of all replicas' mean loss.
 
         Then whether that loss is finite, and whether that gradient is, too.
         """
-        batch = _part(whole)
+        batch = self._part(share)
         context = tf.distribute.get_replica_context()
         # The mean is over the whole batch, so that two replicas do what one would.
-        utterances = tf.reduce_sum(whole["weights"])
+        utterances = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch["weights"]))
         with tf.GradientTape() as tape:
             losses = self._losses(batch, training=True)
             loss = tf.reduce_sum(losses * batch["weights"]) / utterances
@@ -225,12 +218,12 @@ class Learner:
         logits = self.model(batch["features"], training=training)
         return ctc_loss(logits, batch["frames"], batch["labels"], batch["label_lengths"])
 
-
-def _part(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """Cut this replica's part out of a batch, whose size is a multiple of the replicas."""
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return dict(whole)
-    size = tf.shape(whole["weights"])[0] // context.num_replicas_in_sync
-    start = context.replica_id_in_sync_group * size
-    return {name: array[start : start + size] for name, array in whole.items()}
+    def _part(self, share: Mapping[str, Any]) -> dict[str, Any]:
+        """Cut this replica's part out of its worker's, which is as large for every replica."""
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync // self._workers
+        if replicas == 1:
+            return dict(share)
+        size = tf.shape(share["weights"])[0] // replicas
+        start = context.replica_id_in_sync_group % replicas * size
+        return {name: array[start : start + size] for name, array in share.items()}

@@ -7,12 +7,8 @@ ended with.
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +16,26 @@ import numpy as np
 
 from stt_model.augmentation import Augmenter, parse_augmentations
 from stt_model.augmented_features import augment_epoch
-from stt_model.batches import (
-    Batch,
-    BatchPlan,
-    batch_dataset,
-    failures_of,
-    padding_share,
-    plan_batches,
-)
+from stt_model.batches import Batch, padding_share
 from stt_model.checkpoint import (
     Checkpoint,
     check_save_directory,
     open_checkpoint,
     read_moments,
     read_weights,
-    remove_leftovers,
     state_path,
     weights_digest,
-    write_checkpoint,
 )
 from stt_model.dataset import drop_too_short, read_samples
-from stt_model.errors import StoppedError, TrainingError
+from stt_model.devices import describe_devices, loss_noted, training_strategy, workers_of
+from stt_model.errors import TrainingError
 from stt_model.feature_store import Features, FeatureStore, open_cache
-from stt_model.learner import Learner, describe_devices, training_strategy
-from stt_model.lineage import describe_run
-from stt_model.progress import Progress
+from stt_model.feed import Feed
+from stt_model.learner import Learner
+from stt_model.run_saver import RunSaver
 from stt_model.summaries import Summaries
 from stt_model.training_config import TrainingConfig
-from stt_model.training_report import TrainingResult, best_of, write_history
+from stt_model.training_report import TrainingResult
 from stt_model.training_state import Epoch, RunState, Totals, find_run, read_state
 
 __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "train"]
@@ -79,7 +67,6 @@ def train(config: TrainingConfig, after_save: Callable[[], None] = lambda: None)
     if run:
         start, state = run
         state.check_same(config.identity(), config.save_checkpoint_dir)
-        remove_leftovers(config.save_checkpoint_dir, state.found)
     else:
         start = open_checkpoint(
             config.load_checkpoint_dir, which=config.load_train, alphabet=config.alphabet
@@ -114,12 +101,14 @@ class _Trainer:
         self.config = config
         self.source = source
         self.directory = Path(config.save_checkpoint_dir)
-        self.after_save = after_save
         self.feature_cache = open_cache(config.feature_cache, config.feature_cache_size)
-        self.train_store = self._store(config.train_files)
-        self.dev_store = self._store(config.dev_files) if config.dev_files else None
+        # Before anything is computed, as several workers need it.
+        self.strategy = training_strategy()
+        self.workers = workers_of(self.strategy)
+        self.train_feed = self._feed(config.train_files)
+        self.dev_feed = self._feed(config.dev_files) if config.dev_files else None
         self.augmenter = Augmenter(parse_augmentations(config.augment), config.random_seed)
-        self.learner = Learner(source.geometry, config, training_strategy())
+        self.learner = Learner(source.geometry, config, self.strategy)
         weights = read_weights(source)
         self.learner.load_weights(weights)
         self.resumed = state is not None
@@ -144,12 +133,16 @@ class _Trainer:
         if self.state.epoch <= config.freeze_source_epochs:
             self.learner.train_only(self.state.source["lineage"]["dropped_layers"])
         self.summaries = Summaries(config.summary_dir or self.directory / "summaries")
-        self.stop = threading.Event()
-        self.saved = time.monotonic()
+        self.saver = RunSaver(config, source, self.learner, self.state, after_save)
 
-    def _store(self, manifests: Sequence[Path]) -> FeatureStore:
+    def _feed(self, manifests: Sequence[Path]) -> Feed:
         samples = drop_too_short(read_samples(manifests, self.source.alphabet))
-        return FeatureStore(samples, cache=self.feature_cache)
+        return Feed(
+            FeatureStore(samples, cache=self.feature_cache),
+            self.workers,
+            self.strategy.num_replicas_in_sync,
+            show_progressbar=self.config.show_progressbar,
+        )
 
     @property
     def is_over(self) -> bool:
@@ -157,27 +150,27 @@ class _Trainer:
 
     def run(self) -> TrainingResult:
         self._announce()
-        with _termination_noted(self.stop):
-            if not self.resumed:
-                # Shows before the first step that the directory can be written to.
-                self._save("last")
-            if self.dev_store and not self.state.history:
-                self._measure_source(self.dev_store)
+        with loss_noted(self.workers), self.saver.minding_termination():
+            self.saver.begin(resumed=self.resumed)
+            if self.dev_feed and not self.state.history:
+                self._measure_source(self.dev_feed)
             while not self.is_over:
                 self._run_epoch()
         return self._result()
 
     def _announce(self) -> None:
         result = self._result()
-        samples, batch_size = self.train_store.samples, self.config.train_batch_size
+        samples, batch_size = self.train_feed.store.samples, self.config.train_batch_size
+        replicas = self.strategy.num_replicas_in_sync
         log.info(
-            "training %s parameters on %d utterances (%.2f h); %s; batch %d, %.0f %% padding",
+            "training %s parameters on %d utterances (%.2f h); %s; batch %d%s, %.0f %% padding",
             f"{result.parameters:,}",
             result.train_utterances,
             result.train_hours,
             result.devices,
             batch_size,
-            100 * padding_share(samples, self._plan(self.train_store, batch_size, None)),
+            f" ({batch_size / replicas:g} a replica)" if replicas > 1 else "",
+            100 * padding_share(samples, self.train_feed.plan(batch_size)),
         )
         if self.state.epoch <= self.config.freeze_source_epochs:
             log.info(
@@ -202,32 +195,33 @@ class _Trainer:
             )
 
     def _result(self) -> TrainingResult:
-        seconds = float(self.train_store.samples.seconds.sum())
+        seconds = float(self.train_feed.store.samples.seconds.sum())
         return TrainingResult(
             checkpoint_dir=self.directory,
-            devices=describe_devices(self.learner.strategy),
+            devices=describe_devices(self.strategy),
             parameters=self.learner.model.count_params(),
-            train_utterances=len(self.train_store.samples),
+            train_utterances=len(self.train_feed.store.samples),
             train_hours=seconds / 3600,
             config=self.config,
+            is_chief=self.workers.is_chief,
             epochs=self.state.history,
             stopped_early=self.state.stopped_early,
         )
 
     # Epochs
 
-    def _measure_source(self, store: FeatureStore) -> None:
+    def _measure_source(self, feed: Feed) -> None:
         started = time.monotonic()
-        loss = self._dev_loss(store)
+        loss = self._dev_loss(feed)
         seconds = time.monotonic() - started
         self.state.record.add(0, loss, self.config.es_min_delta)
-        speed = float(store.samples.seconds.sum()) / seconds
+        speed = float(feed.store.samples.seconds.sum()) / seconds
         rate = self.state.learning_rate
         self.state.history.append(Epoch(0, None, loss, rate, seconds, speed, True))
-        self.summaries.add("dev", self.state.step, loss=loss)
+        self._show("dev", self.state.step, loss=loss)
         log.info("epoch 0: dev loss %.3f, the source as it is", loss)
-        if not self._source_is_best_there():
-            self._save("best")
+        if not self.saver.source_is_best():
+            self.saver.save("best")
 
     def _run_epoch(self) -> None:
         state = self.state
@@ -237,14 +231,14 @@ class _Trainer:
             log.info("epoch %d: training all layers from now on", state.epoch)
         # The shortest first, once: early gradients of long utterances are the wildest.
         shuffle_seed = None if state.epoch == 1 else self.config.random_seed + state.epoch
-        batches = self._plan(self.train_store, self.config.train_batch_size, shuffle_seed)
+        batches = self.train_feed.plan(self.config.train_batch_size, shuffle_seed)
         self._train_on(batches)
         totals = state.totals
         if not totals.utterances:
             raise TrainingError(
                 f"epoch {state.epoch}: no step gave a finite loss; use a lower --learning_rate"
             )
-        dev_loss = self._dev_loss(self.dev_store) if self.dev_store else None
+        dev_loss = self._dev_loss(self.dev_feed) if self.dev_feed else None
         best = dev_loss is not None and state.record.add(
             state.epoch, dev_loss, self.config.es_min_delta
         )
@@ -259,8 +253,8 @@ class _Trainer:
         )
         _log_epoch(epoch)
         if dev_loss is not None:
-            self.summaries.add("dev", state.step, loss=dev_loss)
-        self.summaries.add("train", state.step, audio_s_per_s=epoch.audio_seconds_per_second)
+            self._show("dev", state.step, loss=dev_loss)
+        self._show("train", state.step, audio_s_per_s=epoch.audio_seconds_per_second)
         self._finish_epoch(epoch)
 
     def _finish_epoch(self, epoch: Epoch) -> None:
@@ -269,16 +263,18 @@ class _Trainer:
         state.history.append(epoch)
         state.epoch, state.totals = epoch.number + 1, Totals()
         if epoch.best:
-            self._save("best")
+            self.saver.save("best")
         if state.record.is_over(self.config):
             state.stopped_early = True
             log.info("no improvement in %d epochs: stopping early", self.config.es_epochs)
         elif state.record.is_plateau(self.config):
             self._return_to_best()
-        self._save("last")
+        self.saver.save("last")
 
     def _return_to_best(self) -> None:
         """Go back to this run's best weights with a lower learning rate."""
+        # Which one worker writes, and all read.
+        self.learner.wait_for_all()
         best = open_checkpoint(self.directory, "best", self.source.alphabet)
         self.learner.load_weights(read_weights(best))
         # The best can be the source, whose moments, if it has any, are not this run's, or be from
@@ -298,22 +294,11 @@ class _Trainer:
 
     # Passes
 
-    def _plan(self, store: FeatureStore, batch_size: int, shuffle_seed: int | None) -> BatchPlan:
-        return plan_batches(
-            store.samples,
-            batch_size,
-            replicas=self.learner.strategy.num_replicas_in_sync,
-            shuffle_seed=shuffle_seed,
-        )
-
     def _train_on(self, batches: Sequence[Batch]) -> None:
         """Train on what is left of an epoch's batches."""
-        totals, store = self.state.totals, self.train_store
+        totals, feed = self.state.totals, self.train_feed
         description, features_of = f"epoch {self.state.epoch}", self._augmented(batches)
-        with self._batches(store, batches, description, totals.batches, features_of) as (
-            remaining,
-            progress,
-        ):
+        with feed.open(batches, description, totals.batches, features_of) as (remaining, progress):
             started = time.monotonic()
             for batch, arrays in remaining:
                 losses, applied = self.learner.train_step(arrays)
@@ -324,34 +309,34 @@ class _Trainer:
                     self._skip(batch, losses)
                 totals.seconds += time.monotonic() - started
                 loss = totals.loss / max(totals.utterances, 1)
-                progress.update(*_amount(store, batch), f"loss {loss:.3f}")
-                self._save_if_due()
+                progress.update(*feed.amount(batch), f"loss {loss:.3f}")
+                self.saver.save_if_due()
                 started = time.monotonic()
 
     def _augmented(self, batches: Sequence[Batch]) -> Callable[[int], Features] | None:
         if not self.augmenter.augmentations:
             return None
         epoch, epochs = self.state.epoch, self.config.epochs
-        store = self.train_store
+        store = self.train_feed.store
         return augment_epoch(store, self.augmenter, batches, epoch=epoch, epochs=epochs).__getitem__
 
     def _count(self, batch: Batch, losses: Any) -> None:
         totals = self.state.totals
         loss = float(np.sum(losses * np.array(batch.weights)))
         totals.loss += loss
-        utterances, seconds = _amount(self.train_store, batch)
+        utterances, seconds = self.train_feed.amount(batch)
         totals.utterances += utterances
         totals.audio_seconds += seconds
         self.state.step += 1
         self.state.skipped_in_a_row = 0
         rate = self.state.learning_rate
-        self.summaries.add("train", self.state.step, loss=loss / utterances, learning_rate=rate)
+        self._show("train", self.state.step, loss=loss / utterances, learning_rate=rate)
 
     def _skip(self, batch: Batch, losses: Any) -> None:
         self.state.skipped_in_a_row += 1
         skipped = self.state.skipped_in_a_row
-        problem = _not_finite(self.train_store, batch, losses) or (
-            "the gradient is not finite: " + _names(self.train_store, batch.rows)
+        problem = self.train_feed.not_finite(batch, losses) or (
+            "the gradient is not finite: " + self.train_feed.names(batch.rows)
         )
         where = f"epoch {self.state.epoch}, batch {self.state.totals.batches}"
         if skipped >= self.config.max_non_finite_steps:
@@ -361,20 +346,19 @@ class _Trainer:
             )
         log.warning("%s: %s; the step is left out", where, problem)
 
-    def _dev_loss(self, store: FeatureStore) -> float:
+    def _dev_loss(self, feed: Feed) -> float:
         """Return the mean loss of an utterance."""
         total, count = 0.0, 0
-        batches = self._plan(store, self.config.dev_batch_size, None)
-        with self._batches(store, batches, "dev") as (elements, progress):
+        with feed.open(feed.plan(self.config.dev_batch_size), "dev") as (elements, progress):
             for batch, arrays in elements:
                 losses = self.learner.losses(arrays)
-                if problem := _not_finite(store, batch, losses):
+                if problem := feed.not_finite(batch, losses):
                     raise TrainingError(f"dev set: {problem}; {self._dev_advice()}")
                 total += float(np.sum(losses * np.array(batch.weights)))
-                utterances, seconds = _amount(store, batch)
+                utterances, seconds = feed.amount(batch)
                 count += utterances
                 progress.update(utterances, seconds, f"loss {total / count:.3f}")
-                self._save_if_due()
+                self.saver.save_if_due()
         return total / count
 
     def _dev_advice(self) -> str:
@@ -386,97 +370,9 @@ class _Trainer:
             " or --clip_norm, and --restart true"
         )
 
-    @contextmanager
-    def _batches(
-        self,
-        store: FeatureStore,
-        batches: Sequence[Batch],
-        description: str,
-        done: int = 0,
-        features_of: Callable[[int], Features] | None = None,
-    ) -> Iterator[tuple[Iterator[tuple[Batch, Any]], Progress]]:
-        """Yield the batches after the first ``done`` with their arrays, and a progress bar."""
-        dataset = batch_dataset(store, batches[done:], features_of)
-        utterances = [_amount(store, batch)[0] for batch in batches]
-        progress = Progress(
-            description,
-            sum(utterances),
-            done=sum(utterances[:done]),
-            shown=self.config.show_progressbar,
-        )
-        with failures_of(store), progress:
-            yield zip(batches[done:], dataset, strict=True), progress
-
-    # Saving
-
-    def _save_if_due(self) -> None:
-        interval = self.config.checkpoint_secs
-        if self.stop.is_set():
-            self._save("last")
-            raise StoppedError(
-                f"{self.directory}: stopped by SIGTERM in epoch {self.state.epoch} after batch"
-                f" {self.state.totals.batches} and saved; start again with the same arguments to"
-                " go on"
-            )
-        if interval and time.monotonic() - self.saved >= interval:
-            self._save("last")
-
-    def _save(self, which: str) -> None:
-        self.state.iterations = self.learner.iterations
-        self.state.random_state = self.learner.random_state()
-        self.state.loss_scale = self.learner.loss_scale
-        write_checkpoint(
-            self.directory,
-            self.learner.weights(),
-            self.source.alphabet,
-            which=which,
-            step=self.state.step,
-            learning_rate=self.state.learning_rate,
-            adam=self.learner.moments(),
-            beta_powers=self.learner.beta_powers(),
-            flags={"epochs": self.config.epochs, **self.config.settings()},
-            lineage=self._lineage(),
-            training_state=self.state.to_json(),
-            keep=[self.directory / name for name in self._kept()],
-        )
-        if which == "last":
-            if self.state.history:
-                self._write_history()
-            self.after_save()
-            self.saved = time.monotonic()
-
-    def _kept(self) -> list[str]:
-        """Return the source's name, where it lies in the same directory."""
-        name = self.state.source["name"]
-        return [name] if name in self.state.found else []
-
-    def _source_is_best_there(self) -> bool:
-        """Return whether the directory's best checkpoint is the source itself."""
-        if not self._kept() or not (self.directory / "best_dev_checkpoint").is_file():
-            return False
-        best = open_checkpoint(self.directory, "best", self.source.alphabet)
-        return best.prefix.name == self.state.source["name"]
-
-    def _write_history(self) -> None:
-        try:
-            write_history(self.directory, self.state.history)
-        except OSError as error:
-            raise TrainingError(
-                f"{self.directory}: cannot write the history: {error.strerror}"
-            ) from error
-
-    def _lineage(self) -> dict[str, Any]:
-        epochs = self.state.history
-        figures = {"best": asdict(best_of(epochs)), "last": asdict(epochs[-1])} if epochs else {}
-        return {
-            "step": "training",
-            **figures,
-            "history": [asdict(epoch) for epoch in epochs],
-            "settings": {"epochs": self.config.epochs, **self.config.settings()},
-            "train_digest": self.state.identity["train_files"],
-            "source": self.state.source,
-            **describe_run(),
-        }
+    def _show(self, which: str, step: int, **scalars: float) -> None:
+        if self.workers.is_chief:
+            self.summaries.add(which, step, **scalars)
 
 
 def _log_epoch(epoch: Epoch) -> None:
@@ -488,36 +384,3 @@ def _log_epoch(epoch: Epoch) -> None:
         epoch.audio_seconds_per_second,
         ", new best" if epoch.best else "",
     )
-
-
-def _amount(store: FeatureStore, batch: Batch) -> tuple[int, float]:
-    """Return the utterances of a batch, and the seconds of audio in them."""
-    rows = [row for row, weight in zip(batch.rows, batch.weights, strict=True) if weight]
-    return len(rows), float(store.samples.seconds[rows].sum())
-
-
-def _not_finite(store: FeatureStore, batch: Batch, losses: Any) -> str:
-    """Return which utterances of a batch have no finite loss; nothing if all have."""
-    rows = [row for row, loss in zip(batch.rows, losses, strict=True) if not np.isfinite(loss)]
-    bad = dict.fromkeys(rows)
-    if not bad:
-        return ""
-    return f"the loss of {len(bad)} utterance(s) is not finite: {_names(store, list(bad))}"
-
-
-def _names(store: FeatureStore, rows: Sequence[int]) -> str:
-    return ", ".join(str(store.samples.utterance(row).path) for row in rows)
-
-
-@contextmanager
-def _termination_noted(noted: threading.Event) -> Iterator[None]:
-    """Have SIGTERM set an event, so that a step is never broken off."""
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread can be told of signals.
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: noted.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -36,6 +36,8 @@ class TrainingResult:
     epochs: Sequence[Epoch]
     """With a dev set the first is epoch 0, the source as it came."""
     stopped_early: bool
+    is_chief: bool = True
+    """Whether, of several workers, this is the one that writes."""
 
     @property
     def best(self) -> Epoch:

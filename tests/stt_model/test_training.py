@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stt_model import training
+from stt_model import feed
 from stt_model.alphabet import CharacterAlphabet
 from stt_model.checkpoint import (
     Geometry,
@@ -144,7 +144,7 @@ def test_impossible_settings_are_refused_by_name(dataset, source, tmp_path, chan
 
 
 def train_on_replicas(dataset, source, out):
-    """Train the same on 1, 2 and 4 logical devices."""
+    """Train the same ten steps on 1, 2 and 4 logical devices."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
@@ -156,7 +156,7 @@ def train_on_replicas(dataset, source, out):
         )
         settings = make_config(
             *(dataset, source, out / str(replicas)),
-            **{"train_batch_size": 4, "dropout_rate": 0.0, "clip_norm": 1.0},
+            **{"train_batch_size": 4, "dropout_rate": 0.0, "clip_norm": 1.0, "epochs": 5},
         )
         with mock.patch("stt_model.training.training_strategy", return_value=strategy):
             train(settings)
@@ -199,14 +199,14 @@ def poisoned(monkeypatch):
     """Make every loss of chosen batches infinite."""
 
     def poison(chosen):
-        take = training.batch_dataset
+        take = feed.batch_dataset
 
-        def broken(store, batches):
-            for number, arrays in enumerate(take(store, batches)):
+        def broken(store, batches, *more):
+            for number, arrays in enumerate(take(store, batches, *more)):
                 bad = number in chosen and len(batches) == 3
                 yield {**arrays, "frames": arrays["frames"] * (not bad)}
 
-        monkeypatch.setattr(training, "batch_dataset", broken)
+        monkeypatch.setattr(feed, "batch_dataset", broken)
 
     return poison
 
