@@ -7,6 +7,7 @@ ours, ``lineage.json``. Reading needs numpy only; writing calls TensorFlow's own
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import math
@@ -565,12 +566,15 @@ def _save_bundle(prefix: Path, variables: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _as_tensor(values: NDArray[Any]) -> Any:
-    """Return a tensor over the array's own memory where that can be: converting copies, twice."""
+    """Return a tensor over the array's own memory, for reading: converting would copy it, twice."""
     import tensorflow as tf
 
-    if values.flags.writeable and values.flags.c_contiguous:
-        return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
-    return tf.convert_to_tensor(values)
+    if not values.flags.c_contiguous:
+        return tf.convert_to_tensor(values)
+    # DLPack refuses read-only arrays, so it gets the memory without that mark.
+    memory = (ctypes.c_char * values.nbytes).from_address(values.ctypes.data)
+    shared = np.frombuffer(memoryview(memory).cast("B"), values.dtype).reshape(values.shape)
+    return tf.experimental.dlpack.from_dlpack(shared.__dlpack__())
 
 
 def _compare_bundle(prefix: Path, variables: Mapping[str, NDArray[Any]]) -> None:

@@ -194,21 +194,18 @@ def to_keras(kernel: Array, bias: Array) -> list[Array]:
     return [kernel[:units], kernel[units:], _swap_middle_gates(bias)]
 
 
-def from_keras(arrays: Sequence[Array]) -> tuple[Array, Array]:
-    """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two."""
-    *kernels, bias = arrays
-    stacked = np.empty((sum(map(len, kernels)), len(bias)), bias.dtype)
-    place = 0
-    for kernel in kernels:
-        _swap_middle_gates(kernel, out=stacked[place : place + len(kernel)])
-        place += len(kernel)
-    return stacked, _swap_middle_gates(bias)
+def from_keras(arrays: Sequence[Any]) -> tuple[Array, Array]:
+    """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two.
+
+    Arrays, tensors or variables go in; what comes out is read-only.
+    """
+    kernel, recurrent_kernel, bias = arrays
+    # By TensorFlow, which has memory left over from the steps of training.
+    stacked = tf.concat([kernel, recurrent_kernel], axis=0)
+    return _swap_middle_gates(stacked), _swap_middle_gates(bias)
 
 
-def _swap_middle_gates(array: Array, out: Array | None = None) -> Array:
-    by_gate = array.reshape(*array.shape[:-1], 4, -1)
-    if out is None:
-        out = np.empty_like(array)
-    # The other modes than "clip" go through another copy.
-    np.take(by_gate, (0, 2, 1, 3), axis=-2, out=out.reshape(by_gate.shape), mode="clip")
-    return out
+def _swap_middle_gates(array: Any) -> Array:
+    by_gate = tf.reshape(array, [*array.shape[:-1], 4, array.shape[-1] // 4])
+    swapped: Array = np.asarray(tf.reshape(tf.gather(by_gate, (0, 2, 1, 3), axis=-2), array.shape))
+    return swapped

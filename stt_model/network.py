@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -125,7 +125,7 @@ def export_weights(model: keras.Model, geometry: Geometry) -> Weights:
         name: array
         for layer, names in variable_table(geometry).items()
         for name, array in zip(
-            names, _in_checkpoint_form(layer, model.get_layer(layer).get_weights()), strict=True
+            names, _in_checkpoint_form(layer, model.get_layer(layer).weights), strict=True
         )
     }
 
@@ -134,15 +134,14 @@ def export_slots(
     model: keras.Model, geometry: Geometry, optimizer: keras.optimizers.Adam
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Return Adam's first and second moments of every weight under the checkpoint's names."""
-    moments = {}
-    for index, variable in enumerate(model.trainable_variables):
-        first, second = optimizer._momentums[index], optimizer._velocities[index]
-        moments[variable.path] = (np.asarray(first), np.asarray(second))
+    places = {variable.path: place for place, variable in enumerate(model.trainable_variables)}
     slots: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
     for layer, names in variable_table(geometry).items():
         paths = [variable.path for variable in model.get_layer(layer).trainable_variables]
-        first = _in_checkpoint_form(layer, [moments[path][0] for path in paths])
-        second = _in_checkpoint_form(layer, [moments[path][1] for path in paths])
+        first, second = (
+            _in_checkpoint_form(layer, [moments[places[path]] for path in paths])
+            for moments in (optimizer._momentums, optimizer._velocities)
+        )
         slots.update(zip(names, zip(first, second, strict=True), strict=True))
     return slots
 
@@ -166,9 +165,14 @@ def load_slots(
 
 
 def _in_checkpoint_form(
-    layer: str, arrays: list[NDArray[np.float32]]
+    layer: str, variables: Sequence[keras.Variable]
 ) -> tuple[NDArray[np.float32], ...]:
-    return lstm.from_keras(arrays) if layer == "lstm" else tuple(arrays)
+    """Return read-only arrays, which later steps do not change."""
+    tensors = [keras.ops.convert_to_tensor(variable) for variable in variables]
+    if layer == "lstm":
+        return lstm.from_keras(tensors)
+    # On a CPU they share their memory with the variables, until those are next assigned to.
+    return tuple(np.asarray(tensor) for tensor in tensors)
 
 
 def _norm_name(layer: str) -> str:
