@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stt_model import lstm
+from stt_model import lstm, network
+from stt_model.geometry import Geometry
 
 SHAPES = [(1, 1), (1, 7), (3, 1), (3, 5)]
 UNITS = 6
@@ -109,6 +110,45 @@ def test_with_a_gpu_the_layer_is_left_to_keras(monkeypatch):
     monkeypatch.setattr(lstm, "lstm", None)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(inputs)), fast, atol=1e-6)
+
+
+def test_padding_needs_no_mask():
+    """Keras with a mask and the fast way without one agree on all that is not padding."""
+    inputs, kernel, bias = random_case(3, 5)
+    layer = built_layer(kernel, bias)
+    mask = tf.sequence_mask([5, 1, 3], 5)
+    upstream = np.random.default_rng(2).normal(size=inputs.shape) * mask.numpy()[..., np.newaxis]
+
+    def run(**options):
+        x = tf.constant(inputs)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, **options)
+            loss = tf.reduce_sum(outputs * upstream.astype(np.float32))
+        return [outputs[mask], *tape.gradient(loss, [x, *layer.trainable_variables])]
+
+    for found, expected in zip(run(), run(mask=mask), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize(("batch", "frames"), SHAPES)
+def test_the_whole_network_agrees_with_kerass_way(monkeypatch, batch, frames, layer_norm):
+    model = network.build(Geometry(UNITS, 5, layer_norm=layer_norm), seed=1)
+    features = np.random.default_rng(3).normal(size=(batch, frames, 26)).astype(np.float32)
+    upstream = np.random.default_rng(4).normal(size=(batch, frames, 5)).astype(np.float32)
+
+    def run():
+        with tf.GradientTape() as tape:
+            logits = model(features, training=True)
+            loss = tf.reduce_sum(logits * upstream)
+        return [logits, *tape.gradient(loss, model.trainable_variables)]
+
+    fast = run()
+    monkeypatch.setattr(lstm, "lstm", None)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    for found, expected in zip(fast, run(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_mask_or_a_state_is_left_to_keras():
