@@ -436,8 +436,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
         dest="mixed_precision",
         type=lambda text: "float16" if boolean(text) else "off",
         nargs="?",
-        const="float16",
-        default="off",
+        const="true",
+        default=argparse.SUPPRESS,
         metavar="BOOL",
         help="Coqui's name for --mixed_precision float16",
     )

@@ -8,6 +8,7 @@ import pytest
 
 from stt_model import learner, network
 from stt_model.checkpoint import Geometry, open_checkpoint, read_weights, state_path
+from stt_model.cli import build_parser
 from stt_model.errors import TrainingError
 from stt_model.learner import Learner
 from stt_model.loss_scale import GROWTH_STEPS, LossScale
@@ -147,3 +148,17 @@ def test_the_scale_goes_up_after_long_and_never_below_one():
 def test_an_unknown_precision_is_one_line(dataset, source, tmp_path):
     with pytest.raises(TrainingError, match="expected off or float16 or bfloat16, got half"):
         train(make_config(dataset, source, tmp_path / "out", mixed_precision="half"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], "off"),
+        (["--automatic_mixed_precision"], "float16"),
+        (["--automatic_mixed_precision", "false"], "off"),
+        (["--mixed_precision", "bfloat16"], "bfloat16"),
+    ],
+)
+def test_coquis_flag_means_float16(flags, expected):
+    needed = ["train", "--train_files", "a.csv", "--checkpoint_dir", "b"]
+    assert build_parser()[0].parse_args([*needed, *flags]).mixed_precision == expected
