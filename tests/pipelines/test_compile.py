@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from components import COMPONENTS, images
-from pipelines.compile import compile_all
+from pipelines.compile import ImageError, compile_all, parse_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,3 +61,32 @@ def test_steps_without_tensorflow_have_the_light_image(fresh):
         "alphabet_analysis",
         "refusal",
     }
+
+
+def test_image_by_digest_replaces_its_own_and_no_other(tmp_path):
+    digest = f"registry.example.org:5000/speech/model-gpu@sha256:{'0a' * 32}"
+    written = compile_all(tmp_path, tag="7", overrides=parse_images([f"model={digest}"]))
+    found = set().union(*map(images_of, written))
+    assert found == {images.reference("light", tag="7"), digest}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["speech=registry.example.org/speech/model:1"],
+        ["light=a.org/x/light:1", "light=a.org/x/light:2"],
+        ["light"],
+        ["light=registry.example.org/speech/light"],
+        ["light=registry.example.org:5000/speech/light"],
+        ["light=registry.example.org/speech/light@sha256:0a"],
+        ["light=registry.example.org/speech/light:1 --privileged"],
+    ],
+)
+def test_images_that_cannot_be_meant_are_refused(values):
+    with pytest.raises(ImageError, match=f"^--image {values[-1]}: expected "):
+        parse_images(values)
+
+
+def test_signals_reach_the_steps(fresh):
+    text = (fresh / "pipelines" / "bootstrap.yaml").read_text()
+    assert text.count("_KFP_RUNTIME=true exec python3 -m") == text.count("_KFP_RUNTIME=true") > 0
