@@ -24,6 +24,7 @@ _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
 _BLOCK_TRAILER_BYTES = 5  # one byte of compression, four of checksum
 _UNCOMPRESSED = 0
+_BLOCK_BYTES = 4 << 20
 _CRC_MASK_DELTA = 0xA282EAD8
 
 # TensorFlow's DataType numbers; variables of other kinds (strings, …) are listed but not read.
@@ -124,38 +125,54 @@ class Bundle:
             CheckpointError: the name is unknown, its type cannot be read, or its bytes are missing
                 or damaged.
         """
+        entry = self._entry(name)
+        # One block, as a rule: nothing is joined, and a damaged size is no allocation of that size.
+        data = b"".join(self.blocks(name, size=max(1, self._available(entry))))
+        return np.frombuffer(data, entry.dtype).reshape(entry.shape)
+
+    def blocks(self, name: str, size: int = _BLOCK_BYTES) -> Iterator[bytes]:
+        """Yield one variable's bytes, at most ``size`` at a time; errors as of ``read``.
+
+        The checksum is compared after the last block.
+        """
+        entry = self._entry(name)
+        path = self.data_path(entry.shard)
+        left, crc = entry.size, 0
+        try:
+            with path.open("rb") as file:
+                file.seek(entry.offset)
+                while left and (block := file.read(min(size, left))):
+                    left -= len(block)
+                    crc = google_crc32c.extend(crc, block)
+                    yield block
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot read the checkpoint's data: {error.strerror}"
+            ) from error
+        if left or _masked(crc) != entry.crc32c:
+            found = "truncated" if left else "damaged (checksum differs)"
+            raise CheckpointError(
+                f"{path}: the bytes of {name} are {found}; copy or fetch it again"
+            )
+
+    def _entry(self, name: str) -> Entry:
+        """Return the entry of a variable that can be read as an array of its shape."""
         entry = self.entries.get(name)
         if entry is None:
             raise CheckpointError(f"{self.index_path}: no variable {name!r} in this checkpoint")
         if entry.dtype is None or entry.sliced:
             kind = "in slices" if entry.sliced else "of a type other than numbers"
             raise CheckpointError(f"{self.index_path}: {name} is stored {kind}; cannot be read")
-        data = self._read_bytes(entry)
-        if len(data) != entry.size or _masked_crc32c(data) != entry.crc32c:
-            found = "truncated" if len(data) != entry.size else "damaged (checksum differs)"
+        if entry.size != math.prod(entry.shape) * entry.dtype.itemsize:
             raise CheckpointError(
-                f"{self.data_path(entry.shard)}: the bytes of {name} are {found}; "
-                "copy or fetch it again"
-            )
-        if len(data) != math.prod(entry.shape) * entry.dtype.itemsize:
-            raise CheckpointError(
-                f"{self.index_path}: {name} has {len(data)} bytes, which do not fill its shape "
+                f"{self.index_path}: {name} has {entry.size} bytes, which do not fill its shape "
                 f"{list(entry.shape)}; copy or fetch it again"
             )
-        return np.frombuffer(data, entry.dtype).reshape(entry.shape)
+        return entry
 
-    def _read_bytes(self, entry: Entry) -> bytes:
+    def _available(self, entry: Entry) -> int:
         path = self.data_path(entry.shard)
-        try:
-            with path.open("rb") as file:
-                # A damaged size must not become an allocation of that size.
-                available = path.stat().st_size - entry.offset
-                file.seek(entry.offset)
-                return file.read(min(entry.size, max(available, 0)))
-        except OSError as error:
-            raise CheckpointError(
-                f"{path}: cannot read the checkpoint's data: {error.strerror}"
-            ) from error
+        return min(entry.size, path.stat().st_size - entry.offset) if path.is_file() else 0
 
 
 class _Malformed(Exception):
@@ -163,7 +180,10 @@ class _Malformed(Exception):
 
 
 def _masked_crc32c(data: bytes) -> int:
-    crc = google_crc32c.value(data)
+    return _masked(google_crc32c.value(data))
+
+
+def _masked(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + _CRC_MASK_DELTA) & 0xFFFFFFFF
 
 
