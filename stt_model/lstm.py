@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+_ROWS_AT_ONCE = 2048
+
 
 def recurrent_layer(units: int, name: str = "lstm", dtype: str | None = None) -> keras.layers.Layer:
     """Return the layer: float32 [batch, frames, inputs] -> [batch, frames, units].
@@ -75,16 +77,9 @@ def lstm(
 
     def gradient(upstream: Any) -> tuple[Any, Any, Any, Any]:
         upstream = tf.transpose(upstream, [1, 0, 2])
-        at_gates = _flat(_loop_back(upstream, gates, cells, recurrent_kernel))
-        at_inputs = tf.reshape(
-            tf.linalg.matmul(at_gates, kernel, transpose_b=True), tf.shape(sequence)
-        )
-        return (
-            tf.transpose(at_inputs, [1, 0, 2]),
-            tf.linalg.matmul(_flat(sequence), at_gates, transpose_a=True),
-            tf.linalg.matmul(_flat(_delayed(outputs)), at_gates, transpose_a=True),
-            tf.reduce_sum(at_gates, axis=0),
-        )
+        at_gates = _loop_back(upstream, gates, cells, recurrent_kernel)
+        at_sequence, *at_weights = _products_back(at_gates, sequence, _delayed(outputs), kernel)
+        return tf.transpose(at_sequence, [1, 0, 2]), *at_weights
 
     return tf.transpose(outputs, [1, 0, 2]), gradient
 
@@ -132,8 +127,8 @@ def _loop_forward(projected: Any, recurrent_kernel: Any) -> tuple[tf.TensorArray
 
 def _loop_back(
     upstream: Any, gates: tf.TensorArray, cells: tf.TensorArray, recurrent_kernel: Any
-) -> Any:
-    """Return the gradient at the gates before their activations, [frames, batch, 4 · units].
+) -> tf.TensorArray:
+    """Return the gradient at the gates before their activations, by frame, [batch, 4 · units].
 
     It takes the place of the gates, frame by frame.
     """
@@ -169,7 +164,51 @@ def _loop_back(
         (frames - 1, zeros, zeros, cells.read(frames - 1), gates),
         parallel_iterations=1,
     )
-    return at_gates.stack()
+    return at_gates
+
+
+def _products_back(
+    at_gates: tf.TensorArray, sequence: Any, earlier_outputs: Any, kernel: Any
+) -> tuple[Any, Any, Any, Any]:
+    """Return the gradients at the inputs [frames, batch, inputs], at both kernels and at the bias.
+
+    ``at_gates`` is by frame, [batch, 4 · units] each; ``sequence`` and ``earlier_outputs`` are
+    time-major. So many frames are taken at once as make large products, since a copy of all of
+    ``at_gates`` would be the largest array of training.
+    """
+    frames, batch = _frames_and_batch(sequence)
+    at_once = tf.maximum(1, _ROWS_AT_ONCE // batch)
+    pieces = -(-frames // at_once)
+    units = earlier_outputs.shape[2]
+
+    def step(
+        piece: Any, at_sequence: tf.TensorArray, at_kernel: Any, at_recurrent: Any, at_bias: Any
+    ) -> tuple[Any, ...]:
+        start, end = piece * at_once, tf.minimum((piece + 1) * at_once, frames)
+        rows = tf.reshape(at_gates.gather(tf.range(start, end)), [-1, 4 * units])
+        at_rows = tf.linalg.matmul(rows, kernel, transpose_b=True)
+        return (
+            piece + 1,
+            at_sequence.write(piece, at_rows),
+            at_kernel + tf.linalg.matmul(_flat(sequence[start:end]), rows, transpose_a=True),
+            at_recurrent
+            + tf.linalg.matmul(_flat(earlier_outputs[start:end]), rows, transpose_a=True),
+            at_bias + tf.reduce_sum(rows, axis=0),
+        )
+
+    at_sequence = tf.TensorArray(
+        sequence.dtype, pieces, element_shape=[None, kernel.shape[0]], infer_shape=False
+    )
+    zeros = (
+        tf.zeros(shape, sequence.dtype) for shape in (kernel.shape, [units, 4 * units], [4 * units])
+    )
+    _, at_sequence, *at_weights = tf.while_loop(
+        lambda piece, *_: piece < pieces,
+        step,
+        (0, at_sequence, *zeros),
+        parallel_iterations=1,
+    )
+    return tf.reshape(at_sequence.concat(), tf.shape(sequence)), *at_weights
 
 
 def _frames_and_batch(time_major: Any) -> tuple[Any, Any]:
