@@ -50,7 +50,11 @@ def write_saved_model(network: keras.Model, folder: Path) -> None:
     [batch], how many of them are the utterance's own.
     """
     recogniser = _Recogniser(network)
-    tf.saved_model.save(recogniser, str(folder), signatures={SIGNATURE: recogniser.recognise})
+    # Nobody trains through it, and the recurrent layer's own gradient cannot be saved.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(
+        recogniser, str(folder), signatures={SIGNATURE: recogniser.recognise}, options=options
+    )
 
 
 class SavedModel:

@@ -160,7 +160,7 @@ LIGHT = {
     f"{EVALUATE} {{latin}} --n_hidden 2048": "--n_hidden says 2048",
     # Other steps
     "validate {in}/gone --output {out}": "{in}/gone: expected a folder with train.csv and dev.csv",
-    "validate s3://bucket/corpus --output {out}": "s3:// is not supported by this version; mount",
+    "validate s3://bucket/corpus --output {out}": "AWS_ACCESS_KEY_ID is not set",
     "validate {in} --output {in}/good.csv": "{in}/good.csv: expected a folder, found a file",
     "alphabet --train_files {in}/gone.csv": "{in}/gone.csv: expected a readable file",
     "alphabet --train_files {in}/fields.csv": "{in}/fields.csv, row 2: expected 3 fields, found 4",
@@ -170,7 +170,7 @@ LIGHT = {
     "surgery --save_checkpoint_dir {out} --load_checkpoint_dir {in}/gone --alphabet_config_path "
     "{in}/few.txt": "{in}/gone: no such checkpoint directory",
     "fetch {in}/gone {out}": "{in}/gone: no such file or folder; check the path",
-    "fetch s3://bucket/checkpoint.zip {out}": "s3:// is not supported by this version; mount",
+    "fetch s3://bucket/checkpoint.zip {out}": "AWS_ACCESS_KEY_ID is not set",
     "fetch ftp://host/checkpoint.zip {out}": "unknown scheme ftp://; supported are",
     "fetch {in}/good.csv {out}": "{in}/good.csv: not a whole tar or zip archive",
     "fetch {coqui} {in}": "{in}: there is something already; give a new or an empty folder",

@@ -136,7 +136,7 @@ class TestSmall:
         assert files(tmp_path / "target") == files(source)
         assert (tmp_path / "target" / "a b" / "два").read_text() == "a b/два"
 
-        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
         store.upload_directory(source, "s3://speech/folder")
         assert requests(caplog, "PUT") == 0
         (tmp_path / "target" / "three").write_text("what the user made of it")
@@ -151,7 +151,7 @@ class TestSmall:
         folder.mkdir()
         for number in range(10_000):
             (folder / f"{number:05} клип.wav").write_text(str(number))
-        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
         listing = store.list("s3://speech/many")
         assert next(listing).key == "many/00000 клип.wav"
         assert requests(caplog, "GET") == 1
