@@ -26,7 +26,11 @@ def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("tones"))
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "layer_norm"])
+@pytest.fixture(
+    scope="module",
+    params=[False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["plain", "layer_norm"],
+)
 def grafted(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("surgery")
     source = write_source(folder / "source", layer_norm=request.param)
