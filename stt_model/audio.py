@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from stt_model.clips import is_file, open_clip
 from stt_model.errors import DataError
+from stt_model.store_errors import MissingError
 
 SAMPLE_RATE = 16000
 """Samples a second of everything behind this module."""
@@ -41,7 +44,7 @@ def frame_count(samples: int) -> int:
 class AudioError(DataError):
     """A file that is no audio; ``found`` says what it is instead."""
 
-    def __init__(self, path: Path, found: str) -> None:
+    def __init__(self, path: Path | str, found: str) -> None:
         super().__init__(f"{path}: expected readable audio, found {found}")
         self.found = found
 
@@ -68,7 +71,7 @@ class AudioInfo:
 
 def audio_info(path: Path | str) -> AudioInfo:
     """Read the header only; AudioError if the file is missing, empty or no audio."""
-    with _open(Path(path)) as sound:
+    with _open(path) as sound:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
 
@@ -81,7 +84,6 @@ def read_audio(
     resampled (soxr, very high quality); 16-bit samples come out as exactly ``int16 / 32768``.
     AudioError if the file is missing, empty or damaged.
     """
-    path = Path(path)
     with _open(path) as sound:
         rate = sound.samplerate
         if start:
@@ -102,10 +104,24 @@ def clip_digest(path: Path | str) -> str:
 
     AudioError if it cannot be read.
     """
+    return hashlib.blake2b(read_clip(path), digest_size=DIGEST_LENGTH // 2).hexdigest()
+
+
+def read_clip(path: Path | str) -> bytes:
+    """Return a clip as it is stored; AudioError if it cannot be read."""
     try:
-        return hashlib.blake2b(Path(path).read_bytes(), digest_size=DIGEST_LENGTH // 2).hexdigest()
+        with open_clip(path) as clip:
+            return clip.read()
     except OSError as error:
-        raise AudioError(Path(path), f"a file that fails: {error.strerror}") from error
+        raise AudioError(path, f"a file that fails: {error.strerror}") from error
+    except MissingError as error:
+        raise AudioError(path, "nothing") from error
+
+
+def clip_size(path: Path | str) -> int:
+    """Return the bytes of a clip that can be read."""
+    with open_clip(path) as clip:
+        return clip.seek(0, os.SEEK_END)
 
 
 def find_audio(paths: Sequence[Path]) -> list[Path]:
@@ -136,16 +152,20 @@ def _blocks(sound: soundfile.SoundFile, samples: float) -> Iterator[NDArray[np.f
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+def _open(path: Path | str) -> Iterator[soundfile.SoundFile]:
     try:
         # Opening a pipe or a device could block for ever.
-        if not path.is_file():
-            raise AudioError(path, _what_is_at(path))
-        if not path.stat().st_size:
-            raise AudioError(path, "an empty file")
-        # By handle, not by name: the library would guess the format of a *.raw from its name.
-        with path.open("rb") as handle, soundfile.SoundFile(handle) as sound:
-            yield sound
+        if is_file(path) and not Path(path).is_file():
+            raise AudioError(path, _what_is_at(Path(path)))
+        with open_clip(path) as handle:
+            if not handle.read(1):
+                raise AudioError(path, "an empty file")
+            handle.seek(0)
+            # By handle, not by name: the library would guess the format of a *.raw from its name.
+            with soundfile.SoundFile(handle) as sound:
+                yield sound
+    except MissingError as error:
+        raise AudioError(path, "nothing") from error
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         # The library's own reason, without the handle that it was given.
         reason = getattr(error, "error_string", str(error))

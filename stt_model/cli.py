@@ -240,6 +240,20 @@ def _validate(parser: argparse.ArgumentParser) -> None:
     add_switch(parser, "--strict", False, "stop at any error instead of setting the row aside")
 
 
+def _pack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "dataset", help="folder (path, file:// or s3:// URI) with train.csv, dev.csv and test.csv"
+    )
+    parser.add_argument("target", metavar="out", help="folder to make, as any such path or URI")
+    parser.add_argument(
+        "--shard_size",
+        type=_whole(1),
+        default=256,
+        metavar="MIB",
+        help="how large a shard may be; a clip is never divided",
+    )
+
+
 def _alphabet(parser: argparse.ArgumentParser) -> None:
     _files(parser, "--train_files", "manifests whose transcripts count", required=True)
     _files(parser, "--dev_files", "more manifests")
@@ -723,6 +737,7 @@ STEPS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
         "validate",
         _validate,
     ),
+    "pack": ("put the clips of a dataset into tar shards, which are read faster", "pack", _pack),
     "alphabet": (
         "build an alphabet from transcripts, or compare them with a checkpoint's",
         "alphabet",

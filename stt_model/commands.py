@@ -74,6 +74,15 @@ def validate(args: argparse.Namespace) -> int:
     return 0
 
 
+def pack(args: argparse.Namespace) -> int:
+    """Put the clips of a dataset into tar shards."""
+    from stt_model.pack import pack as run_pack
+
+    clips = run_pack(args.dataset, args.target, shard_mib=args.shard_size)
+    print(f"{clips} clips packed: {redact(args.target)}")
+    return 0
+
+
 def alphabet(args: argparse.Namespace) -> int:
     """Build an alphabet, or decide what a checkpoint's alphabet means for the transcripts."""
     from stt_model.decision import decide

@@ -45,6 +45,11 @@ class Utterance:
     extra: Mapping[str, str] = field(default_factory=dict)
     """The columns beyond Coqui's three."""
 
+    @property
+    def place(self) -> str:
+        """Where the clip lies, as ``stt_model.clips`` opens it: ``path``, or a URI in a store."""
+        return self.wav_filename if is_stored(self.wav_filename) else str(self.path)
+
 
 @dataclass(frozen=True)
 class RaggedRow:
@@ -149,8 +154,12 @@ def read_manifest(csv_path: Path | str) -> list[Utterance]:
     return list(iter_utterances(csv_path))
 
 
-def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest with absolute audio paths, whole or not at all.
+def write_manifest(
+    path: Path | str, utterances: Iterable[Utterance], *, relative: bool = False
+) -> None:
+    """Write a manifest, whole or not at all.
+
+    Audio paths are absolute, or as the utterances have them if ``relative``.
 
     Extra columns are kept; an utterance that lacks one that others have gets an empty field.
     """
@@ -167,7 +176,11 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         )
         writer.writeheader()
         for each in utterances:
-            values = (str(each.path), each.wav_filesize, each.transcript)
+            values = (
+                each.wav_filename if relative else each.place,
+                each.wav_filesize,
+                each.transcript,
+            )
             writer.writerow({**each.extra, **dict(zip(COLUMNS, values, strict=True))})
 
 

@@ -20,6 +20,7 @@ from stt_model.audio import AudioError, AudioInfo, audio_info
 from stt_model.corpus import Utterance, iter_utterances
 from stt_model.errors import DataError
 from stt_model.spool import Spool
+from stt_model.store_errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,8 @@ def row_named(utterance: Utterance) -> Iterator[None]:
         yield
     except AudioError as error:
         raise DataError(f"{utterance.source}, row {utterance.row}: {error}; {ADVICE}") from error
+    except StoreError as error:
+        raise StoreError(f"{utterance.source}, row {utterance.row}: {error}") from error
 
 
 def _utterances(manifests: Iterable[Path]) -> Iterator[Utterance]:
@@ -211,7 +214,7 @@ def _lengths(
 
 def _audio_info(utterance: Utterance) -> AudioInfo:
     with row_named(utterance):
-        return audio_info(utterance.path)
+        return audio_info(utterance.place)
 
 
 def _in_writable_form(utterance: Utterance, alphabet: Alphabet) -> Utterance:

@@ -103,7 +103,7 @@ def read_clips(manifests: Sequence[Path]) -> list[Clip]:
         return [Clip(noise.astype(np.float32), "")]
     places = np.linspace(0, len(utterances) - 1, min(len(utterances), MOST_CLIPS)).round()
     chosen = [utterances[int(place)] for place in places]
-    return [Clip(read_audio(each.path), each.transcript) for each in chosen]
+    return [Clip(read_audio(each.place), each.transcript) for each in chosen]
 
 
 @dataclass(frozen=True)

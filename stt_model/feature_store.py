@@ -81,12 +81,12 @@ class FeatureStore:
         """
         utterance = self.samples.utterance(row)
         with row_named(utterance):
-            return read_audio(utterance.path)
+            return read_audio(utterance.place)
 
     def _digest(self, row: int) -> str:
         # Once a run: from the second epoch on no clip is read.
         if not self._digests[row]:
             utterance = self.samples.utterance(row)
             with row_named(utterance):
-                self._digests[row] = clip_digest(utterance.path).encode()
+                self._digests[row] = clip_digest(utterance.place).encode()
         return self._digests[row].decode()

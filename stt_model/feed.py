@@ -67,7 +67,7 @@ class Feed:
 
     def names(self, rows: Sequence[int]) -> str:
         """Return the clips of these rows."""
-        return ", ".join(str(self.store.samples.utterance(row).path) for row in rows)
+        return ", ".join(self.store.samples.utterance(row).place for row in rows)
 
 
 class _Shares(Sequence[Batch]):

@@ -102,7 +102,7 @@ def _worst(result: EvaluationResult) -> Iterator[_Utterance]:
     for sample in result.samples[::-1][:count]:
         if not sample.char_distance:
             return
-        clip = _mp3(Path(sample.wav_filename)) if sample.seconds <= LONGEST_CLIP else b""
+        clip = _mp3(sample.wav_filename) if sample.seconds <= LONGEST_CLIP else b""
         if len(clip) > left:
             clip = b""
         left -= len(clip)
@@ -110,7 +110,7 @@ def _worst(result: EvaluationResult) -> Iterator[_Utterance]:
         yield _Utterance(sample, words, _data_uri("audio/mpeg", clip) if clip else "")
 
 
-def _mp3(path: Path) -> bytes:
+def _mp3(path: str) -> bytes:
     data = io.BytesIO()
     soundfile.write(data, read_audio(path), SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III")
     return data.getvalue()

@@ -52,7 +52,7 @@ def compare(utterance: Utterance, understood: str, loss: float, seconds: float) 
     word_length, char_length = _length(words), _length(characters)
     word_distance, char_distance = distance(words), distance(characters)
     return EvaluatedSample(
-        wav_filename=str(utterance.path),
+        wav_filename=utterance.place,
         src=utterance.transcript,
         res=understood,
         loss=loss,

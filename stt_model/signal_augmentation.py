@@ -74,7 +74,7 @@ class Volume(SignalAugmentation):
 class Recording:
     """A file to take sound from."""
 
-    path: Path
+    path: Path | str
     info: AudioInfo
 
 
@@ -86,7 +86,7 @@ def _read_recordings(source: str) -> tuple[Recording, ...]:
     """
     path = local_path(source)
     if path.suffix == ".csv":
-        paths: Sequence[Path] = [utterance.path for utterance in read_manifest(path)]
+        paths: Sequence[Path | str] = [utterance.place for utterance in read_manifest(path)]
     else:
         paths = find_audio([path])
     with ThreadPoolExecutor() as pool:

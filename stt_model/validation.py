@@ -27,7 +27,7 @@ from stt_model.alphabet import (
     shorten,
     show_characters,
 )
-from stt_model.audio import SAMPLE_RATE, AudioError, audio_info, frame_count, read_audio
+from stt_model.audio import SAMPLE_RATE, AudioError, audio_info, clip_size, frame_count, read_audio
 from stt_model.corpus import ManifestError, RaggedRow, Utterance, iter_manifest
 from stt_model.validation_report import Check, Finding, Rejected, Severity, ValidationResult
 
@@ -392,20 +392,20 @@ def _inspect(split: str, utterance: Utterance, limits: Limits) -> Item:
     if not utterance.wav_filename.strip():
         return Item(split, utterance, text, None, "no file name")
     try:
-        seconds = audio_info(utterance.path).duration
+        seconds = audio_info(utterance.place).duration
         if seconds > limits.max_seconds_read:
             found = f"{seconds:.0f} s in one file; cut it into utterances"
             return Item(split, utterance, text, None, found)
-        return Item(split, utterance, text, _measure(utterance.path), "")
+        return Item(split, utterance, text, _measure(utterance.place), "")
     except AudioError as error:
-        return Item(split, utterance, text, None, f"{error.found} at {utterance.path}")
+        return Item(split, utterance, text, None, f"{error.found} at {utterance.place}")
 
 
-def _measure(path: Path) -> Measurement:
+def _measure(path: str) -> Measurement:
     samples = read_audio(path)
     power = float(np.mean(np.square(samples)))
     return Measurement(
-        file_bytes=path.stat().st_size,
+        file_bytes=clip_size(path),
         sample_rate=audio_info(path).sample_rate,
         samples=len(samples),
         level=10 * math.log10(power) if power else -math.inf,
