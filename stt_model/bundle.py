@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from stt_model.errors import CheckpointError
 
-_MAGIC = 0xDB4775248B80FB57
+MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
 _BLOCK_TRAILER_BYTES = 5  # one byte of compression, four of checksum
 _UNCOMPRESSED = 0
-_BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 4 << 20
 _CRC_MASK_DELTA = 0xA282EAD8
 
 # TensorFlow's DataType numbers; variables of other kinds (strings, …) are listed but not read.
-_DTYPES: dict[int, np.dtype[Any]] = {
+DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
     2: np.dtype("<f8"),
     3: np.dtype("<i4"),
@@ -130,7 +130,7 @@ class Bundle:
         data = b"".join(self.blocks(name, size=max(1, self._available(entry))))
         return np.frombuffer(data, entry.dtype).reshape(entry.shape)
 
-    def blocks(self, name: str, size: int = _BLOCK_BYTES) -> Iterator[bytes]:
+    def blocks(self, name: str, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Yield one variable's bytes, at most ``size`` at a time; errors as of ``read``.
 
         The checksum is compared after the last block.
@@ -149,7 +149,7 @@ class Bundle:
             raise CheckpointError(
                 f"{path}: cannot read the checkpoint's data: {error.strerror}"
             ) from error
-        if left or _masked(crc) != entry.crc32c:
+        if left or mask_crc32c(crc) != entry.crc32c:
             found = "truncated" if left else "damaged (checksum differs)"
             raise CheckpointError(
                 f"{path}: the bytes of {name} are {found}; copy or fetch it again"
@@ -180,16 +180,17 @@ class _Malformed(Exception):
 
 
 def _masked_crc32c(data: bytes) -> int:
-    return _masked(google_crc32c.value(data))
+    return mask_crc32c(google_crc32c.value(data))
 
 
-def _masked(crc: int) -> int:
+def mask_crc32c(crc: int) -> int:
+    """Return a checksum as TensorFlow stores it beside what it is of."""
     return (((crc >> 15) | (crc << 17)) + _CRC_MASK_DELTA) & 0xFFFFFFFF
 
 
 def _table_items(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a sorted string table, its blocks' checksums compared."""
-    if len(table) < _FOOTER_BYTES or struct.unpack("<Q", table[-8:])[0] != _MAGIC:
+    if len(table) < _FOOTER_BYTES or struct.unpack("<Q", table[-8:])[0] != MAGIC:
         raise _Malformed("not the index of a TensorFlow checkpoint, or truncated")
     footer = table[-_FOOTER_BYTES:]
     _, position = _parse_handle(footer, 0)  # the metaindex, which TensorFlow leaves empty
@@ -282,7 +283,7 @@ def _parse_entry(message: bytes) -> Entry:
     if not isinstance(shape, bytes):
         raise _Malformed("damaged: a shape of unknown form")
     return Entry(
-        dtype=_DTYPES.get(int(fields.get(1, 0))),
+        dtype=DTYPES.get(int(fields.get(1, 0))),
         shape=tuple(_parse_shape(shape)),
         shard=int(fields.get(3, 0)),
         offset=int(fields.get(4, 0)),

@@ -7,12 +7,12 @@ ours, ``lineage.json``. Reading needs numpy only; writing calls TensorFlow's own
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import math
 import re
 import shutil
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from stt_model.alphabet import Alphabet, BytesAlphabet, read_alphabet, write_alphabet
 from stt_model.bundle import Bundle
+from stt_model.bundle_writer import Variable, blocks_of, write_bundle
 from stt_model.errors import AlphabetError, CheckpointError
 from stt_model.files import atomic_write
 from stt_model.flags import is_true, read_flags
@@ -236,7 +237,7 @@ def write_checkpoint(
     """Write a checkpoint that this project and Coqui STT 1.4 load, and return its prefix.
 
     Whoever reads the directory meanwhile finds the old checkpoint or the new one, complete; the
-    files of the old one go last. What was written is read back and compared bit for bit.
+    files of the old one go last. What was written is read back and compared by its checksums.
 
     Args:
         directory: made if need be; may hold checkpoints of the same alphabet and geometry.
@@ -265,7 +266,7 @@ def write_checkpoint(
     kept = {prefix.name for prefix in keep if prefix.parent.resolve() == directory.resolve()}
     try:
         with _staging(directory, which) as staging:
-            _save_bundle(staging / name, variables)
+            write_bundle(staging / name, variables)
             _compare_bundle(staging / name, variables)
             if training_state is not None:
                 _write_json(state_path(staging / name), training_state)
@@ -488,7 +489,11 @@ def _read_lineage(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _check_finite(weights: Weights) -> None:
-    broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
+    broken = [
+        name
+        for name, values in weights.items()
+        if not all(np.isfinite(block).all() for block in blocks_of(values))
+    ]
     if broken:
         raise CheckpointError(
             f"weights that are not finite, nothing was written: {shorten_names(broken)}"
@@ -515,9 +520,9 @@ def _variables(
     learning_rate: float,
     beta_powers: tuple[float, float],
     step: int,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Variable]:
     """Everything to save, as Coqui names it."""
-    variables: dict[str, NDArray[Any]] = dict(weights)
+    variables: dict[str, Variable] = dict(weights)
     for name, moments in (adam or {}).items():
         for slot, values in zip(("Adam", "Adam_1"), moments, strict=True):
             variables[f"{name}/{slot}"] = values
@@ -549,47 +554,14 @@ def _free_name(directory: Path, name: str) -> str:
     return candidate
 
 
-def _save_bundle(prefix: Path, variables: Mapping[str, NDArray[Any]]) -> None:
-    import tensorflow as tf
-
-    try:
-        with tf.device("/CPU:0"):
-            tf.raw_ops.SaveV2(
-                prefix=str(prefix),
-                tensor_names=list(variables),
-                shape_and_slices=[""] * len(variables),
-                tensors=[_as_tensor(values) for values in variables.values()],
-            )
-    except tf.errors.OpError as error:
-        reason = error.message.splitlines()[0]
-        raise CheckpointError(f"{prefix}: cannot write the checkpoint: {reason}") from error
-
-
-def _as_tensor(values: NDArray[Any]) -> Any:
-    """Return a tensor over the array's own memory, for reading: converting would copy it, twice."""
-    import tensorflow as tf
-
-    if not values.flags.c_contiguous:
-        return tf.convert_to_tensor(values)
-    # DLPack refuses read-only arrays, so it gets the memory without that mark.
-    memory = (ctypes.c_char * values.nbytes).from_address(values.ctypes.data)
-    shared = np.frombuffer(memoryview(memory).cast("B"), values.dtype).reshape(values.shape)
-    return tf.experimental.dlpack.from_dlpack(shared.__dlpack__())
-
-
-def _compare_bundle(prefix: Path, variables: Mapping[str, NDArray[Any]]) -> None:
+def _compare_bundle(prefix: Path, variables: Mapping[str, Variable]) -> None:
+    """Read a bundle back; its checksums are of what was in memory."""
     bundle = Bundle(prefix)
     for name, values in variables.items():
         written = bundle.entries.get(name)
-        same_kind = written and (written.dtype, written.shape) == (values.dtype, values.shape)
-        # Bytes, by which NaNs and zeros can be compared; by the block, since weights are large.
-        bits = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        start, same = 0, bool(same_kind)
-        for block in bundle.blocks(name) if same else ():
-            same &= bits[start : start + len(block)].data == block
-            start += len(block)
-        if not same:
+        if not written or (written.dtype, written.shape) != (values.dtype, values.shape):
             raise CheckpointError(f"{prefix}: {name} reads back differently from what was written")
+        deque(bundle.blocks(name), maxlen=0)
 
 
 def _write_descriptions(

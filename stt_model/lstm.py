@@ -10,7 +10,7 @@ keeps only what must be done frame by frame, which is one product with the recur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 _ROWS_AT_ONCE = 2048
+_ROWS_OF_A_BLOCK = 256
 
 
 def recurrent_layer(units: int, name: str = "lstm", dtype: str | None = None) -> keras.layers.Layer:
@@ -229,22 +230,39 @@ def _delayed(time_major: Any) -> Any:
 def to_keras(kernel: Array, bias: Array) -> list[Array]:
     """Turn the checkpoint's ``kernel`` [2H, 4H] and ``bias`` [4H] into Keras's three arrays."""
     units = kernel.shape[0] // 2
-    kernel = _swap_middle_gates(kernel)
-    return [kernel[:units], kernel[units:], _swap_middle_gates(bias)]
+    kernel = in_checkpoint_order(kernel)
+    return [kernel[:units], kernel[units:], in_checkpoint_order(bias)]
 
 
-def from_keras(arrays: Sequence[Any]) -> tuple[Array, Array]:
-    """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two.
-
-    Arrays, tensors or variables go in; what comes out is read-only.
-    """
+def from_keras(arrays: Sequence[Array]) -> tuple[Array, Array]:
+    """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two."""
     kernel, recurrent_kernel, bias = arrays
-    # By TensorFlow, which has memory left over from the steps of training.
-    stacked = tf.concat([kernel, recurrent_kernel], axis=0)
-    return _swap_middle_gates(stacked), _swap_middle_gates(bias)
+    return np.asarray(StackedKernel(kernel, recurrent_kernel)), in_checkpoint_order(bias)
 
 
-def _swap_middle_gates(array: Any) -> Array:
-    by_gate = tf.reshape(array, [*array.shape[:-1], 4, array.shape[-1] // 4])
-    swapped: Array = np.asarray(tf.reshape(tf.gather(by_gate, (0, 2, 1, 3), axis=-2), array.shape))
-    return swapped
+class StackedKernel:
+    """The checkpoint's kernel [2H, 4H] out of Keras's two [H, 4H], made as it is written.
+
+    It is a third of what a checkpoint holds, and with Adam's moments there are three of them.
+    """
+
+    def __init__(self, kernel: Array, recurrent_kernel: Array) -> None:
+        self._parts = (kernel, recurrent_kernel)
+        self.dtype = kernel.dtype
+        self.shape = (len(kernel) + len(recurrent_kernel), kernel.shape[1])
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield some rows at a time, the gates in the checkpoint's order."""
+        for part in self._parts:
+            for start in range(0, len(part), _ROWS_OF_A_BLOCK):
+                yield in_checkpoint_order(part[start : start + _ROWS_OF_A_BLOCK])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return the whole of it."""
+        return np.concatenate(list(self.blocks())).astype(dtype or self.dtype, copy=False)
+
+
+def in_checkpoint_order(array: Array) -> Array:
+    """Swap the two gates in the middle of the last axis, which is the way back too."""
+    first, second, third, fourth = np.split(array, 4, axis=-1)
+    return np.concatenate([first, third, second, fourth], axis=-1)

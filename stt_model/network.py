@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from stt_model import lstm
@@ -164,15 +166,14 @@ def load_slots(
                 slots[places[variable.path]].assign(array)
 
 
-def _in_checkpoint_form(
-    layer: str, variables: Sequence[keras.Variable]
-) -> tuple[NDArray[np.float32], ...]:
+def _in_checkpoint_form(layer: str, variables: Sequence[keras.Variable]) -> tuple[Any, ...]:
     """Return read-only arrays, which later steps do not change."""
-    tensors = [keras.ops.convert_to_tensor(variable) for variable in variables]
+    # Their memory is the variables' own, which are given other memory when next assigned to.
+    arrays = [np.asarray(memoryview(tf.convert_to_tensor(each.value))) for each in variables]
     if layer == "lstm":
-        return lstm.from_keras(tensors)
-    # On a CPU they share their memory with the variables, until those are next assigned to.
-    return tuple(np.asarray(tensor) for tensor in tensors)
+        *kernels, bias = arrays
+        return lstm.StackedKernel(*kernels), lstm.in_checkpoint_order(bias)
+    return tuple(arrays)
 
 
 def _norm_name(layer: str) -> str:

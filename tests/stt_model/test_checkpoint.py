@@ -17,6 +17,7 @@ import tensorflow as tf
 from stt_model import checkpoint as checkpoint_module
 from stt_model.alphabet import CharacterAlphabet
 from stt_model.bundle import Bundle
+from stt_model.bundle_writer import write_bundle
 from stt_model.checkpoint import (
     LSTM_BIAS,
     LSTM_KERNEL,
@@ -554,11 +555,15 @@ class TestWriting:
         assert not target.exists()
 
     def test_a_disk_that_changes_bytes(self, tmp_path, weights, monkeypatch):
-        def save_something_else(prefix, variables):
-            save_variables(prefix, {**variables, "layer_3/bias": np.zeros(8, np.float32)})
+        def write_and_spoil(prefix, variables):
+            write_bundle(prefix, variables)
+            data = prefix.with_name(f"{prefix.name}.data-00000-of-00001")
+            spoilt = bytearray(data.read_bytes())
+            spoilt[Bundle(prefix).entries["layer_3/bias"].offset] ^= 1
+            data.write_bytes(spoilt)
 
-        monkeypatch.setattr(checkpoint_module, "_save_bundle", save_something_else)
-        with pytest.raises(CheckpointError, match="layer_3/bias reads back differently"):
+        monkeypatch.setattr(checkpoint_module, "write_bundle", write_and_spoil)
+        with pytest.raises(CheckpointError, match="the bytes of layer_3/bias are damaged"):
             write_checkpoint(tmp_path, weights, ENGLISH)
         assert list(tmp_path.iterdir()) == []
 
@@ -583,7 +588,7 @@ class TestCrashes:
         for name in ("replace", "unlink", "mkdir"):
             monkeypatch.setattr(Path, name, watched(getattr(Path, name)))
         monkeypatch.setattr(
-            checkpoint_module, "_save_bundle", watched(checkpoint_module._save_bundle)
+            checkpoint_module, "write_bundle", watched(checkpoint_module.write_bundle)
         )
         action()
         monkeypatch.undo()

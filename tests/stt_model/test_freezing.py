@@ -89,7 +89,7 @@ def test_layers_that_thaw_take_steps_of_the_learning_rate(dataset, grafted, tmp_
         before = learner.weights()
         found = step(learner, batch)
         after = learner.weights()
-        moved.append(max(np.abs(after[name] - before[name]).max() for name in before))
+        moved.append(max(np.abs(np.subtract(after[name], before[name])).max() for name in before))
         return found
 
     monkeypatch.setattr(Learner, "train_step", watched)

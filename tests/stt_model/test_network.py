@@ -82,8 +82,8 @@ def test_adam_slots_come_out_under_the_names_of_their_weights(geometry):
         first.assign(2 * variable)
     slots = network.export_slots(model, geometry, optimizer)
     for name, weight in network.export_weights(model, geometry).items():
-        np.testing.assert_array_equal(slots[name][0], 2 * weight)
-        assert not slots[name][1].any()
+        np.testing.assert_array_equal(slots[name][0], 2 * np.asarray(weight))
+        assert not np.any(slots[name][1])
 
 
 def test_relu_is_clipped_at_twenty():
