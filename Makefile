@@ -18,7 +18,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type compile bench bench-decoding bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
+.PHONY: help setup demo test test-slow lint type compile bench bench-decoding bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-decoding: $(INSTALLED) ## measure decoding with a scorer beside Coqui's (a
 
 bench-reading: $(INSTALLED) ## measure reading from an S3 server, packed against loose
 	$(BIN)/python -m tests.benchmarks.reading_speed
+
+bench-gain: $(INSTALLED) ## measure what bootstrapping gains over training from scratch, in about an hour
+	$(BIN)/python -m tests.benchmarks.bootstrapping_gain build/gain
 
 reference: $(INSTALLED) ## install Coqui STT 1.4.0 into .reference and compare with it (needs Python 3.7 and 3.10)
 	tests/golden/install_reference.sh $(REFERENCE)

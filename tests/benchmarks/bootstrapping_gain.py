@@ -13,14 +13,16 @@ What was measured is kept in FOLDER/results.jsonl: started again, the rest is me
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import multiprocessing
 import os
 import shutil
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -90,6 +92,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     results = arguments.folder / "results.jsonl"
     if not arguments.report:
         speak(arguments.folder)
@@ -194,24 +197,41 @@ def _train_and_evaluate(corpus: Path, scratch: Path, run: Run) -> tuple[float, f
 
 
 def report(results: Path) -> str:
-    """Return a Markdown table a language: the median CER over seeds, and the lowest and highest."""
+    """Return Markdown: medians over seeds beside what each way gains, then ranges by language."""
     rates: dict[tuple[str, int, Way], list[float]] = defaultdict(list)
     for line in _read(results):
         rates[line["language"], line["clips"], Way(**line["way"])].append(line["cer"])
-    tables = []
-    for language in LANGUAGES:
-        rows = [
-            f"| {language} | " + " | ".join(f"{clips} clips" for clips in SIZES) + " |",
-            "| --- |" + " ---: |" * len(SIZES),
-        ]
-        for way in WAYS:
-            cells = (_cell(rates[language, clips, way]) for clips in SIZES)
-            rows.append(f"| {way} | " + " | ".join(cells) + " |")
-        tables.append("\n".join(rows))
-    return "\n\n".join(tables)
+    ranges = (
+        _table(
+            [language, *(f"{clips} clips" for clips in SIZES)],
+            [[_range(rates[language, clips, way]) for clips in SIZES] for way in WAYS],
+        )
+        for language in LANGUAGES
+    )
+    return "\n\n".join([_summary(rates), *ranges])
 
 
-def _cell(rates: list[float]) -> str:
+def _summary(rates: Mapping[tuple[str, int, Way], list[float]]) -> str:
+    corpora = list(itertools.product(LANGUAGES, SIZES))
+    medians = {key: statistics.median(values) for key, values in rates.items() if values}
+    rows = []
+    for way in WAYS:
+        found = [medians.get((*corpus, way), math.nan) for corpus in corpora]
+        scratch = [medians.get((*corpus, WAYS[0]), math.nan) for corpus in corpora]
+        gain = statistics.fmean(s - f for s, f in zip(scratch, found, strict=True))
+        rows.append([*(f"{cer:.1%}" for cer in found), f"{100 * gain:.1f}"])
+    names = [f"{language}, {clips} clips" for language, clips in corpora]
+    return _table(["CER", *names, "mean gain, points"], rows)
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with a row for each of ``WAYS``."""
+    lines = [heading, ["---", *["---:"] * (len(heading) - 1)]]
+    lines += [[str(way), *row] for way, row in zip(WAYS, rows, strict=True)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _range(rates: list[float]) -> str:
     if not rates:
         return ""
     middle = f"{statistics.median(rates):.1%}"
