@@ -131,6 +131,13 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         help="a whole reference in place of the image light or model, perhaps by digest; may be "
         "given for each",
     )
+    parser.add_argument(
+        "--cache_claim",
+        default="",
+        metavar="NAME",
+        help="volume claim on which the steps of the pipeline cache clips from an object store; it "
+        "must be there in every namespace of runs",
+    )
 
 
 def _preflight(parser: argparse.ArgumentParser) -> None:

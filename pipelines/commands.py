@@ -76,6 +76,7 @@ def compile_packages(args: argparse.Namespace) -> int:
         registry=args.registry or images.REGISTRY,
         tag=args.tag or images.TAG,
         overrides=parse_images(args.image),
+        cache_claim=args.cache_claim,
     )
     readme = args.output / "README.md"
     if has_marks(readme):

@@ -12,6 +12,7 @@ from kfp.dsl.base_component import BaseComponent
 
 from components import COMPONENTS, images
 from pipelines.bootstrap import bootstrap
+from pipelines.cache_volume import mount_cache
 from stt_model.errors import BootstrapError
 
 # The images that components name: what `--image` can replace.
@@ -49,12 +50,14 @@ def compile_all(
     registry: str = images.REGISTRY,
     tag: str = images.TAG,
     overrides: Mapping[str, str] | None = None,
+    cache_claim: str = "",
 ) -> list[Path]:
     """Write every package below ``out_dir`` and return the paths, the pipeline last.
 
     The same sources and the same kfp give the same bytes. ``registry`` and ``tag`` replace those of
     ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``; ``overrides``
-    gives whole references by name, which ``parse_images`` reads. Signals reach the steps.
+    gives whole references by name, which ``parse_images`` reads. ``cache_claim`` is the volume
+    claim of the pipeline's cache; empty for none. Signals reach the steps.
     """
     given = overrides or {}
     replacements = {
@@ -68,6 +71,8 @@ def compile_all(
         compiler.Compiler().compile(component, str(path))
         text = path.read_text(encoding="utf-8").replace(_START, _START_IN_PLACE_OF_SHELL)
         text = _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text)
+        if component is bootstrap and cache_claim:
+            text = mount_cache(text, cache_claim)
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written

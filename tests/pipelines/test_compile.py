@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kfp import compiler, dsl, kubernetes
 
 from components import COMPONENTS, images
+from components.refusal.component import refusal
 from pipelines.compile import ImageError, compile_all, parse_images
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +92,32 @@ def test_images_that_cannot_be_meant_are_refused(values):
 def test_signals_reach_the_steps(fresh):
     text = (fresh / "pipelines" / "bootstrap.yaml").read_text()
     assert text.count("_KFP_RUNTIME=true exec python3 -m") == text.count("_KFP_RUNTIME=true") > 0
+
+
+def test_the_cache_is_mounted_where_datasets_are_read(tmp_path, fresh):
+    plain = (fresh / "pipelines" / "bootstrap.yaml").read_text(encoding="utf-8")
+    package = compile_all(tmp_path, cache_claim="clips")[-1]
+    pipeline, platform = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    mounted = {name for name, config in placed.items() if config.pop("pvcMount", None)}
+    assert mounted == {"exec-dataset-validation", "exec-training", "exec-training-2"}
+    for name, executor in pipeline["deploymentSpec"]["executors"].items():
+        variables = executor["container"].pop("env", [])
+        expected = [{"name": "STT_BOOTSTRAP_CACHE", "value": "/cache"}]
+        assert variables == (expected if name in mounted else [])
+    assert [pipeline, platform] == list(yaml.safe_load_all(plain)), "and nothing else is changed"
+    assert package.read_text(encoding="utf-8").startswith("# PIPELINE DEFINITION\n")
+
+
+def test_the_cache_is_mounted_as_kfp_would(tmp_path):
+    @dsl.pipeline(name="with-cache")
+    def with_cache() -> None:
+        kubernetes.mount_pvc(refusal(reason=""), pvc_name="clips", mount_path="/cache")
+
+    compiler.Compiler().compile(with_cache, str(tmp_path / "with-cache.yaml"))
+    _, platform = yaml.safe_load_all((tmp_path / "with-cache.yaml").read_text(encoding="utf-8"))
+    (theirs,) = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    package = compile_all(tmp_path, cache_claim="clips")[-1]
+    _, platform = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    ours = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-training"]
+    assert ours["pvcMount"] == theirs["pvcMount"]
