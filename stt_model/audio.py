@@ -15,7 +15,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from stt_model.clips import is_file, open_clip
+from stt_model.clips import ShardError, is_file, open_clip
 from stt_model.errors import DataError
 from stt_model.store_errors import MissingError
 
@@ -116,6 +116,8 @@ def read_clip(path: Path | str) -> bytes:
         raise AudioError(path, f"a file that fails: {error.strerror}") from error
     except MissingError as error:
         raise AudioError(path, "nothing") from error
+    except ShardError as error:
+        raise AudioError(path, error.found) from error
 
 
 def clip_size(path: Path | str) -> int:
@@ -166,6 +168,8 @@ def _open(path: Path | str) -> Iterator[soundfile.SoundFile]:
                 yield sound
     except MissingError as error:
         raise AudioError(path, "nothing") from error
+    except ShardError as error:
+        raise AudioError(path, error.found) from error
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         # The library's own reason, without the handle that it was given.
         reason = getattr(error, "error_string", str(error))

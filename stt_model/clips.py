@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import io
+import logging
 import os
 import re
 import threading
@@ -21,7 +22,7 @@ from typing import BinaryIO, NamedTuple
 
 from stt_model.download import cache_directory
 from stt_model.errors import DataError
-from stt_model.files import AlreadyLockedError, locked
+from stt_model.files import AlreadyLockedError, atomic_write, locked
 from stt_model.object_store import ObjectStore, StoredObject
 from stt_model.storage import is_stored
 
@@ -31,9 +32,20 @@ DEFAULT_GIB = 10.0
 _GIB = 2**30
 _SHARE_BETWEEN_SCANS = 50
 _KNOWN_VERSIONS = 1 << 17
+_LOCK_SUFFIX = ".lock"
 _MEMBER = re.compile(
     r"(?P<holder>.*\.tar)#(?P<name>[^#]*)@(?P<start>\d+)\+(?P<size>\d+)", re.DOTALL
 )
+
+_logger = logging.getLogger(__name__)
+
+
+class ShardError(DataError):
+    """A shard that ends before a clip does; ``found`` says so without its name."""
+
+    def __init__(self, holder: str, expected: int, found: int) -> None:
+        self.found = f"a shard of {found} bytes, not {expected} or more; pack the dataset again"
+        super().__init__(f"{holder}: {self.found}")
 
 
 class _Place(NamedTuple):
@@ -64,7 +76,7 @@ def open_clip(place: Path | str) -> BinaryIO:
     """Open a clip for reading, wherever it lies.
 
     Raises OSError for a file that cannot be read, MissingError for an object that is not there, any
-    other StoreError for a store that does not answer, and DataError for a shard that is too short.
+    other StoreError for a store that does not answer, and ShardError for a shard that is too short.
     """
     if is_file(place):
         return Path(place).open("rb")
@@ -86,10 +98,7 @@ def _read_part(path: Path, place: _Place) -> bytes:
         file.seek(place.start)
         content = file.read(-1 if place.size is None else place.size)
     if place.size is not None and len(content) != place.size:
-        raise DataError(
-            f"{place.holder}: expected {place.size} bytes from {place.start}, found {len(content)};"
-            " pack the dataset again"
-        )
+        raise ShardError(place.holder, place.start + place.size, path.stat().st_size)
     return content
 
 
@@ -123,21 +132,16 @@ class ClipCache:
         kept = self._path(stored)
         with contextlib.suppress(FileNotFoundError):
             return self._read_kept(kept, place)
-        if self._has_room(stored.size):
-            if place.size is None:
-                content = self._store.read(stored, 0, stored.size)
-                self._keep(kept, content)
-                return content
-            if self._bring_shard(stored, kept):
-                with contextlib.suppress(FileNotFoundError):
-                    return self._read_kept(kept, place)
-        size = stored.size if place.size is None else place.size
-        if place.start + size > stored.size:
-            raise DataError(
-                f"{place.holder}: expected {place.start + size} bytes, found {stored.size};"
-                " pack the dataset again"
-            )
-        return self._store.read(stored, place.start, size)
+        if place.size is None:
+            content = self._store.read(stored, 0, stored.size)
+            self._keep(kept, content)
+            return content
+        if place.start + place.size > stored.size:
+            raise ShardError(place.holder, place.start + place.size, stored.size)
+        self._bring_shard(stored, kept)
+        with contextlib.suppress(FileNotFoundError):
+            return self._read_kept(kept, place)
+        return self._store.read(stored, place.start, place.size)
 
     def _path(self, stored: StoredObject) -> Path:
         name = hashlib.sha256(f"{stored.uri}\0{stored.etag}".encode()).hexdigest()
@@ -149,31 +153,65 @@ class ClipCache:
         return _read_part(kept, place)
 
     def _keep(self, kept: Path, content: bytes) -> None:
-        kept.parent.mkdir(exist_ok=True)
-        beside = kept.with_name(f".{kept.name}.{uuid.uuid4().hex}")
-        try:
-            beside.write_bytes(content)
-            beside.replace(kept)
-        finally:
-            beside.unlink(missing_ok=True)
+        with self._room_for(len(content)) as there_is_room:
+            if there_is_room:
+                with atomic_write(kept) as beside:
+                    beside.write_bytes(content)
 
-    def _bring_shard(self, stored: StoredObject, kept: Path) -> bool:
-        """Bring a whole shard; False if another process is doing so."""
-        kept.parent.mkdir(exist_ok=True)
+    def _bring_shard(self, stored: StoredObject, kept: Path) -> None:
+        """Bring a whole shard, unless there is no room or another process is doing so."""
         with self._lock:
             holder = self._holders[stored.uri]
         with holder:
             if kept.exists():
-                return True
+                return
+            with self._room_for(stored.size) as there_is_room:
+                if there_is_room:
+                    self._download_alone(stored, kept)
+
+    def _download_alone(self, stored: StoredObject, kept: Path) -> None:
+        kept.parent.mkdir(exist_ok=True)
+        lock = kept.with_name(f".{kept.name}{_LOCK_SUFFIX}")
+        arriving = kept.with_name(f".{kept.name}.arriving")
+        with locked(lock):
             try:
-                with locked(kept.with_name(f".{kept.name}.lock")):
-                    arriving = kept.with_name(f".{kept.name}.arriving")
-                    self._store.download(stored.uri, arriving)
-                    os.utime(arriving)
-                    arriving.replace(kept)
-            except AlreadyLockedError:
-                return False
-        return True
+                if kept.exists():
+                    return
+                self._store.download_version(stored, arriving)
+                os.utime(arriving)
+                arriving.replace(kept)
+            except OSError:
+                # A disk that is full is not left so.
+                for part in kept.parent.glob(f"*{arriving.name}*"):
+                    part.unlink(missing_ok=True)
+                raise
+            finally:
+                lock.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _room_for(self, size: int) -> Iterator[bool]:
+        """Take ``size`` bytes of the room, if there are, and give them back if the block fails.
+
+        A disk that cannot take them is no error, and neither is another process that has the shard.
+        """
+        if not self._has_room(size):
+            yield False
+            return
+        try:
+            yield True
+        except BaseException as error:
+            with self._lock:
+                self._room += size
+            if isinstance(error, OSError):
+                self._stop_keeping(error)
+            elif not isinstance(error, AlreadyLockedError):
+                raise
+
+    def _stop_keeping(self, error: OSError) -> None:
+        with self._lock:
+            if self._room:
+                _logger.warning("%s: no more clips are kept: %s", self._folder, error.strerror)
+            self._room = 0
 
     def _has_room(self, size: int) -> bool:
         """Take ``size`` bytes of the room that there is, after making some if need be."""
@@ -203,26 +241,33 @@ class ClipCache:
 
 
 def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """Yield when each file was used last, its bytes, and its path; vanished ones are left out."""
+    """Yield when each file was used last, its bytes, and its path; what vanishes is left out."""
     for path in folder.glob("*/*"):
         with contextlib.suppress(OSError):
             status = path.stat()
-            yield status.st_mtime, status.st_size, path
+            if path.suffix != _LOCK_SUFFIX:
+                yield status.st_mtime, status.st_size, path
+
+
+_caches: dict[tuple[int, bytes], ClipCache] = {}
 
 
 def _cache() -> ClipCache:
-    settings = tuple(
-        (name, value)
+    """Return the one cache that this process has for its environment."""
+    settings = (
+        f"{name}={value}"
         for name, value in sorted(os.environ.items())
         if name.startswith(("AWS_", "S3_ADDRESSING", "STT_BOOTSTRAP_"))
     )
-    # Connections cannot be shared with the process that this one was forked from.
-    return _open_cache(os.getpid(), settings)
+    # Of credentials no more than a digest. By process, as connections cannot be shared with the one
+    # that this one was forked from.
+    key = os.getpid(), hashlib.sha256(os.fsencode("\0".join(settings))).digest()
+    # Of threads that come here at once, all take the one that was first.
+    return _caches.get(key) or _caches.setdefault(key, _open_cache())
 
 
-@functools.lru_cache(maxsize=1)
-def _open_cache(process: int, settings: tuple[tuple[str, str], ...]) -> ClipCache:
-    given = dict(settings).get(LIMIT_VARIABLE, "") or str(DEFAULT_GIB)
+def _open_cache() -> ClipCache:
+    given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_GIB)
     if not re.fullmatch(r"\d+(\.\d+)?", given):
         raise DataError(f"{LIMIT_VARIABLE}: expected a number of GiB, found {given!r}")
     folder = cache_directory()

@@ -99,7 +99,11 @@ class ObjectStore:
         What arrived of a download that broke off stays beside ``target``, and the next call, in
         whatever process, goes on from there if the object is still the same.
         """
-        self._download(self.stat(uri), Path(target), bool)
+        self.download_version(self.stat(uri), target)
+
+    def download_version(self, stored: StoredObject, target: Path) -> None:
+        """Do as ``download``, of the object that was looked at: StoreError if it has changed."""
+        self._download(stored, Path(target), bool)
 
     def download_prefix(self, uri: str, target_dir: Path) -> None:
         """Download all objects below ``uri`` into a folder, several at once.

@@ -8,35 +8,40 @@ that a packed dataset is taken wherever a loose one is. Same dataset, same bytes
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 from stt_model.audio import read_clip
+from stt_model.checksums import is_md5, md5_file
 from stt_model.clips import file_name, member_name
 from stt_model.corpus import Utterance, find_splits, read_manifest, write_manifest
 from stt_model.dataset import row_named
 from stt_model.errors import DataError
 from stt_model.files import atomic_directory
-from stt_model.object_store import ObjectStore
+from stt_model.object_store import MissingError, ObjectStore
 from stt_model.parallel import in_parallel
 from stt_model.redaction import redact
 from stt_model.storage import is_stored, local_path
 
 _MIB = 2**20
 _READERS = 8
+_MARKER = "pack-unfinished.txt"
+_SHARD = re.compile(r"\w+-\d{6}\.tar")
 
 
 def pack(dataset: str, target: str, *, shard_mib: int = 256) -> int:
-    """Pack a dataset into ``target``, which is empty or not there, and return its clips.
+    """Pack a dataset into ``target``, which is empty or not there, and return how many clips.
 
     Either is a path, ``file://`` or ``s3://``. A shard takes up to ``shard_mib`` MiB, or one clip
-    that is larger. In a store the manifests come last: without them there is no dataset.
+    that is larger. In a store the manifests come last: without them there is no dataset, and the
+    next call goes on where one was broken off.
 
     Raises DataError for a row or clip that cannot be used, or a target that holds something, and
     StoreError if a store does not answer.
@@ -121,13 +126,50 @@ def _folder(target: str) -> Iterator[tuple[Path, Callable[[Path], None]]]:
         with atomic_directory(folder) as beside:
             yield beside, lambda path: None
         return
-    store = ObjectStore.from_environment()
-    if next(store.list(target), None):
-        raise DataError(f"{redact(target)}: expected nothing stored there; give another place")
     with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch:
+        upload = _Upload(target, Path(scratch))
+        yield Path(scratch), upload.send
+        upload.finish()
 
-        def send(path: Path) -> None:
-            store.upload(path, f"{target.rstrip('/')}/{path.name}")
-            path.unlink()
 
-        yield Path(scratch), send
+class _Upload:
+    """A packed dataset on its way into a store, where a marker lies until it is complete.
+
+    The marker tells what a broken call left from shards of other origin, which many people name
+    alike.
+    """
+
+    def __init__(self, target: str, scratch: Path) -> None:
+        self._store, self._root = ObjectStore.from_environment(), target.rstrip("/")
+        self._sent: set[str] = set()
+        if not self._is_unfinished() and next(self._store.list(target), None):
+            raise DataError(f"{redact(target)}: expected nothing stored there; give another place")
+        self._found = {each.uri: each for each in self._store.list(target)}
+        marker = scratch / _MARKER
+        marker.write_text("`stt-bootstrap pack` has not finished here; run it again.\n")
+        self.send(marker)
+
+    def send(self, path: Path) -> None:
+        """Store a file, unless it is there already, and remove it here."""
+        uri = self._uri(path.name)
+        found = self._found.get(uri)
+        if not (found and is_md5(found.etag) and md5_file(path) == found.etag):
+            self._store.upload(path, uri)
+        self._sent.add(uri)
+        path.unlink()
+
+    def finish(self) -> None:
+        """Remove shards that only a broken call had, of another size perhaps, and the marker."""
+        for uri in self._found.keys() - self._sent:
+            if _SHARD.fullmatch(uri.removeprefix(f"{self._root}/")):
+                self._store.remove(uri)
+        self._store.remove(self._uri(_MARKER))
+
+    def _is_unfinished(self) -> bool:
+        with suppress(MissingError):
+            self._store.stat(self._uri(_MARKER))
+            return True
+        return False
+
+    def _uri(self, name: str) -> str:
+        return f"{self._root}/{name}"

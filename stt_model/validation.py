@@ -29,6 +29,7 @@ from stt_model.alphabet import (
 )
 from stt_model.audio import SAMPLE_RATE, AudioError, audio_info, clip_size, frame_count, read_audio
 from stt_model.corpus import ManifestError, RaggedRow, Utterance, iter_manifest
+from stt_model.dataset import row_named
 from stt_model.validation_report import Check, Finding, Rejected, Severity, ValidationResult
 
 _CHUNK = 1024
@@ -318,7 +319,8 @@ def validate(
     ``splits`` names the manifests, from the one trained on to the most held out. With an
     ``alphabet``, transcripts must keep to it. With ``strict``, ``ValidationResult.write`` refuses a
     corpus with any error. ``workers`` threads decode audio (default: one a processor).
-    Nothing in a manifest or an audio file makes this raise: it becomes a finding.
+    Nothing in a manifest or an audio file makes this raise: it becomes a finding. A store that does
+    not answer does: StoreError, which names the row.
     """
     settings = Settings(alphabet, limits or Limits())
     log = _Log(splits)
@@ -391,14 +393,15 @@ def _inspect(split: str, utterance: Utterance, limits: Limits) -> Item:
     text = normalise(utterance.transcript)
     if not utterance.wav_filename.strip():
         return Item(split, utterance, text, None, "no file name")
-    try:
-        seconds = audio_info(utterance.place).duration
-        if seconds > limits.max_seconds_read:
-            found = f"{seconds:.0f} s in one file; cut it into utterances"
-            return Item(split, utterance, text, None, found)
-        return Item(split, utterance, text, _measure(utterance.place), "")
-    except AudioError as error:
-        return Item(split, utterance, text, None, f"{error.found} at {utterance.place}")
+    with row_named(utterance):
+        try:
+            seconds = audio_info(utterance.place).duration
+            if seconds > limits.max_seconds_read:
+                found = f"{seconds:.0f} s in one file; cut it into utterances"
+                return Item(split, utterance, text, None, found)
+            return Item(split, utterance, text, _measure(utterance.place), "")
+        except AudioError as error:
+            return Item(split, utterance, text, None, f"{error.found} at {utterance.place}")
 
 
 def _measure(path: str) -> Measurement:

@@ -23,6 +23,7 @@ from stt_model.corpus import find_splits
 from stt_model.errors import BootstrapError
 from stt_model.object_store import ObjectStore
 from stt_model.storage import fetch, local_file, put
+from stt_model.validation import validate
 from tests.command_line import call
 from tests.corpora import write_tone_dataset
 from tests.stt_model.http_server import FileServer, Resource
@@ -74,6 +75,14 @@ def wrong_key(site: Site) -> None:
 def wrong_secret(site: Site) -> None:
     site.environ.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRETS['AWS_SECRET_ACCESS_KEY']}2")
     fetch("s3://speech/x", site.here / "target")
+
+
+@provocation
+def wrong_secret_for_clips(site: Site) -> None:
+    manifest = site.here / "train.csv"
+    manifest.write_text("wav_filename,wav_filesize,transcript\ns3://speech/x.wav,1,a\n", "utf-8")
+    site.environ.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRETS['AWS_SECRET_ACCESS_KEY']}2")
+    validate({"train": manifest})
 
 
 @provocation

@@ -51,8 +51,9 @@ def main() -> None:
             f"{kind:6}  {statistics.median(found):7.0f} clips/s"
             f"  ({min(found):.0f} to {max(found):.0f})"
         )
-    ratio = statistics.median(p / q for p, q in zip(speeds["packed"], speeds["loose"], strict=True))
-    print(f"packed / loose: {ratio:.2f}")
+    ratios = [p / q for p, q in zip(speeds["packed"], speeds["loose"], strict=True)]
+    median = statistics.median(ratios)
+    print(f"packed / loose: {median:.2f}  ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def _clips_a_second(root: str) -> float:

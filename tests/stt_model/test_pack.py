@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ from stt_model.object_store import ObjectStore, StoreError
 from stt_model.pack import pack
 from stt_model.source_digest import digest_dataset
 from stt_model.validation import validate
-from tests.stt_model.s3_server import S3Server
+from tests.stt_model.s3_server import SECRET_KEY, S3Server
 
 CLIPS = 6
 
@@ -57,10 +61,25 @@ def _samples(root: str) -> list[np.ndarray]:
     ]
 
 
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _failing(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def _limit_cache(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setenv(clips.LIMIT_VARIABLE, f"{(size + 0.5) / 2**30:.20f}")
+
+
 def _requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """Return a list that grows with every read from the store."""
     made: list[tuple[str, int, int]] = []
-    read, download = ObjectStore.read, ObjectStore.download
+    read, download = ObjectStore.read, ObjectStore.download_version
 
     def counted_read(
         store: ObjectStore, stored: clips.StoredObject, start: int, size: int
@@ -68,12 +87,12 @@ def _requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
         made.append((stored.uri, start, size))
         return read(store, stored, start, size)
 
-    def counted_download(store: ObjectStore, uri: str, target: Path) -> None:
-        made.append((uri, 0, -1))
-        download(store, uri, target)
+    def counted_download(store: ObjectStore, stored: clips.StoredObject, target: Path) -> None:
+        made.append((stored.uri, 0, -1))
+        download(store, stored, target)
 
     monkeypatch.setattr(ObjectStore, "read", counted_read)
-    monkeypatch.setattr(ObjectStore, "download", counted_download)
+    monkeypatch.setattr(ObjectStore, "download_version", counted_download)
     return made
 
 
@@ -90,11 +109,10 @@ def test_packed_clips_are_the_loose_ones(dataset: Path, tmp_path: Path, server: 
         assert stored == (tmp_path / "packed" / name).read_bytes()
 
 
-def test_shards_are_webdatasets_and_bounded(dataset: Path, tmp_path: Path) -> None:
+def test_shards_are_plain_tars_and_bounded(dataset: Path, tmp_path: Path) -> None:
     loud = np.random.default_rng(2).integers(-9999, 9999, 300_000).astype(np.int16)
     for number in range(CLIPS):
         soundfile.write(dataset / f"train clip-{number}.wav", loud, 16000)
-    (dataset / "train clip-1.flac").write_bytes((dataset / "train clip-1.flac").read_bytes())
     pack(str(dataset), str(tmp_path / "packed"), shard_mib=1)
     shards = sorted((tmp_path / "packed").glob("train-*.tar"))
     assert len(shards) > 1
@@ -176,7 +194,7 @@ def test_a_changed_clip_is_another(dataset: Path, server: S3Server) -> None:
     row = read_manifest(find_splits("s3://speech/loose")["train"])[0]
     assert len(read_audio(row.place)) == 16000
     store.upload(dataset / "train clip-2.wav", "s3://speech/loose/train clip-0.wav")
-    clips._open_cache.cache_clear()
+    clips._caches.clear()
     assert len(read_audio(row.place)) == 16000 + 1400
 
 
@@ -192,9 +210,147 @@ def test_a_missing_clip_is_a_rejected_row_and_a_dead_server_is_not(
     assert "s3://speech/loose/train clip-0.wav" in str(result.findings[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
     monkeypatch.setenv("STT_BOOTSTRAP_CACHE", str(dataset.parent / "empty"))
-    with pytest.raises(StoreError) as error:
+    with pytest.raises(StoreError, match=r"train\.csv, row 1: s3://speech/loose/") as error:
         validate(splits)
     assert "another-secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_clips_beyond_the_end_of_a_shard_are_rejected_rows(
+    stored: bool, dataset: Path, tmp_path: Path, server: S3Server
+) -> None:
+    root, folder = str(tmp_path / "packed"), tmp_path / "packed"
+    if stored:
+        root, folder = "s3://speech/packed", server.folder / "speech" / "packed"
+    pack(str(dataset), root)
+    os.truncate(folder / "dev-000000.tar", 100_000)
+    result = validate(find_splits(root))
+    rows = [each.row.row for each in result.rejected if each.split == "dev"]
+    assert rows and rows == list(range(CLIPS - len(rows) + 1, CLIPS + 1))
+    assert {each.split for each in result.rejected} == {"dev"}
+    assert "a shard of 100000 bytes" in str(result.rejected[0].findings[0])
+
+
+def test_threads_that_want_one_shard_take_its_room_once(
+    dataset: Path, tmp_path: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(str(dataset), "s3://speech/packed")
+    size = (server.folder / "speech" / "packed" / "train-000000.tar").stat().st_size
+    _limit_cache(monkeypatch, 2 * size + 1)
+    splits = find_splits("s3://speech/packed")
+    made = _requests(monkeypatch)
+    download = ObjectStore.download_version
+
+    def slow_download(store: ObjectStore, stored: clips.StoredObject, target: Path) -> None:
+        time.sleep(0.2)
+        download(store, stored, target)
+
+    monkeypatch.setattr(ObjectStore, "download_version", slow_download)
+    places = [row.place for row in read_manifest(splits["train"])]
+    with ThreadPoolExecutor(CLIPS) as pool:
+        assert all(pool.map(read_clip, places))
+    read_clip(read_manifest(splits["dev"])[0].place)
+    shards = [f"s3://speech/packed/{split}-000000.tar" for split in ("train", "dev")]
+    assert made == [(shard, 0, -1) for shard in shards]
+    assert not list((tmp_path / "cache").rglob("*.lock"))
+
+
+def test_a_shard_that_did_not_come_gives_its_room_back(
+    dataset: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(str(dataset), "s3://speech/packed")
+    shard = server.folder / "speech" / "packed" / "train-000000.tar"
+    _limit_cache(monkeypatch, shard.stat().st_size + 1)
+    place = read_manifest(find_splits("s3://speech/packed")["train"])[0].place
+    with monkeypatch.context() as broken, pytest.raises(StoreError, match="gone"):
+        broken.setattr(ObjectStore, "download_version", _failing(StoreError("gone")))
+        read_clip(place)
+    made = _requests(monkeypatch)
+    read_clip(place)
+    assert made == [("s3://speech/packed/train-000000.tar", 0, -1)]
+
+
+def test_a_full_disk_does_not_keep_clips_from_being_read(
+    dataset: Path,
+    server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ObjectStore.from_environment().upload_directory(dataset, "s3://speech/loose")
+    pack(str(dataset), "s3://speech/packed")
+    splits = [find_splits(f"s3://speech/{kind}")["train"] for kind in ("loose", "packed")]
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(ObjectStore, "download_version", _failing(full))
+    monkeypatch.setattr(clips, "atomic_write", _failing(full))
+    for manifest in splits:
+        clips._caches.clear()
+        caplog.clear()
+        found = [read_clip(row.place) for row in read_manifest(manifest)]
+        assert found == [
+            read_clip(row.place) for row in read_manifest(find_splits(dataset)["train"])
+        ]
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{dataset.parent / 'cache' / 'stt-bootstrap-clips'}: no more clips are kept: "
+            "No space left on device"
+        ]
+
+
+def test_a_shard_is_not_kept_as_a_version_that_it_is_not(
+    dataset: Path, tmp_path: Path, server: S3Server
+) -> None:
+    store = ObjectStore.from_environment()
+    store.upload(dataset / "train.csv", "s3://speech/x")
+    stored = store.stat("s3://speech/x")
+    store.upload(dataset / "dev.csv", "s3://speech/x")
+    with pytest.raises(StoreError, match="changed"):
+        store.download_version(stored, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_process_has_one_cache_and_it_is_not_known_by_credentials(server: S3Server) -> None:
+    clips._caches.clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = {id(each) for each in pool.map(lambda _: clips._cache(), range(64))}
+    assert len(found) == len(clips._caches) == 1
+    assert SECRET_KEY not in repr(clips._caches)
+
+
+def test_packing_into_a_store_goes_on_where_it_broke_off(
+    dataset: Path, tmp_path: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = ObjectStore.upload
+    sent: list[str] = []
+
+    def breaking_upload(store: ObjectStore, path: Path, uri: str) -> None:
+        if uri.endswith("dev.csv") and "train-000000.tar" in sent:
+            raise StoreError("gone")
+        sent.append(uri.rpartition("/")[2])
+        upload(store, path, uri)
+
+    with monkeypatch.context() as broken, pytest.raises(StoreError, match="gone"):
+        broken.setattr(ObjectStore, "upload", breaking_upload)
+        pack(str(dataset), "s3://speech/packed")
+    target = server.folder / "speech" / "packed"
+    (target / "train-000001.tar").write_bytes(b"of smaller shards")
+    (target / "dev-000000.tar").write_bytes(b"of another dataset")
+    sent.clear()
+    monkeypatch.setattr(ObjectStore, "upload", breaking_upload)
+    pack(str(dataset), "s3://speech/packed")
+    assert sorted(sent) == ["dev-000000.tar", "dev.csv", "test.csv"]
+    pack(str(dataset), str(tmp_path / "packed"))
+    assert _files(target) == _files(tmp_path / "packed")
+
+
+@pytest.mark.parametrize("name", ["train-000000.tar", "train.csv", "notes.txt"])
+def test_packing_does_not_touch_what_others_stored(
+    name: str, dataset: Path, server: S3Server
+) -> None:
+    target = server.folder / "speech" / "packed"
+    target.mkdir()
+    (target / name).write_bytes(b"of others")
+    with pytest.raises(DataError, match="expected nothing stored there"):
+        pack(str(dataset), "s3://speech/packed")
+    assert _files(target) == {name: b"of others"}
 
 
 def test_digests_follow_shards(dataset: Path, tmp_path: Path) -> None:
