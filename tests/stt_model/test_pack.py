@@ -12,6 +12,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 import soundfile
+import webdataset
 
 from stt_model import clips
 from stt_model.audio import read_audio, read_clip
@@ -130,6 +131,17 @@ def test_shards_are_plain_tars_and_bounded(dataset: Path, tmp_path: Path) -> Non
     rows = read_manifest(tmp_path / "packed" / "train.csv")
     assert [row.extra["speaker"] for row in rows] == [f"s{number}" for number in range(CLIPS)]
     assert read_clip(rows[2].place) == (dataset / "train clip-2.wav").read_bytes()
+
+
+def test_webdataset_reads_the_shards(dataset: Path, tmp_path: Path) -> None:
+    pack(str(dataset), str(tmp_path / "packed"))
+    shard = str(tmp_path / "packed" / "dev-000000.tar")
+    found = list(webdataset.WebDataset(shard, shardshuffle=False))
+    loose = read_manifest(dataset / "dev.csv")
+    assert [each["txt"].decode() for each in found] == [row.transcript for row in loose]
+    assert [each.get("wav") or each["flac"] for each in found] == [
+        row.path.read_bytes() for row in loose
+    ]
 
 
 def test_validation_takes_a_packed_store(dataset: Path, tmp_path: Path, server: S3Server) -> None:
