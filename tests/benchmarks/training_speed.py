@@ -227,7 +227,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--utterances",
         type=int,
-        default=8,
+        default=32,
         metavar="N",
         help="size of the corpus; more where they would not fill the last batch",
     )
