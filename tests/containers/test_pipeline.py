@@ -27,7 +27,7 @@ def test_branch_runs_from_the_store_to_an_export(
     engine, store, ended, output_dir, language, mode, model_steps
 ):
     parameters = {
-        "dataset_uri": str(store.folder / "corpora" / language),
+        "dataset_uri": f"s3://corpora/{language}",
         "checkpoint_uri": "s3://checkpoints/english",
     }
     outcome = run({**parameters, **SMALL}, output_dir=output_dir, runner="docker")
@@ -52,7 +52,7 @@ def test_branch_runs_from_the_store_to_an_export(
 
 def test_refusal_in_a_container_is_a_failure_with_its_reason(engine, store, ended, output_dir):
     parameters = {
-        "dataset_uri": str(store.folder / "corpora" / "macedonian"),
+        "dataset_uri": "s3://corpora/macedonian",
         "checkpoint_uri": "s3://checkpoints/english",
         "mode": "fine-tune",
     }
