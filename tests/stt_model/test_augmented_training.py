@@ -8,7 +8,7 @@ from stt_model.augmented_features import AugmentedFeatures
 from stt_model.errors import AugmentationError, TrainingError
 from stt_model.learner import Learner
 from stt_model.training import train
-from tests.stt_model.training_runs import content, make_config, write_dataset, write_source
+from tests.stt_model.training_runs import content, make_config
 
 AUGMENT = (
     "volume[p=0.5,dbfs=0:-20] tempo[p=0.5,factor=1~0.2] overlay[p=0.5,source={source},snr=20:5]"
@@ -18,16 +18,6 @@ AUGMENT = (
 
 class PowerCutError(Exception):
     """Stands for whatever ends a process."""
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

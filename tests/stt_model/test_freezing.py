@@ -14,16 +14,10 @@ from tests.stt_model.training_runs import (
     ALPHABET,
     content,
     make_config,
-    write_dataset,
     write_source,
 )
 
 NEW = ("layer_5", "layer_6")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("tones"))
 
 
 @pytest.fixture(

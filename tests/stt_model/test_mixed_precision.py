@@ -14,19 +14,9 @@ from stt_model.learner import Learner
 from stt_model.loss_scale import GROWTH_STEPS, LossScale
 from stt_model.training import train
 from stt_model.training_state import read_state
-from tests.stt_model.training_runs import content, make_config, write_dataset, write_source
+from tests.stt_model.training_runs import content, make_config
 
 SETTINGS = {"epochs": 3, "dropout_rate": 0.0}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

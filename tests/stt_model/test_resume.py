@@ -18,7 +18,7 @@ from stt_model.errors import CheckpointError, StoppedError, TrainingError
 from stt_model.learner import Learner
 from stt_model.training import train
 from stt_model.training_state import find_run
-from tests.stt_model.training_runs import content, make_config, write_dataset, write_source
+from tests.stt_model.training_runs import content, make_config, write_source
 
 AFTER_EVERY_STEP = 1e-6  # seconds
 # Dropout, so that random states count, and plateaus, so that the best weights are gone back to.
@@ -35,16 +35,6 @@ SETTINGS = {
 
 class PowerCutError(Exception):
     """Stands for whatever ends a process."""
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

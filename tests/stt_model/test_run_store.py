@@ -12,7 +12,7 @@ from stt_model.learner import Learner
 from stt_model.object_store import ObjectStore
 from stt_model.run_store import RUN_ID_VARIABLE, RunStore, of_this_run, run_folder
 from tests.stt_model.s3_server import S3Server
-from tests.stt_model.training_runs import content, write_dataset, write_source
+from tests.stt_model.training_runs import content
 
 URI = "s3://speech/runs/1"
 SETTINGS = {
@@ -135,16 +135,6 @@ def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path):
         run_folder("https://example.org/run", tmp_path),
     ):
         pass
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

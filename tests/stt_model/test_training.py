@@ -26,19 +26,7 @@ from tests.stt_model.training_runs import (
     ALPHABET,
     SOURCE_STEP,
     make_config,
-    write_dataset,
-    write_source,
 )
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from stt_model.checkpoint import open_checkpoint, read_weights
 from stt_model.training import train
-from tests.stt_model.training_runs import make_config, write_dataset, write_source
+from tests.stt_model.training_runs import make_config
 
 # A batch of 4 and one of 3, which is filled up; ten steps.
 SETTINGS = {"epochs": 5, "train_batch_size": 4, "dropout_rate": 0.0, "clip_norm": 1.0}
@@ -69,16 +69,6 @@ def train_together(count, *arguments):
             process.wait()
     assert [process.returncode for process in processes] == [0] * count, ended
     return ended
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.mark.slow
