@@ -103,8 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def whole_batches(utterances: int, batch_size: int) -> int:
-    """Return the utterances that fill the last batch, which Coqui would leave out otherwise."""
-    return utterances + -utterances % batch_size
+    """Return the utterances that fill two batches or more.
+
+    Coqui would leave out a last one that is not full; and an epoch of one step would tell more of the
+    checkpoint behind it than of training.
+    """
+    return max(2, -(-utterances // batch_size)) * batch_size
 
 
 def measure(
@@ -229,7 +233,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=int,
         default=32,
         metavar="N",
-        help="size of the corpus; more where they would not fill the last batch",
+        help="size of the corpus; more where they would not fill two batches",
     )
     parser.add_argument("--epochs", type=int, default=2, metavar="N", help="2 or more")
     parser.add_argument("--runs", type=int, default=2, metavar="N", help="runs of each trainer")
