@@ -105,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def whole_batches(utterances: int, batch_size: int) -> int:
     """Return the utterances that fill two batches or more.
 
-    Coqui would leave out a last one that is not full; and an epoch of one step would tell more of the
-    checkpoint behind it than of training.
+    Coqui would leave out a last one that is not full; and an epoch of one step would tell more of
+    the checkpoint behind it than of training.
     """
     return max(2, -(-utterances // batch_size)) * batch_size
 
