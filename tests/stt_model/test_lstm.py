@@ -82,25 +82,35 @@ def test_outputs_and_gradients_equal_those_of_keras(batch, frames, in_graph):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_gradient_equals_differences_of_the_obvious_loop():
-    inputs, kernel, bias = random_case(2, 4)
+@pytest.mark.parametrize("rows_at_once", [1, 4, 2048])
+@pytest.mark.parametrize(("batch", "frames"), [*SHAPES, (2, 5)])
+def test_gradients_equal_differences_of_the_obvious_loop(batch, frames, rows_at_once, monkeypatch):
+    # So that the weight gradients are summed over pieces of time, the last of which is shorter.
+    monkeypatch.setattr(lstm, "_ROWS_AT_ONCE", rows_at_once)
+    inputs, kernel, bias = random_case(batch, frames)
     layer = built_layer(kernel, bias)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(inputs) ** 2)
-    found = lstm.from_keras([g.numpy() for g in tape.gradient(loss, layer.trainable_variables)])
+        watched = tf.constant(inputs)
+        tape.watch(watched)
+        loss = tf.reduce_sum(layer(watched) ** 2)
+    at_inputs, *others = tape.gradient(loss, [watched, *layer.trainable_variables])
+    found = [at_inputs.numpy(), *lstm.from_keras([gradient.numpy() for gradient in others])]
+    values = [each.astype(np.float64) for each in (inputs, kernel, bias)]
+    for array, gradient in zip(values, found, strict=True):
+        np.testing.assert_allclose(gradient, slopes(array, values), rtol=1e-4, atol=1e-4)
 
-    def loss_of(kernel, bias):
-        return (obvious_lstm(inputs, kernel.astype(np.float64), bias) ** 2).sum()
 
-    for place in [(0, 0), (3, 9), (8, 13), (11, 20)]:
-        step = np.zeros_like(kernel, np.float64)
-        step[place] = 1e-5
-        slope = (loss_of(kernel + step, bias) - loss_of(kernel - step, bias)) / 2e-5
-        assert found[0][place] == pytest.approx(slope, rel=1e-3, abs=1e-4)
-    step = np.zeros_like(bias, np.float64)
-    step[7] = 1e-5
-    slope = (loss_of(kernel, bias + step) - loss_of(kernel, bias - step)) / 2e-5
-    assert found[1][7] == pytest.approx(slope, rel=1e-3, abs=1e-4)
+def slopes(array, values):
+    """Central differences of the obvious loop's loss by every element of one of its arrays."""
+    slope = np.empty(array.shape)
+    for place in np.ndindex(array.shape):
+        losses = []
+        for step in (1e-5, -1e-5):
+            array[place] += step
+            losses.append((obvious_lstm(*values) ** 2).sum())
+            array[place] -= step
+        slope[place] = (losses[0] - losses[1]) / 2e-5
+    return slope
 
 
 def test_with_a_gpu_the_layer_is_left_to_keras(monkeypatch):
