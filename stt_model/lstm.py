@@ -230,14 +230,14 @@ def _delayed(time_major: Any) -> Any:
 def to_keras(kernel: Array, bias: Array) -> list[Array]:
     """Turn the checkpoint's ``kernel`` [2H, 4H] and ``bias`` [4H] into Keras's three arrays."""
     units = kernel.shape[0] // 2
-    kernel = in_checkpoint_order(kernel)
-    return [kernel[:units], kernel[units:], in_checkpoint_order(bias)]
+    kernel = _swap_middle_gates(kernel)
+    return [kernel[:units], kernel[units:], _swap_middle_gates(bias)]
 
 
-def from_keras(arrays: Sequence[Array]) -> tuple[Array, Array]:
+def from_keras(arrays: Sequence[Array]) -> tuple[StackedKernel, Array]:
     """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two."""
     kernel, recurrent_kernel, bias = arrays
-    return np.asarray(StackedKernel(kernel, recurrent_kernel)), in_checkpoint_order(bias)
+    return StackedKernel(kernel, recurrent_kernel), _swap_middle_gates(bias)
 
 
 class StackedKernel:
@@ -255,14 +255,14 @@ class StackedKernel:
         """Yield some rows at a time, the gates in the checkpoint's order."""
         for part in self._parts:
             for start in range(0, len(part), _ROWS_OF_A_BLOCK):
-                yield in_checkpoint_order(part[start : start + _ROWS_OF_A_BLOCK])
+                yield _swap_middle_gates(part[start : start + _ROWS_OF_A_BLOCK])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Return the whole of it."""
         return np.concatenate(list(self.blocks())).astype(dtype or self.dtype, copy=False)
 
 
-def in_checkpoint_order(array: Array) -> Array:
+def _swap_middle_gates(array: Array) -> Array:
     """Swap the two gates in the middle of the last axis, which is the way back too."""
     first, second, third, fourth = np.split(array, 4, axis=-1)
     return np.concatenate([first, third, second, fourth], axis=-1)

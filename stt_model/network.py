@@ -171,8 +171,7 @@ def _in_checkpoint_form(layer: str, variables: Sequence[keras.Variable]) -> tupl
     # Their memory is the variables' own, which are given other memory when next assigned to.
     arrays = [np.asarray(memoryview(tf.convert_to_tensor(each.value))) for each in variables]
     if layer == "lstm":
-        *kernels, bias = arrays
-        return lstm.StackedKernel(*kernels), lstm.in_checkpoint_order(bias)
+        return lstm.from_keras(arrays)
     return tuple(arrays)
 
 
