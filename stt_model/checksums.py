@@ -38,7 +38,7 @@ class StoredChecksum:
 
     def of(self, path: Path) -> str:
         """Return this checksum of a file, hexadecimal."""
-        return _hash_file(path, self.algorithm())
+        return hash_file(path, self.algorithm())
 
 
 def stored_checksum(etag: str, headers: Mapping[str, str]) -> StoredChecksum | None:
@@ -66,14 +66,15 @@ def is_md5(etag: str) -> bool:
 
 def md5_file(path: Path) -> str:
     """Return the MD5 of a file, hexadecimal."""
-    return _hash_file(path, _md5())
+    return hash_file(path, _md5())
 
 
 def _md5() -> _Hash:
     return hashlib.md5(usedforsecurity=False)
 
 
-def _hash_file(path: Path, hashed: _Hash) -> str:
+def hash_file(path: Path, hashed: _Hash) -> str:
+    """Return a hash of a file's bytes, hexadecimal, by a new hash object."""
     with Path(path).open("rb") as file:
         while block := file.read(_CHUNK):
             hashed.update(block)

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from stt_model.archive import GIB, UNPACKED_LIMIT, unpack
+from stt_model.checksums import hash_file
 from stt_model.download import downloaded
 from stt_model.errors import StorageError
 from stt_model.files import atomic_directory, atomic_write
@@ -23,7 +24,6 @@ from stt_model.store_cache import brought, find_objects
 
 SIZE_LIMIT = 20 * GIB
 
-_CHUNK = 2**20
 _HTTP = ("http", "https")
 _SUPPORTED = "a path, file://, http://, https:// or s3://"
 # Added by macOS to the zip files that it makes; holds no content.
@@ -183,11 +183,7 @@ def local_path(uri: str) -> Path:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(_CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
+    return hash_file(path, hashlib.sha256())
 
 
 def digest_directory(path: Path) -> str:
