@@ -144,7 +144,7 @@ class ClipCache:
         return self._store.read(stored, place.start, place.size)
 
     def _path(self, stored: StoredObject) -> Path:
-        name = hashlib.sha256(f"{stored.uri}\0{stored.etag}".encode()).hexdigest()
+        name = stored.version
         return self._folder / name[:2] / name[2:]
 
     def _read_kept(self, kept: Path, place: _Place) -> bytes:

@@ -7,7 +7,6 @@ changes while it is being read is noticed, and not half of each version taken.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import os
@@ -173,7 +172,7 @@ class ObjectStore:
         self, stored: StoredObject, target: Path, advance: Callable[[int], object]
     ) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        version = hashlib.sha256(f"{stored.uri}\0{stored.etag}".encode()).hexdigest()[:16]
+        version = stored.version[:16]
         part = target.with_name(f".{target.name[:200]}.{version}.part")
         try:
             with locked(part):

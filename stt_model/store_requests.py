@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -53,6 +54,11 @@ class StoredObject:
     etag: str
     """Without quotes; the MD5 of the content if it was uploaded in one piece."""
     modified: datetime
+
+    @property
+    def version(self) -> str:
+        """What tells this content at this address from any other, hexadecimal: a file's name."""
+        return hashlib.sha256(f"{self.uri}\0{self.etag}".encode()).hexdigest()
 
 
 def stored_object(bucket: str, entry: Any) -> StoredObject:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import posixpath
 import shutil
 import tempfile
@@ -41,7 +40,7 @@ def bring_manifests(root: str, names: Iterable[str]) -> dict[str, Path]:
 
 
 def _bring(store: ObjectStore, stored: StoredObject, name: str) -> Path:
-    version = hashlib.sha256(f"{stored.uri}\0{stored.etag}".encode()).hexdigest()
+    version = stored.version
     place = cache_directory() / "manifests" / version / name
     if not place.exists():
         folder = stored.uri.rpartition("/")[0]
