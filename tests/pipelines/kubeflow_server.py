@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api as api
+
+from tests.loopback import LoopbackServer
 
 START = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 TOKEN = "token-of-the-tests"
@@ -35,7 +36,7 @@ def pod(name: str, component: str, phase: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": labels}, "status": {"phase": phase}}
 
 
-class KubeflowServer:
+class KubeflowServer(LoopbackServer):
     """Serves while the ``with`` block lasts.
 
     Attributes:
@@ -71,23 +72,11 @@ class KubeflowServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        super().__init__(Handler)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> KubeflowServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _serve(self) -> None:
-        self._server.serve_forever(poll_interval=0.01)  # seconds until it sees that it shall stop
+        return self.address
 
     def refuse(self, method: str, path: str, status: int, message: str, times: int = 1000) -> None:
         """Answer with a refusal, as the API words it."""

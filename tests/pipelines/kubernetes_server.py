@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.loopback import LoopbackServer
+
 NAMESPACE = "/api/v1/namespaces/speech"
 TOKEN = "token-of-the-tests"
 
 
-class KubernetesServer:
+class KubernetesServer(LoopbackServer):
     """Serves ``objects`` (path to object or list of objects) while the ``with`` block lasts.
 
     ``refusals`` (path to status) come first. ``denied`` holds what no review allows, as
@@ -29,15 +29,11 @@ class KubernetesServer:
         self.refusals: dict[str, int] = {}
         self.denied: set[str] = set()
         self.paths: list[str] = []
-        handler = type("Handler", (_Handler,), {"cluster": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
+        super().__init__(type("Handler", (_Handler,), {"cluster": self}))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self.address
 
     def write_kubeconfig(self, path: Path) -> Path:
         """Write a file that leads here, as the only context, named ``here``."""
@@ -51,20 +47,6 @@ class KubernetesServer:
         }
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
         return path
-
-    def __enter__(self) -> KubernetesServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

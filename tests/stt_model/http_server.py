@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 import time
 from dataclasses import dataclass, field
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
+
+from tests.loopback import LoopbackServer
 
 
 @dataclass
@@ -36,39 +36,16 @@ class Request:
     headers: Message
 
 
-class FileServer:
+class FileServer(LoopbackServer):
     """Serves ``resources`` (path to Resource) while the ``with`` block lasts."""
 
     def __init__(self, resources: dict[str, Resource]) -> None:
         self.resources = resources
         self.requests: list[Request] = []
-        handler = type("Handler", (_Handler,), {"files": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
+        super().__init__(type("Handler", (_Handler,), {"files": self}))
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def __enter__(self) -> FileServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"{self.address}{path}"
 
 
 class _Handler(BaseHTTPRequestHandler):

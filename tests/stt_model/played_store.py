@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
+
+from tests.loopback import LoopbackServer
 
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "ACCESSKEYOFTHETEST",
@@ -36,38 +36,19 @@ def stored(content: bytes, etag: str, **headers: str) -> Answer:
     return Answer(200, content, {"ETag": f'"{etag}"', **headers})
 
 
-class PlayedStore:
+class PlayedStore(LoopbackServer):
     """Gives ``answers`` one after the other, the last of them for ever; notes what it was asked."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers: Sequence[Answer] = answers
         self.asked: list[str] = []
         self.headers: list[Message] = []
-        handler = type("Handler", (_Handler,), {"store": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
+        super().__init__(type("Handler", (_Handler,), {"store": self}))
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that lead a client here."""
-        return {**SECRETS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._server.server_port}"}
-
-    def __enter__(self) -> PlayedStore:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return {**SECRETS, "AWS_ENDPOINT_URL": self.address}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +15,7 @@ from stt_model import steps
 from stt_model.errors import DataError, StorageError
 from stt_model.source_digest import digest_dataset, digest_source
 from tests.corpora import write_tone_dataset
+from tests.loopback import LoopbackServer
 from tests.stt_model.http_server import FileServer, Resource
 from tests.stt_model.s3_server import S3Server
 
@@ -200,18 +200,13 @@ class Listing(BaseHTTPRequestHandler):
 def test_many_clips_take_one_listing(clips, monkeypatch, tmp_path):
     monkeypatch.setattr(Listing, "clips", clips)
     monkeypatch.setattr(Listing, "requests", [])
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("STT_BOOTSTRAP_CACHE", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
-    try:
+    with LoopbackServer(Listing) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.address)
         assert len(digest_dataset("s3://speech/data")) == 64
-    finally:
-        server.shutdown()
-        server.server_close()
     listing = [each for each in Listing.requests if not each.endswith(".csv")]
     assert len(listing) == clips / Listing.page
     manifests = len(Listing.requests) - len(listing)
