@@ -1,6 +1,6 @@
 """The pipeline: from a dataset and a checkpoint to a model for the dataset's language."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -23,128 +23,6 @@ class Verdict(NamedTuple):
     cer: float
     passed: bool
     gate: str
-
-
-@dsl.pipeline(name="adapt")
-def adapt(
-    dataset: dsl.Input[dsl.Dataset],
-    checkpoint: dsl.Input[dsl.Model],
-    source_checkpoint: dsl.Input[dsl.Model],
-    model_alphabet: dsl.Input[dsl.Artifact],
-    epochs: int,
-    train_batch_size: int,
-    dev_batch_size: int,
-    test_batch_size: int,
-    learning_rate: float,
-    dropout_rate: float,
-    clip_norm: float,
-    freeze_source_epochs: int,
-    augment: str,
-    mixed_precision: str,
-    early_stop: bool,
-    es_epochs: int,
-    es_min_delta: float,
-    reduce_lr_on_plateau: bool,
-    plateau_epochs: int,
-    plateau_reduction: float,
-    run_state_uri: str,
-    beam_width: int,
-    random_seed: int,
-    scorer_uri: str,
-    lm_alpha: float,
-    lm_beta: float,
-    max_wer: float,
-    must_beat_source: bool,
-    export_uri: str,
-    export_quantize: bool,
-    export_savedmodel: bool,
-    export_author_id: str,
-    export_model_name: str,
-    export_model_version: str,
-    export_language: str,
-    export_license: str,
-    export_contact_info: str,
-    export_description: str,
-    scorer_digest: str,
-    training_cpu: str,
-    training_memory: str,
-    evaluation_cpu: str,
-    evaluation_memory: str,
-    gpu_type: str,
-    gpu_count: str,
-    node_selector: dict[str, str],
-    tolerations: list[dict[str, str]],
-) -> Verdict:
-    """Train a checkpoint whose output layer fits the transcripts, evaluate and export the result.
-
-    A model that misses the gate is exported too, but not marked as released.
-    """
-    trained = training(
-        dataset=dataset,
-        checkpoint=checkpoint,
-        model_alphabet=model_alphabet,
-        epochs=epochs,
-        train_batch_size=train_batch_size,
-        dev_batch_size=dev_batch_size,
-        learning_rate=learning_rate,
-        dropout_rate=dropout_rate,
-        random_seed=random_seed,
-        clip_norm=clip_norm,
-        freeze_source_epochs=freeze_source_epochs,
-        augment=augment,
-        mixed_precision=mixed_precision,
-        early_stop=early_stop,
-        es_epochs=es_epochs,
-        es_min_delta=es_min_delta,
-        reduce_lr_on_plateau=reduce_lr_on_plateau,
-        plateau_epochs=plateau_epochs,
-        plateau_reduction=plateau_reduction,
-        run_state_uri=run_state_uri,
-    ).set_display_name("Train")
-    cluster.name_run(trained)
-    evaluated = evaluation(
-        dataset=dataset,
-        checkpoint=trained.outputs["trained_checkpoint"],
-        source_checkpoint=source_checkpoint,
-        test_batch_size=test_batch_size,
-        beam_width=beam_width,
-        scorer_uri=scorer_uri,
-        scorer_digest=scorer_digest,
-        lm_alpha=lm_alpha,
-        lm_beta=lm_beta,
-        max_wer=max_wer,
-        must_beat_source=must_beat_source,
-    ).set_display_name("Evaluate on the test split")
-    exported = model_export(
-        dataset=dataset,
-        checkpoint=trained.outputs["trained_checkpoint"],
-        released=evaluated.outputs["passed"],
-        gate=evaluated.outputs["gate"],
-        scorer_uri=scorer_uri,
-        scorer_digest=scorer_digest,
-        export_uri=export_uri,
-        export_quantize=export_quantize,
-        export_savedmodel=export_savedmodel,
-        export_author_id=export_author_id,
-        export_model_name=export_model_name,
-        export_model_version=export_model_version,
-        export_language=export_language,
-        export_license=export_license,
-        export_contact_info=export_contact_info,
-        export_description=export_description,
-    ).set_display_name("Export for the deployed runtimes")
-    cluster.place(
-        trained,
-        cluster.Budget(training_cpu, training_memory, hours=7 * 24, retries=3),
-        cluster.Accelerators(gpu_type, gpu_count, node_selector, tolerations),
-    )
-    cluster.place(
-        evaluated,
-        cluster.Budget(evaluation_cpu, evaluation_memory, hours=24, retries=2),
-        cluster.Accelerators(gpu_type, "1", node_selector, tolerations),
-    )
-    cluster.place(exported, cluster.MODEL)
-    return Verdict(**{name: evaluated.outputs[name] for name in Verdict._fields})
 
 
 @dsl.pipeline(name="stt-bootstrap")
@@ -304,58 +182,83 @@ def bootstrap(
     for task in (sources, validated, fetched, analysed):
         cluster.place(task, cluster.DATA)
 
-    adaptation = {
-        "dataset": validated.outputs["clean_dataset"],
-        "source_checkpoint": fetched.outputs["checkpoint"],
-        "model_alphabet": analysed.outputs["model_alphabet"],
-        "epochs": epochs,
-        "train_batch_size": train_batch_size,
-        "dev_batch_size": dev_batch_size,
-        "test_batch_size": test_batch_size,
-        "learning_rate": learning_rate,
-        "dropout_rate": dropout_rate,
-        "clip_norm": clip_norm,
-        "augment": augment,
-        "mixed_precision": mixed_precision,
-        "early_stop": early_stop,
-        "es_epochs": es_epochs,
-        "es_min_delta": es_min_delta,
-        "reduce_lr_on_plateau": reduce_lr_on_plateau,
-        "plateau_epochs": plateau_epochs,
-        "plateau_reduction": plateau_reduction,
-        "run_state_uri": run_state_uri,
-        "beam_width": beam_width,
-        "random_seed": random_seed,
-        "scorer_uri": scorer_uri,
-        "lm_alpha": lm_alpha,
-        "lm_beta": lm_beta,
-        "max_wer": max_wer,
-        "must_beat_source": must_beat_source,
-        "export_uri": export_uri,
-        "export_quantize": export_quantize,
-        "export_savedmodel": export_savedmodel,
-        "export_author_id": export_author_id,
-        "export_model_name": export_model_name,
-        "export_model_version": export_model_version,
-        "export_language": export_language,
-        "export_license": export_license,
-        "export_contact_info": export_contact_info,
-        "export_description": export_description,
-        "scorer_digest": sources.outputs["scorer_digest"],
-        "training_cpu": training_cpu,
-        "training_memory": training_memory,
-        "evaluation_cpu": evaluation_cpu,
-        "evaluation_memory": evaluation_memory,
-        "gpu_type": gpu_type,
-        "gpu_count": gpu_count,
-        "node_selector": node_selector,
-        "tolerations": tolerations,
-    }
-    with dsl.If(analysed.outputs["mode"] == "fine-tune", name="fine-tune"):
-        fine_tuned = adapt(
-            checkpoint=fetched.outputs["checkpoint"], freeze_source_epochs=0, **adaptation
+    def adapt(checkpoint: Any, freeze_source_epochs: Any = 0) -> dsl.PipelineTask:
+        """Train a checkpoint whose output layer fits, evaluate and export it; return evaluation.
+
+        Both branches call this with their own checkpoint. It is no pipeline of its own: the source
+        checkpoint would reach that under two names when fine-tuning, and Kubeflow's metadata store
+        takes an artifact only once for each task and each DAG.
+        """
+        trained = training(
+            dataset=validated.outputs["clean_dataset"],
+            checkpoint=checkpoint,
+            model_alphabet=analysed.outputs["model_alphabet"],
+            epochs=epochs,
+            train_batch_size=train_batch_size,
+            dev_batch_size=dev_batch_size,
+            learning_rate=learning_rate,
+            dropout_rate=dropout_rate,
+            random_seed=random_seed,
+            clip_norm=clip_norm,
+            freeze_source_epochs=freeze_source_epochs,
+            augment=augment,
+            mixed_precision=mixed_precision,
+            early_stop=early_stop,
+            es_epochs=es_epochs,
+            es_min_delta=es_min_delta,
+            reduce_lr_on_plateau=reduce_lr_on_plateau,
+            plateau_epochs=plateau_epochs,
+            plateau_reduction=plateau_reduction,
+            run_state_uri=run_state_uri,
+        ).set_display_name("Train")
+        cluster.name_run(trained)
+        evaluated = evaluation(
+            dataset=validated.outputs["clean_dataset"],
+            checkpoint=trained.outputs["trained_checkpoint"],
+            source_checkpoint=fetched.outputs["checkpoint"],
+            test_batch_size=test_batch_size,
+            beam_width=beam_width,
+            scorer_uri=scorer_uri,
+            scorer_digest=sources.outputs["scorer_digest"],
+            lm_alpha=lm_alpha,
+            lm_beta=lm_beta,
+            max_wer=max_wer,
+            must_beat_source=must_beat_source,
+        ).set_display_name("Evaluate on the test split")
+        # A model that misses the gate is exported too, but not marked as released.
+        exported = model_export(
+            dataset=validated.outputs["clean_dataset"],
+            checkpoint=trained.outputs["trained_checkpoint"],
+            released=evaluated.outputs["passed"],
+            gate=evaluated.outputs["gate"],
+            scorer_uri=scorer_uri,
+            scorer_digest=sources.outputs["scorer_digest"],
+            export_uri=export_uri,
+            export_quantize=export_quantize,
+            export_savedmodel=export_savedmodel,
+            export_author_id=export_author_id,
+            export_model_name=export_model_name,
+            export_model_version=export_model_version,
+            export_language=export_language,
+            export_license=export_license,
+            export_contact_info=export_contact_info,
+            export_description=export_description,
+        ).set_display_name("Export for the deployed runtimes")
+        cluster.place(
+            trained,
+            cluster.Budget(training_cpu, training_memory, hours=7 * 24, retries=3),
+            cluster.Accelerators(gpu_type, gpu_count, node_selector, tolerations),
         )
-        fine_tuned.set_display_name("Fine-tune")
+        cluster.place(
+            evaluated,
+            cluster.Budget(evaluation_cpu, evaluation_memory, hours=24, retries=2),
+            cluster.Accelerators(gpu_type, "1", node_selector, tolerations),
+        )
+        cluster.place(exported, cluster.MODEL)
+        return evaluated
+
+    with dsl.If(analysed.outputs["mode"] == "fine-tune", name="fine-tune"):
+        fine_tuned = adapt(fetched.outputs["checkpoint"])
     with dsl.Elif(analysed.outputs["mode"] == "transfer", name="transfer"):
         grafted = layer_surgery(
             checkpoint=fetched.outputs["checkpoint"],
@@ -365,12 +268,7 @@ def bootstrap(
             random_seed=random_seed,
         ).set_display_name("Replace the last layers")
         cluster.place(grafted, cluster.MODEL)
-        transferred = adapt(
-            checkpoint=grafted.outputs["grafted_checkpoint"],
-            freeze_source_epochs=freeze_source_epochs,
-            **adaptation,
-        )
-        transferred.set_display_name("Transfer")
+        transferred = adapt(grafted.outputs["grafted_checkpoint"], freeze_source_epochs)
     with dsl.Else(name="refuse"):
         refused = refusal(reason=analysed.outputs["reason"]).set_display_name("Refuse")
         refused.set_caching_options(False)

@@ -63,6 +63,7 @@ def place(
 ) -> dsl.PipelineTask:
     """Give a task its limits, retries, time, labels and the object store; return it."""
     task.set_cpu_limit(budget.cpu).set_memory_limit(budget.memory)
+    _hand_down(task, budget.cpu, budget.memory)
     _set_retries(task, budget)
     kubernetes.set_timeout(task, budget.hours * _HOUR)
     kubernetes.set_security_context(task, run_as_non_root=True)
@@ -72,6 +73,17 @@ def place(
     if accelerators:
         _give_accelerators(task, accelerators)
     return task
+
+
+def _hand_down(task: dsl.PipelineTask, *values: str | PipelineParameterChannel) -> None:
+    """Have the DAGs around a task take the parameters of the pipeline that its resources name.
+
+    Kubeflow's compiler sees to that for what a task is called with, not for resources: the task's
+    driver then finds no such parameter.
+    """
+    task.register_pipeline_channels(
+        [value for value in values if isinstance(value, PipelineParameterChannel)]
+    )
 
 
 def _set_retries(task: dsl.PipelineTask, budget: Budget) -> None:
@@ -95,6 +107,7 @@ def _give_store(task: dsl.PipelineTask) -> None:
 
 def _give_accelerators(task: dsl.PipelineTask, accelerators: Accelerators) -> None:
     task.set_accelerator_type(accelerators.type).set_accelerator_limit(accelerators.count)
+    _hand_down(task, accelerators.type, accelerators.count)
     kubernetes.add_node_selector_json(task, accelerators.node_selector)
     kubernetes.add_toleration_json(task, accelerators.tolerations)
     # GPUs exchange gradients, and decoding processes their work, through shared memory, of which a
