@@ -53,9 +53,10 @@ test-manifests: $(BIN)/kustomize ## test manifests/, rendering included
 $(BIN)/kustomize: $(INSTALLED)
 	GOBIN=$(abspath $(BIN)) go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
 
-lint: $(INSTALLED) ## check style
+lint: $(INSTALLED) ## check style, and that imports go one way only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 type: $(INSTALLED) ## check types
 	$(BIN)/mypy

@@ -21,8 +21,8 @@ from demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
 from demo.synthesis import CorpusSpec, write_corpus
 from pipelines.local import RunOutcome, run
 from stt_model import cli
-from stt_model.errors import BootstrapError
-from stt_model.quiet import import_tensorflow_quietly
+from stt_model.base import BootstrapError
+from stt_model.network import import_tensorflow_quietly
 
 SOURCE_CHECKPOINT = Path(__file__).with_name("source_checkpoint")
 LANGUAGES = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO}
@@ -116,7 +116,7 @@ def rate_source(corpus: Path) -> Rates:
     import jiwer
 
     from stt_model.corpus import read_manifest
-    from stt_model.transcription import transcribe
+    from stt_model.jobs import transcribe
 
     said = read_manifest(corpus / "test.csv")
     understood = list(transcribe(SOURCE_CHECKPOINT, [utterance.path for utterance in said]))
@@ -126,11 +126,10 @@ def rate_source(corpus: Path) -> Rates:
 
 def train_from_scratch(corpus: Path, folder: Path, epochs: int) -> Rates:
     """Train a network of the source's size without the source's weights; rate its best epoch."""
-    from stt_model.alphabet import build_alphabet
-    from stt_model.checkpoint import Geometry, open_checkpoint
+    from stt_model.checkpoint import Geometry, open_checkpoint, start_from_scratch
     from stt_model.corpus import read_manifest
     from stt_model.evaluation import EvaluationConfig, evaluate
-    from stt_model.surgery import start_from_scratch
+    from stt_model.text import build_alphabet
     from stt_model.training import TrainingConfig, train
 
     manifests = {split: corpus / f"{split}.csv" for split in ("train", "dev", "test")}

@@ -24,8 +24,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from stt_model.errors import BootstrapError
-from stt_model.files import atomic_directory
+from stt_model.base import BootstrapError, atomic_directory
 
 SAMPLE_RATE = 16_000
 

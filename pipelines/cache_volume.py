@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from stt_model.download import CACHE_VARIABLE
+from stt_model.storage import CACHE_VARIABLE
 
 MOUNT_PATH = "/cache"
 STEPS = ("dataset_validation", "training")

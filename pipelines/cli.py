@@ -1,4 +1,4 @@
-"""The console command ``stt-bootstrap``: ``stt_model.cli`` and what needs Kubeflow."""
+"""The console command ``stt-bootstrap``: ``stt_model.cli.parser`` and what needs Kubeflow."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
-from stt_model.run_store import RUN_ID_VARIABLE
+from stt_model.training import RUN_ID_VARIABLE
 
 STORE_SECRET = "stt-bootstrap-store"
 STORE_SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from components import images
-from stt_model.alphabet import read_alphabet
-from stt_model.commands import check_output
+from stt_model.base import BootstrapError, GateError, StorageError
+from stt_model.cli import check_output
 from stt_model.corpus import find_splits
-from stt_model.errors import BootstrapError, GateError, StorageError
 from stt_model.storage import check_readable, local_file
+from stt_model.text import read_alphabet
 
 if TYPE_CHECKING:
     from pipelines.kubeflow import Kubeflow

@@ -13,7 +13,7 @@ from kfp.dsl.base_component import BaseComponent
 from components import COMPONENTS, images
 from pipelines.bootstrap import bootstrap
 from pipelines.cache_volume import mount_cache
-from stt_model.errors import BootstrapError
+from stt_model.base import BootstrapError
 
 # The images that components name: what `--image` can replace.
 USED = {"light": images.LIGHT, "model": images.MODEL}

@@ -17,9 +17,8 @@ from kfp import local
 from kfp.local import docker_task_handler
 
 from components import images
-from stt_model.errors import BootstrapError
-from stt_model.storage import local_path
-from stt_model.store_client import ENDPOINT_VARIABLES, SECRET_VARIABLES
+from stt_model.base import BootstrapError
+from stt_model.storage import ENDPOINT_VARIABLES, SECRET_VARIABLES, local_path
 
 _CERTIFICATES = "AWS_CA_BUNDLE"
 STORE_VARIABLES = (

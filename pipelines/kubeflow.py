@@ -15,8 +15,7 @@ import kfp_server_api
 import urllib3
 from kfp_server_api import ApiException
 
-from stt_model.errors import BootstrapError
-from stt_model.redaction import redact
+from stt_model.base import BootstrapError, redact
 
 ENDPOINT_VARIABLE = "KFP_ENDPOINT"
 TOKEN_VARIABLE = "KFP_TOKEN"

@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
+from stt_model.base import BootstrapError, holds_credentials, redact
 from stt_model.cli import VALUES
-from stt_model.errors import BootstrapError
-from stt_model.redaction import holds_credentials, redact
 
 PACKAGE = Path(__file__).with_name("bootstrap.yaml")
 

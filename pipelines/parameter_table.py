@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 from pipelines.package import PACKAGE, Parameter, package_parameters
-from stt_model.files import atomic_write
-from stt_model.markdown import cell
+from stt_model.base import atomic_write, cell
 
 BEGIN = "<!-- parameters of the package, written by `stt-bootstrap compile` -->"
 END = "<!-- end of the parameters -->"

@@ -15,7 +15,7 @@ from pathlib import Path
 _STARTED = re.compile(r"Executing task \S*'([\w-]+)'")
 _FINISHED = re.compile(r"Task \S*'[\w-]+'\S* finished with status \S*(SUCCESS|FAILURE)")
 _INDENT = "    "
-_OWN_ERROR = re.compile(r"stt_model\.errors\.\w+: (.+)")
+_OWN_ERROR = re.compile(r"stt_model(?:\.\w+)+Error: (.+)")
 
 
 def component_of(task: str) -> str:

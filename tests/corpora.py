@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stt_model.corpus import Utterance, write_manifest
+from stt_model.corpus.manifests import Utterance, write_manifest
 
 RATE = 16000
 SECONDS_A_LETTER = 0.12

@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 import tenacity
 
-from stt_model import download, steps, store_client, store_requests
-from stt_model.corpus import find_splits
-from stt_model.errors import BootstrapError
-from stt_model.object_store import ObjectStore
-from stt_model.storage import fetch, local_file, put
-from stt_model.validation import validate
+from stt_model.base.errors import BootstrapError
+from stt_model.corpus.manifests import find_splits
+from stt_model.corpus.validation import validate
+from stt_model.jobs import steps
+from stt_model.storage import download, store_client, store_requests
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.transfer import fetch, local_file, put
 from tests.command_line import call
 from tests.corpora import write_tone_dataset
 from tests.stt_model.http_server import FileServer, Resource

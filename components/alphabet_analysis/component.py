@@ -35,7 +35,7 @@ def alphabet_analysis(
     """
     from pathlib import Path
 
-    from stt_model import steps
+    from stt_model.jobs import steps
 
     decided = steps.analyse_alphabet(
         Path(dataset.path),

@@ -29,7 +29,7 @@ def checkpoint_fetch(
     """
     from pathlib import Path
 
-    from stt_model import steps
+    from stt_model.jobs import steps
 
     fetched = steps.fetch_checkpoint(
         checkpoint_uri, Path(checkpoint.path), Path(report.path), expected_sha256=expected_sha256

@@ -30,7 +30,7 @@ def dataset_validation(
     """
     from pathlib import Path
 
-    from stt_model import steps
+    from stt_model.jobs import steps
 
     counts = steps.validate_dataset(
         dataset_uri, Path(clean_dataset.path), Path(report.path), strict=strict

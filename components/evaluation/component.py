@@ -59,7 +59,7 @@ def evaluation(
     """
     from pathlib import Path
 
-    from stt_model import steps
+    from stt_model.jobs import steps
 
     result = steps.evaluate(
         Path(dataset.path),

@@ -31,7 +31,7 @@ def layer_surgery(
     """
     from pathlib import Path
 
-    from stt_model import steps
+    from stt_model.jobs import steps
 
     steps.graft_layers(
         Path(checkpoint.path),

@@ -62,7 +62,7 @@ def model_export(
     """
     from pathlib import Path
 
-    from stt_model import steps
+    from stt_model.jobs import steps
 
     result = steps.export_model(
         Path(dataset.path),

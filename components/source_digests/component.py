@@ -39,7 +39,7 @@ def source_digests(
         alphabet_digest: Of the alphabet file; empty for none.
         scorer_digest: Of the scorer package; empty for none.
     """
-    from stt_model import steps
+    from stt_model.jobs import steps
 
     return steps.digest_sources(
         dataset_uri, checkpoint_uri=checkpoint_uri, alphabet_uri=alphabet_uri, scorer_uri=scorer_uri

@@ -72,8 +72,8 @@ def training(
     import sys
     from pathlib import Path
 
-    from stt_model import steps
-    from stt_model.errors import StoppedError
+    from stt_model.base import StoppedError
+    from stt_model.jobs import steps
 
     try:
         results = steps.train(

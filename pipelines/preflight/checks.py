@@ -12,8 +12,8 @@ from pipelines.preflight import access, capacity, sources
 from pipelines.preflight.cluster import Cluster, message
 from pipelines.preflight.findings import Finding, Findings, Status, failed, skipped, warning
 from pipelines.preflight.plan import Plan
-from stt_model.errors import BootstrapError
-from stt_model.object_store import StoreError
+from stt_model.base import BootstrapError
+from stt_model.storage import StoreError
 
 OF_THE_CLUSTER = (
     access.check_namespace,

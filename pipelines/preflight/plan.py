@@ -13,7 +13,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from pipelines import cluster
 from pipelines.package import PACKAGE
-from stt_model.errors import BootstrapError
+from stt_model.base import BootstrapError
 
 # The one in C is ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -18,10 +18,9 @@ from pipelines.preflight.capacity import GIB, cache_bytes
 from pipelines.preflight.cluster import Cluster
 from pipelines.preflight.findings import Finding, Findings, failed, ok, skipped, warning
 from pipelines.preflight.plan import Plan
+from stt_model.base import redact
 from stt_model.corpus import SPLITS
-from stt_model.object_store import MissingError, ObjectStore, StoredObject, split_uri
-from stt_model.redaction import redact
-from stt_model.store_client import ENDPOINT_VARIABLES
+from stt_model.storage import ENDPOINT_VARIABLES, MissingError, ObjectStore, StoredObject, split_uri
 
 _TIMEOUT = 10  # seconds
 _COLUMNS = ("wav_filename", "wav_filesize", "transcript")

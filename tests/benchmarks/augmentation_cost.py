@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from stt_model.alphabet import read_alphabet
-from stt_model.augmentation import AUGMENTATIONS, Augmenter, parse_augmentations
-from stt_model.dataset import Samples, read_samples
-from stt_model.quiet import import_tensorflow_quietly
+from stt_model.augmentation.specification import AUGMENTATIONS, Augmenter, parse_augmentations
+from stt_model.corpus.dataset import Samples, read_samples
+from stt_model.network.startup import import_tensorflow_quietly
+from stt_model.text.alphabet import read_alphabet
 from tests.benchmarks.noise_corpus import NoiseCorpus, write_noise_corpus
 
 
@@ -45,9 +45,9 @@ def measure(corpus: NoiseCorpus, runs: int) -> list[Cost]:
 
 def _ways(samples: Samples) -> Iterator[tuple[str, Callable[[int], object]]]:
     import_tensorflow_quietly()
-    from stt_model.augmented_features import augment_epoch
-    from stt_model.batches import plan_batches
-    from stt_model.feature_store import FeatureStore
+    from stt_model.features.augmented import augment_epoch
+    from stt_model.features.batches import plan_batches
+    from stt_model.features.store import FeatureStore
 
     # Nothing is kept, so that augmentations of features start from the clip too.
     store, batches = FeatureStore(samples, limit=0), plan_batches(samples, 1)

@@ -153,13 +153,13 @@ def _measure_one(job: tuple[Path, Run]) -> dict[str, object]:
 
 
 def _train_and_evaluate(corpus: Path, scratch: Path, run: Run) -> tuple[float, float]:
-    from stt_model.alphabet import build_alphabet
-    from stt_model.checkpoint import open_checkpoint
-    from stt_model.corpus import read_manifest
-    from stt_model.evaluation import EvaluationConfig, evaluate
-    from stt_model.geometry import Geometry
-    from stt_model.surgery import operate, start_from_scratch
-    from stt_model.training import TrainingConfig, train
+    from stt_model.checkpoint.directory import open_checkpoint
+    from stt_model.checkpoint.geometry import Geometry
+    from stt_model.checkpoint.surgery import operate, start_from_scratch
+    from stt_model.corpus.manifests import read_manifest
+    from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+    from stt_model.text.alphabet import build_alphabet
+    from stt_model.training.trainer import TrainingConfig, train
 
     manifests = [corpus / name for name in (f"train-{max(SIZES)}.csv", "dev.csv", "test.csv")]
     alphabet = build_alphabet(row.transcript for path in manifests for row in read_manifest(path))

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from demo.corpora import ENGLISH, SOURCE
 from demo.synthesis import write_corpus
-from stt_model.alphabet import Alphabet
-from stt_model.beam_search import SearchSettings
-from stt_model.checkpoint import open_checkpoint, read_weights
-from stt_model.corpus import read_manifest
-from stt_model.decoding import ScorerDecoder
-from stt_model.quiet import import_tensorflow_quietly
-from stt_model.scorer import read_scorer, write_package
+from stt_model.checkpoint.directory import open_checkpoint, read_weights
+from stt_model.corpus.manifests import read_manifest
+from stt_model.decoding.beam_search import SearchSettings
+from stt_model.decoding.decoders import ScorerDecoder
+from stt_model.decoding.scorer import read_scorer, write_package
+from stt_model.network.startup import import_tensorflow_quietly
+from stt_model.text.alphabet import Alphabet
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "demo" / "source_checkpoint"
@@ -118,10 +118,10 @@ class Coqui:
 def speak_and_infer(folder: Path, count: int = UTTERANCES) -> tuple[Utterances, Alphabet]:
     """Synthesise English and put it through the demo's source checkpoint."""
     import_tensorflow_quietly()
-    from stt_model import network
-    from stt_model.audio import read_audio
-    from stt_model.batches import pad_features
-    from stt_model.features import extract_features
+    from stt_model.corpus.audio import read_audio
+    from stt_model.features.batches import pad_features
+    from stt_model.features.extraction import extract_features
+    from stt_model.network import layers as network
 
     write_corpus(replace(SOURCE, train=0, dev=0, test=count, seed=11), folder / "corpus")
     checkpoint = open_checkpoint(CHECKPOINT)

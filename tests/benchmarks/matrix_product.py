@@ -38,7 +38,7 @@ def measure_peak() -> float:
 
 
 if __name__ == "__main__":
-    from stt_model.quiet import import_tensorflow_quietly
+    from stt_model.network.startup import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     print(measure_peak())

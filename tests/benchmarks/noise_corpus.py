@@ -11,9 +11,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from stt_model.alphabet import CharacterAlphabet, write_alphabet
-from stt_model.audio import SAMPLE_RATE, STRIDE, WINDOW, frame_count
-from stt_model.corpus import Utterance, write_manifest
+from stt_model.corpus.audio import SAMPLE_RATE, STRIDE, WINDOW, frame_count
+from stt_model.corpus.manifests import Utterance, write_manifest
+from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
 
 LABELS = " abcdefghijklmnopqrstuvwxyz'"
 MEDIAN_SECONDS = 5.0

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stt_model.audio import SAMPLE_RATE, read_audio
-from stt_model.corpus import find_splits, read_manifest
-from stt_model.object_store import ObjectStore
-from stt_model.pack import pack
+from stt_model.corpus.audio import SAMPLE_RATE, read_audio
+from stt_model.corpus.manifests import find_splits, read_manifest
+from stt_model.corpus.packing import pack
+from stt_model.storage.object_store import ObjectStore
 from tests.stt_model.s3_server import S3Server
 
 _THREADS = 8

@@ -1,4 +1,4 @@
-from stt_model.augmentation import AUGMENTATIONS
+from stt_model.augmentation.specification import AUGMENTATIONS
 from tests.benchmarks.augmentation_cost import Cost, main, to_table
 
 

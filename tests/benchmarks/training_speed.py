@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from stt_model.files import atomic_write
-from stt_model.geometry import Geometry
+from stt_model.base.files import atomic_write
+from stt_model.checkpoint.geometry import Geometry
 from tests.benchmarks.matrix_product import peak_in_subprocess
 from tests.benchmarks.noise_corpus import NoiseCorpus, write_noise_corpus
 from tests.benchmarks.trainers import Bootstrap, Coqui, Settings, Timing, Trainer

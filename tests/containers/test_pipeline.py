@@ -6,7 +6,7 @@ import pytest
 
 from components import images
 from pipelines.local import run
-from stt_model.checkpoint import open_checkpoint
+from stt_model.checkpoint.directory import open_checkpoint
 
 pytestmark = pytest.mark.containers
 

@@ -22,7 +22,7 @@ import soundfile
 
 from demo import corpora
 from demo.synthesis import plan_corpus, write_corpus
-from stt_model.files import atomic_write
+from stt_model.base.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "demo" / "source_checkpoint"

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from stt_model.storage import digest_directory
+from stt_model.storage.transfer import digest_directory
 
 Resource: TypeAlias = dict[str, Any]
 

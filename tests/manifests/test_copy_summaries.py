@@ -4,8 +4,8 @@ import runpy
 
 import pytest
 
-from stt_model.object_store import ObjectStore
-from stt_model.run_store import RunStore
+from stt_model.storage.object_store import ObjectStore
+from stt_model.training.run_store import RunStore
 from tests.manifests.render import SOURCES
 from tests.stt_model.s3_server import S3Server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import local
-from stt_model.alphabet import CharacterAlphabet, write_alphabet
+from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
 from tests.command_line import call, tree
 from tests.corpora import write_tone_dataset
 
@@ -49,7 +49,7 @@ def test_help_imports_nothing_heavy(command):
     )
     assert done.returncode == 0
     modules = set(done.stderr.split())
-    assert "stt_model.cli" in modules
+    assert "stt_model.cli.parser" in modules
     assert not modules & HEAVY
 
 

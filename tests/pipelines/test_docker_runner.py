@@ -6,7 +6,7 @@ from kfp.local import docker_task_handler
 
 from components import images
 from pipelines.docker_runner import container_user, containers, docker_runner, run_container
-from stt_model.errors import BootstrapError
+from stt_model.base.errors import BootstrapError
 
 
 class Container:

@@ -7,8 +7,8 @@ from kfp.local.config import LocalExecutionConfig
 from pipelines import local
 from pipelines.package import ParameterError
 from pipelines.watch import component_of
-from stt_model.checkpoint import open_checkpoint
-from stt_model.errors import BootstrapError
+from stt_model.base.errors import BootstrapError
+from stt_model.checkpoint.directory import open_checkpoint
 
 FIRST = ("source-digests", "checkpoint-fetch", "dataset-validation", "alphabet-analysis")
 

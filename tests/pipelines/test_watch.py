@@ -25,7 +25,7 @@ def test_an_error_of_the_project_is_told_alone(watch):
     watch.write(STARTED)
     watch.write("    Traceback (most recent call last):\n")
     watch.write(
-        "    stt_model.errors.TrainingError: the loss is not finite: a.wav; take it out\n\n\n"
+        "    stt_model.base.errors.TrainingError: the loss is not finite: a.wav; take it out\n\n\n"
     )
     watch.write(FAILED)
     assert watch.failures == ["the loss is not finite: a.wav; take it out"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from demo.corpora import MACEDONIAN
-from stt_model.alphabet import BytesAlphabet
+from stt_model.text.alphabet import BytesAlphabet
 from tests.benchmarks.decoding_speed import (
     Coqui,
     Utterances,

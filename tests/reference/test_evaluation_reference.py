@@ -21,10 +21,10 @@ import pytest
 
 from demo.corpora import SOURCE
 from demo.synthesis import write_corpus
-from stt_model.checkpoint import open_checkpoint
-from stt_model.corpus import Utterance
-from stt_model.evaluation import EvaluationConfig, evaluate
-from stt_model.samples import COQUI_KEYS, compare
+from stt_model.checkpoint.directory import open_checkpoint
+from stt_model.corpus.manifests import Utterance
+from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+from stt_model.evaluation.samples import COQUI_KEYS, compare
 from tests.golden import reference
 
 PYTHON = Path(os.environ.get("STT_REFERENCE_DIR", "/none")) / "train" / "bin" / "python"

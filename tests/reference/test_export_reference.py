@@ -23,17 +23,17 @@ import pytest
 
 from demo.corpora import MACEDONIAN_DEMO, SOURCE
 from demo.synthesis import write_corpus
-from stt_model.alphabet import Alphabet, BytesAlphabet, build_alphabet
-from stt_model.audio import read_audio
-from stt_model.checkpoint import open_checkpoint
-from stt_model.corpus import read_manifest
-from stt_model.ctc import ctc_loss
-from stt_model.decoding import open_decoder
-from stt_model.export import export
-from stt_model.export_config import ExportConfig
-from stt_model.surgery import operate
-from stt_model.tflite_model import TfliteModel, as_logits, fill_up
-from stt_model.training import TrainingConfig, train
+from stt_model.checkpoint.directory import open_checkpoint
+from stt_model.checkpoint.surgery import operate
+from stt_model.corpus.audio import read_audio
+from stt_model.corpus.manifests import read_manifest
+from stt_model.decoding.decoders import open_decoder
+from stt_model.export.config import ExportConfig
+from stt_model.export.exporter import export
+from stt_model.export.tflite_model import TfliteModel, as_logits, fill_up
+from stt_model.network.ctc import ctc_loss
+from stt_model.text.alphabet import Alphabet, BytesAlphabet, build_alphabet
+from stt_model.training.trainer import TrainingConfig, train
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("STT_REFERENCE_DIR", "/none")) / "runtime" / "bin" / "python"

@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stt_model.alphabet import CharacterAlphabet, write_alphabet
-from stt_model.bundle import Bundle
-from stt_model.checkpoint import (
+from stt_model.checkpoint.bundle import Bundle
+from stt_model.checkpoint.directory import (
     LSTM_KERNEL,
     geometry_of_weights,
     open_checkpoint,
     read_weights,
     write_checkpoint,
 )
-from stt_model.surgery import drop_layers, operate, variables_of
+from stt_model.checkpoint.surgery import drop_layers, operate, variables_of
+from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
 
 PYTHON = Path(os.environ.get("STT_REFERENCE_DIR", "/none")) / "train" / "bin" / "python"
 pytestmark = [

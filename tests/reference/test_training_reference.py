@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stt_model.alphabet import read_alphabet
-from stt_model.checkpoint import Geometry, open_checkpoint, read_weights, write_checkpoint
-from stt_model.surgery import initialise
-from stt_model.training import train
-from stt_model.training_config import TrainingConfig
+from stt_model.checkpoint.directory import Geometry, open_checkpoint, read_weights, write_checkpoint
+from stt_model.checkpoint.surgery import initialise
+from stt_model.text.alphabet import read_alphabet
+from stt_model.training.config import TrainingConfig
+from stt_model.training.trainer import train
 from tests.benchmarks.noise_corpus import NoiseCorpus, write_noise_corpus
 from tests.golden import reference
 

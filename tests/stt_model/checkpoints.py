@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stt_model.alphabet import Alphabet, BytesAlphabet, CharacterAlphabet, write_alphabet
-from stt_model.checkpoint import Geometry
+from stt_model.checkpoint.directory import Geometry
+from stt_model.text.alphabet import Alphabet, BytesAlphabet, CharacterAlphabet, write_alphabet
 
 ENGLISH = CharacterAlphabet(" abcdefghijklmnopqrstuvwxyz'")
 GERMAN = CharacterAlphabet(" abcdefghijklmnopqrstuvwxyzäöüß")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stt_model.corpus import Utterance
-from stt_model.samples import EvaluatedSample, compare
+from stt_model.corpus.manifests import Utterance
+from stt_model.evaluation.samples import EvaluatedSample, compare
 
 
 def evaluated(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stt_model.alphabet import BytesAlphabet, CharacterAlphabet
-from stt_model.scorer import write_package
+from stt_model.decoding.scorer import write_package
+from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
 
 needs_flashlight = pytest.mark.skipif(
     importlib.util.find_spec("flashlight") is None, reason="flashlight-text is not installed"

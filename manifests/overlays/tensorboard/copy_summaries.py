@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from stt_model.object_store import ObjectStore
+from stt_model.storage import ObjectStore
 
 INDEX = "/run.json"
 

@@ -1,0 +1,269 @@
+"""Augmentations of samples: float32 [n], 16 kHz mono, in [-1, 1].
+
+FFmpeg (PyAV) stretches time and has the Opus codec, soxr resamples. Levels in dBFS are Coqui STT's:
+those of a sine with the same peak, so 3.01 is full scale.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soxr
+
+from stt_model.augmentation.parameters import Array, Augmentation, Domain, Draw, Range, real, whole
+from stt_model.base import AugmentationError
+from stt_model.corpus import (
+    SAMPLE_RATE,
+    STRIDE,
+    WINDOW,
+    AudioInfo,
+    audio_info,
+    find_audio,
+    read_audio,
+    read_manifest,
+)
+from stt_model.storage import local_path
+
+if TYPE_CHECKING:
+    import av
+
+FULL_SCALE = 10 * math.log10(2)
+"""dBFS of a sine whose peak is 1: 3.01, as Coqui counts."""
+
+# Half of the encoder's effort: up to three times as fast, and hardly another sound.
+_OPUS_OPTIONS = {"compression_level": "5"}
+# Without silence behind them, FFmpeg keeps the last samples back.
+_ATEMPO_TAIL = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalAugmentation(Augmentation):
+    """Changes samples."""
+
+    domain: Domain = Domain.SIGNAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume(SignalAugmentation):
+    """Brings the peak to a level; what is beyond full scale is cut off."""
+
+    dbfs: Range = real(f"{FULL_SCALE}", least=-100, most=40)
+
+    def apply(self, data: Array, draw: Draw) -> Array:
+        """Return samples of the same number."""
+        return _with_peak(data, 10 ** ((draw.real(self.dbfs) - FULL_SCALE) / 20))
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file to take sound from."""
+
+    path: Path | str
+    info: AudioInfo
+
+
+def _read_recordings(source: str) -> tuple[Recording, ...]:
+    """List the audio of a manifest (.csv), of a folder, or of one file.
+
+    Raises:
+        BootstrapError: there is none, or a file is no audio.
+    """
+    path = local_path(source)
+    if path.suffix == ".csv":
+        paths: Sequence[Path | str] = [utterance.place for utterance in read_manifest(path)]
+    else:
+        paths = find_audio([path])
+    with ThreadPoolExecutor() as pool:
+        recordings = map(Recording, paths, pool.map(audio_info, paths))
+        found = tuple(recording for recording in recordings if recording.info.samples)
+    if not found:
+        raise AugmentationError(f"{path}: expected at least one recording with sound, found none")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlay(SignalAugmentation):
+    """Adds other sound, so much weaker than the utterance; the peak stays."""
+
+    source: tuple[Recording, ...] = field(metadata={"read": _read_recordings})
+    snr: Range = real("3", least=-100, most=100)
+    layers: Range = whole("1", least=0, most=100)
+
+    def apply(self, data: Array, draw: Draw) -> Array:
+        """Return samples of the same number."""
+        decibels = draw.real(self.snr)
+        layers = [self._layer(len(data), draw) for _ in range(draw.whole(self.layers))]
+        noise = np.zeros_like(data) + sum(layers)
+        energy, noise_energy = _energy(data), _energy(noise)
+        if not energy or not noise_energy:
+            return data
+        gain = math.sqrt(energy / noise_energy) * 10 ** (-decibels / 20)
+        return _with_peak(data + np.float32(gain) * noise, _peak(data))
+
+    def _layer(self, length: int, draw: Draw) -> Array:
+        """Return as much of a recording, from anywhere in it, or several of them in a row."""
+        pieces: list[Array] = [np.zeros(0, np.float32)]
+        missing = length
+        while missing > 0:
+            recording = self.source[draw.random.integers(len(self.source))]
+            # A little more: rounding at another rate must not leave a sample to fill.
+            needed = missing / SAMPLE_RATE + 0.01
+            spare = max(0.0, recording.info.duration - needed)
+            start = draw.random.uniform(0, spare)
+            piece = read_audio(recording.path, start=start, seconds=needed)[:missing]
+            pieces.append(piece)
+            missing -= len(piece)
+        return np.concatenate(pieces)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reverb(SignalAugmentation):
+    """Adds the echoes of a room, by comb filters as Schroeder proposed; the peak stays."""
+
+    delay: Range = real("20", least=1, most=1000)
+    decay: Range = real("10", least=0, most=100)
+
+    def apply(self, data: Array, draw: Draw) -> Array:
+        """Return samples of the same number: echoes beyond the end are cut off."""
+        delay = draw.real(self.delay) / 1000 * SAMPLE_RATE
+        gain = np.float32(10 ** (-draw.real(self.decay) / 20))
+        # Five walls at distances without a common measure, so that no tone rings.
+        delays = [round(delay * ratio) for ratio in (1, 19 / 17, 23 / 17, 29 / 17, 31 / 17)]
+        return _with_peak(data + sum(_comb(data, each, gain) for each in delays), _peak(data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resample(SignalAugmentation):
+    """Takes away what is above half of another sample rate."""
+
+    rate: Range = whole("8000", least=1000, most=48000)
+
+    def apply(self, data: Array, draw: Draw) -> Array:
+        """Return samples of the same number and rate."""
+        rate = draw.whole(self.rate)
+        there = soxr.resample(data, SAMPLE_RATE, rate)
+        return _of_length(soxr.resample(there, rate, SAMPLE_RATE), len(data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec(SignalAugmentation):
+    """Compresses with Opus and decodes again."""
+
+    bitrate: Range = whole("3200", least=500, most=256000)
+
+    def apply(self, data: Array, draw: Draw) -> Array:
+        """Return samples of the same number, in step with those given."""
+        import av  # not in the image of the data steps, which read the names of augmentations
+
+        if not len(data):
+            return data
+        file = io.BytesIO()
+        with av.open(file, "w", "ogg") as container:
+            stream = container.add_stream(
+                "libopus", rate=SAMPLE_RATE, layout="mono", options=_OPUS_OPTIONS
+            )
+            stream.bit_rate = draw.whole(self.bitrate)
+            container.mux(stream.encode(_frame(data)))
+            container.mux(stream.encode(None))
+        file.seek(0)
+        with av.open(file) as container:
+            resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE)
+            frames = [
+                part for each in container.decode(audio=0) for part in resampler.resample(each)
+            ]
+            frames += resampler.resample(None)
+        return _of_length(_samples(frames), len(data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tempo(SignalAugmentation):
+    """Speaks faster or slower with the same voice."""
+
+    factor: Range = real("1.1", least=0.5, most=2)
+
+    def apply(self, data: Array, draw: Draw) -> Array:
+        """Return 1 / factor times as many samples, yet enough for the transcript."""
+        length = round(len(data) / draw.real(self.factor))
+        needed = WINDOW + (draw.least_frames - 1) * STRIDE if draw.least_frames else 0
+        return _stretched(data, max(length, min(needed, len(data))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pitch(SignalAugmentation):
+    """Raises or lowers the voice at the same tempo."""
+
+    pitch: Range = real("1.075~0.125", least=0.5, most=2)
+
+    def apply(self, data: Array, draw: Draw) -> Array:
+        """Return samples of the same number."""
+        # Played faster, a voice is higher and shorter; stretched, it lasts as long as before.
+        played = soxr.resample(data, SAMPLE_RATE * draw.real(self.pitch), SAMPLE_RATE)
+        return _stretched(played, len(data))
+
+
+def _stretched(samples: Array, length: int) -> Array:
+    """Return the same voice in so many samples, half to twice as many as are given."""
+    import av
+
+    if len(samples) in (0, length):
+        return _of_length(samples, length)
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(sample_rate=SAMPLE_RATE, format="fltp", layout="mono")
+    tempo = graph.add("atempo", str(min(max(len(samples) / length, 0.5), 2.0)))
+    sink = graph.add("abuffersink")
+    source.link_to(tempo)
+    tempo.link_to(sink)
+    graph.configure()
+    graph.push(_frame(np.pad(samples, (0, _ATEMPO_TAIL))))
+    graph.push(None)
+    frames = []
+    while True:
+        try:
+            frames.append(graph.pull())
+        except av.error.EOFError:
+            return _of_length(_samples(frames), length)
+
+
+def _frame(samples: Array) -> av.AudioFrame:
+    import av
+
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), "fltp", "mono")
+    frame.sample_rate = SAMPLE_RATE
+    return frame
+
+
+def _samples(frames: Sequence[Any]) -> Array:
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+def _comb(samples: Array, delay: int, gain: np.float32) -> Array:
+    """Return ``y[n] = x[n] + gain * y[n - delay]``."""
+    rows = np.pad(samples, (0, -len(samples) % delay)).reshape(-1, delay)
+    for before, row in pairwise(rows):
+        row += gain * before
+    return rows.reshape(-1)[: len(samples)]
+
+
+def _energy(samples: Array) -> float:
+    return float(np.sum(np.square(samples, dtype=np.float64)))
+
+
+def _peak(samples: Array) -> float:
+    return float(np.max(np.abs(samples), initial=0.0))
+
+
+def _with_peak(samples: Array, peak: float) -> Array:
+    found = _peak(samples)
+    return samples * np.float32(peak / found) if found else samples
+
+
+def _of_length(samples: Array, length: int) -> Array:
+    return np.pad(samples[:length], (0, max(0, length - len(samples))))

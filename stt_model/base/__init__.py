@@ -1,0 +1,5 @@
+"""What every other package may use: errors, files that appear whole, progress, redaction."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

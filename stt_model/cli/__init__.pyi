@@ -1,0 +1,9 @@
+from .commands import check_output as check_output
+from .parser import VALUES as VALUES
+from .parser import add_command as add_command
+from .parser import add_switch as add_switch
+from .parser import boolean as boolean
+from .parser import build_parser as build_parser
+from .parser import guard as guard
+from .parser import main as main
+from .parser import run as run

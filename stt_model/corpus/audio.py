@@ -1,0 +1,182 @@
+"""Audio files as samples: any rate and channel count in, 16 kHz mono out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from stt_model.base import DataError
+from stt_model.corpus.clips import ShardError, is_file, open_clip
+from stt_model.storage import MissingError
+
+SAMPLE_RATE = 16000
+"""Samples a second of everything behind this module."""
+WINDOW = 512
+"""Samples of one feature frame (32 ms)."""
+STRIDE = 320
+"""Samples between the starts of two frames (20 ms)."""
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+"""What `find_audio` takes for audio inside a folder."""
+
+DIGEST_LENGTH = 32
+"""Characters that ``clip_digest`` returns."""
+
+_BLOCK = 1 << 18
+"""Samples a channel decoded at once: what a header claims is never allocated up front."""
+
+
+def frame_count(samples: int) -> int:
+    """Return how many feature frames ``samples`` at 16 kHz give: only whole windows count."""
+    return 0 if samples < WINDOW else 1 + (samples - WINDOW) // STRIDE
+
+
+class AudioError(DataError):
+    """A file that is no audio; ``found`` says what it is instead."""
+
+    def __init__(self, path: Path | str, found: str) -> None:
+        super().__init__(f"{path}: expected readable audio, found {found}")
+        self.found = found
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio file says."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+    """Samples a channel, at ``sample_rate``."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / self.sample_rate
+
+    @property
+    def frames(self) -> int:
+        """Feature frames after resampling to 16 kHz."""
+        return frame_count(round(self.samples * SAMPLE_RATE / self.sample_rate))
+
+
+def audio_info(path: Path | str) -> AudioInfo:
+    """Read the header only; AudioError if the file is missing, empty or no audio."""
+    with _open(path) as sound:
+        return AudioInfo(sound.samplerate, sound.channels, sound.frames)
+
+
+def read_audio(
+    path: Path | str, *, start: float = 0.0, seconds: float = math.inf
+) -> NDArray[np.float32]:
+    """Decode wav, flac, ogg (Vorbis, Opus) or mp3, from ``start`` (seconds) or all of it.
+
+    Returns samples: float32 [n], 16 kHz mono, in [-1, 1]. Channels are averaged, other rates
+    resampled (soxr, very high quality); 16-bit samples come out as exactly ``int16 / 32768``.
+    AudioError if the file is missing, empty or damaged.
+    """
+    with _open(path) as sound:
+        rate = sound.samplerate
+        if start:
+            sound.seek(round(start * rate))
+        blocks = [block.mean(axis=1) for block in _blocks(sound, seconds * rate)]
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    if not samples.size:
+        raise AudioError(path, "no samples")
+    if not np.isfinite(samples).all():
+        raise AudioError(path, "samples that are not finite numbers")
+    if rate != SAMPLE_RATE:
+        samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ")
+    return np.clip(samples, -1.0, 1.0)
+
+
+def clip_digest(path: Path | str) -> str:
+    """Return what tells a clip's content from any other's, in hexadecimal.
+
+    AudioError if it cannot be read.
+    """
+    return hashlib.blake2b(read_clip(path), digest_size=DIGEST_LENGTH // 2).hexdigest()
+
+
+def read_clip(path: Path | str) -> bytes:
+    """Return a clip as it is stored; AudioError if it cannot be read."""
+    try:
+        with open_clip(path) as clip:
+            return clip.read()
+    except OSError as error:
+        raise AudioError(path, f"a file that fails: {error.strerror}") from error
+    except MissingError as error:
+        raise AudioError(path, "nothing") from error
+    except ShardError as error:
+        raise AudioError(path, error.found) from error
+
+
+def clip_size(path: Path | str) -> int:
+    """Return the bytes of a clip that can be read."""
+    with open_clip(path) as clip:
+        return clip.seek(0, os.SEEK_END)
+
+
+def find_audio(paths: Sequence[Path]) -> list[Path]:
+    """Return the files, and of each folder the audio files anywhere below it, sorted.
+
+    Raises:
+        DataError: a path that is not there, or a folder without audio.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: expected an audio file or a folder of them, found nothing")
+        inside = sorted(
+            each
+            for each in (path.rglob("*") if path.is_dir() else [path])
+            if each.is_file() and (each == path or each.suffix.lower() in AUDIO_SUFFIXES)
+        )
+        if not inside:
+            raise DataError(f"{path}: expected audio ({' '.join(AUDIO_SUFFIXES)}), found none")
+        found += inside
+    return found
+
+
+def _blocks(sound: soundfile.SoundFile, samples: float) -> Iterator[NDArray[np.float32]]:
+    while len(block := sound.read(round(min(_BLOCK, samples)), dtype="float32", always_2d=True)):
+        samples -= len(block)
+        yield block
+
+
+@contextmanager
+def _open(path: Path | str) -> Iterator[soundfile.SoundFile]:
+    try:
+        # Opening a pipe or a device could block for ever.
+        if is_file(path) and not Path(path).is_file():
+            raise AudioError(path, _what_is_at(Path(path)))
+        with open_clip(path) as handle:
+            if not handle.read(1):
+                raise AudioError(path, "an empty file")
+            handle.seek(0)
+            # By handle, not by name: the library would guess the format of a *.raw from its name.
+            with soundfile.SoundFile(handle) as sound:
+                yield sound
+    except MissingError as error:
+        raise AudioError(path, "nothing") from error
+    except ShardError as error:
+        raise AudioError(path, error.found) from error
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        # The library's own reason, without the handle that it was given.
+        reason = getattr(error, "error_string", str(error))
+        raise AudioError(path, f"a file that fails: {' '.join(reason.split())}") from error
+
+
+def _what_is_at(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "something else" if path.exists() else "nothing"

@@ -1,0 +1,203 @@
+"""A corpus on disk: CSV manifests in Coqui's form, one a split."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stt_model.base import DataError, atomic_write
+from stt_model.corpus.stored_manifests import bring_manifests
+from stt_model.storage import is_stored, local_path
+
+SPLITS = ("train", "dev", "test")
+COLUMNS = ("wav_filename", "wav_filesize", "transcript")
+
+# Transcripts longer than the csv module's default limit of 128 KiB are still rows, not failures.
+_FIELD_LIMIT = 1 << 27
+
+
+class ManifestError(DataError):
+    """A file that is no manifest, or not to its end."""
+
+    def __init__(self, source: Path, expected: str, found: str) -> None:
+        super().__init__(f"{source}: expected {expected}, found {found}")
+        self.expected, self.found = expected, found
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One row of a manifest."""
+
+    wav_filename: str
+    """As the manifest has it."""
+    path: Path
+    """Absolute; a relative ``wav_filename`` starts at the folder of the manifest."""
+    wav_filesize: int
+    """Bytes; 0 where the manifest has no whole number there."""
+    transcript: str
+    row: int
+    """Data row in ``source``, from 1: the header and blank lines do not count."""
+    source: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """The columns beyond Coqui's three."""
+
+    @property
+    def place(self) -> str:
+        """Where the clip lies, as ``corpus.clips`` opens it: ``path``, or a URI in a store."""
+        return self.wav_filename if is_stored(self.wav_filename) else str(self.path)
+
+
+@dataclass(frozen=True)
+class RaggedRow:
+    """A row with more or fewer fields than the header has columns."""
+
+    columns: tuple[str, ...]
+    fields: tuple[str, ...]
+    row: int
+    source: Path
+
+    def __str__(self) -> str:
+        hint = (
+            "put a transcript that holds a comma in quotes"
+            if len(self.fields) > len(self.columns)
+            else "add what is missing"
+        )
+        return (
+            f"{self.source}, row {self.row}: expected {len(self.columns)} fields, "
+            f"found {len(self.fields)}; {hint}"
+        )
+
+
+def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
+    """Yield every row of a manifest, in order, without keeping any.
+
+    The file is UTF-8, with or without a byte order mark; any line ends; fields may be quoted.
+    ManifestError, naming the file, if it cannot be read, lacks a column, is not UTF-8, or its
+    quotes do not match (rows can then not be told apart).
+    """
+    source = Path(csv_path).absolute()
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as handle:
+            yield from _iter_rows(source, _reader(handle))
+    except OSError as error:
+        raise ManifestError(source, "a readable file", f"{error.strerror}") from error
+    except UnicodeDecodeError as error:
+        found = f"byte {error.object[error.start]:#04x} ({error.reason}); save the file as UTF-8"
+        raise ManifestError(source, "UTF-8", found) from error
+
+
+def _reader(handle: Iterable[str]) -> Iterator[list[str]]:
+    csv.field_size_limit(_FIELD_LIMIT)
+    return csv.reader(handle, strict=True)
+
+
+def _iter_rows(source: Path, reader: Iterator[list[str]]) -> Iterator[Utterance | RaggedRow]:
+    rows = filter(None, _readable(source, reader))
+    columns = _check_columns(source, next(rows, []))
+    for row, fields in enumerate(rows, start=1):
+        if len(fields) != len(columns):
+            yield RaggedRow(columns, tuple(fields), row, source)
+            continue
+        values = dict(zip(columns, fields, strict=True))
+        name, size, transcript = (values.pop(column) for column in COLUMNS)
+        path = source.parent / name
+        yield Utterance(name, path, _parse_size(size), transcript, row, source, values)
+
+
+def _readable(source: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    row = 0
+    try:
+        for row, fields in enumerate(reader):  # noqa: B007 (the number is for the message)
+            yield fields
+    except csv.Error as error:
+        found = f"after row {row}: {error}; check the quotes there"
+        raise ManifestError(source, "rows that can be told apart", found) from error
+
+
+def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
+    missing = [column for column in COLUMNS if column not in header]
+    if missing or len(set(header)) != len(header):
+        raise ManifestError(
+            source,
+            f"the columns {','.join(COLUMNS)} in the first line, and none twice",
+            repr(",".join(header)[:200]),
+        )
+    return tuple(header)
+
+
+def _parse_size(text: str) -> int:
+    try:
+        # Tools that met an empty field write the whole column as "93638.0".
+        number = float(text)
+    except ValueError:
+        return 0
+    return int(number) if math.isfinite(number) and number > 0 else 0
+
+
+def iter_utterances(csv_path: Path | str) -> Iterator[Utterance]:
+    """Yield every row of a manifest whose rows are all whole, in order, without keeping any.
+
+    ManifestError as in ``iter_manifest``; DataError for a row with too many or too few fields.
+    """
+    for row in iter_manifest(csv_path):
+        if isinstance(row, RaggedRow):
+            raise DataError(str(row))
+        yield row
+
+
+def read_manifest(csv_path: Path | str) -> list[Utterance]:
+    """Read a whole manifest, with the errors of ``iter_utterances``."""
+    return list(iter_utterances(csv_path))
+
+
+def write_manifest(
+    path: Path | str, utterances: Iterable[Utterance], *, relative: bool = False
+) -> None:
+    """Write a manifest, whole or not at all.
+
+    Audio paths are absolute, or as the utterances have them if ``relative``.
+
+    Extra columns are kept; an utterance that lacks one that others have gets an empty field.
+    """
+    utterances = list(utterances)
+    extra = dict.fromkeys(column for each in utterances for column in each.extra)
+    with atomic_write(path) as beside, beside.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(
+            handle,
+            (*COLUMNS, *extra),
+            restval="",
+            lineterminator="\n",
+            # Minimal quoting leaves a bare CR unquoted, which a reader takes for a line end.
+            quoting=csv.QUOTE_NONNUMERIC,
+        )
+        writer.writeheader()
+        for each in utterances:
+            values = (
+                each.wav_filename if relative else each.place,
+                each.wav_filesize,
+                each.transcript,
+            )
+            writer.writerow({**each.extra, **dict(zip(COLUMNS, values, strict=True))})
+
+
+def find_splits(root: Path | str) -> dict[str, Path]:
+    """Return the manifests in a folder (a path, ``file://`` or ``s3://`` URI) by split.
+
+    ``train.csv`` and ``dev.csv`` must be there, DataError names what is not; ``test.csv`` may be
+    absent: a corpus can be trained on without being tested on. Those of a store are brought here
+    (``stt_model.corpus.stored_manifests``); StoreError if it does not answer.
+    """
+    if is_stored(str(root)):
+        found = bring_manifests(str(root), [f"{split}.csv" for split in SPLITS])
+    else:
+        folder = local_path(str(root))
+        if not folder.is_dir():
+            raise DataError(f"{root}: expected a folder with train.csv and dev.csv, found none")
+        found = {path.name: path for path in folder.glob("*.csv") if path.is_file()}
+    if missing := [name for name in ("train.csv", "dev.csv") if name not in found]:
+        held = ", ".join(sorted(found)) or "no CSV file"
+        raise DataError(f"{root}: expected {' and '.join(missing)}, found {held}")
+    return {split: found[f"{split}.csv"] for split in SPLITS if f"{split}.csv" in found}

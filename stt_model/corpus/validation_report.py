@@ -1,0 +1,313 @@
+"""The outcome of validation: clean manifests, rejected rows, and a report with pictures."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stt_model.base import ValidationError, embed, escape_markdown, new_figure
+from stt_model.corpus.manifests import COLUMNS, RaggedRow, Utterance, write_manifest
+from stt_model.text import shorten, show_characters
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Severity = Literal["error", "warning"]
+
+_EXAMPLES = 10
+"""Findings that the report shows of each check."""
+_BARS = 60
+"""Characters that the histogram shows; the most frequent."""
+_COLOUR = "#4c72b0"
+
+
+class Check(NamedTuple):
+    """A check as the report explains it."""
+
+    name: str
+    severity: Severity
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; ``str()`` is one line."""
+
+    check: str
+    severity: Severity
+    file: str
+    row: int
+    """Data row in ``file``, from 1; 0 for the file as a whole."""
+    expected: str
+    found: str
+    split: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.check}: {self.discrepancy}"
+
+    @property
+    def place(self) -> str:
+        """The file and the row."""
+        return f"{self.file}, row {self.row}" if self.row else self.file
+
+    @property
+    def discrepancy(self) -> str:
+        """What was expected and what was found."""
+        return f"expected {self.expected}, found {self.found}"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be trained on, and all that was found about it."""
+
+    split: str
+    row: Utterance | RaggedRow
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """What to keep of a corpus, what not, and why."""
+
+    manifests: Mapping[str, Path]
+    """The manifest of each split, as given."""
+    checks: Sequence[Check]
+    """All checks that were run."""
+    findings: tuple[Finding, ...]
+    """In the order of splits and rows."""
+    accepted: Mapping[str, Sequence[Utterance]]
+    """By split, as the clean manifests have them: transcripts in NFC, sizes right."""
+    seconds: Mapping[str, NDArray[np.float64]]
+    """By split, the durations of the accepted utterances: float64 [utterances]."""
+    rejected: Sequence[Rejected]
+    strict: bool
+
+    @cached_property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that reject a row or a whole file."""
+        return tuple(each for each in self.findings if each.severity == "error")
+
+    @cached_property
+    def characters(self) -> Counter[str]:
+        """How often each character is in the accepted transcripts of all splits."""
+        counts: Counter[str] = Counter()
+        for utterances in self.accepted.values():
+            for utterance in utterances:
+                counts.update(utterance.transcript)
+        return counts
+
+    def metrics(self) -> dict[str, float]:
+        """Return utterances, hours, rejected rows and warnings of each split; all finite."""
+        warnings = Counter(each.split for each in self.findings if each.severity == "warning")
+        rejected = Counter(each.split for each in self.rejected)
+        metrics: dict[str, float] = {}
+        for split in self.manifests:
+            metrics[f"{split}_utterances"] = len(self.accepted[split])
+            metrics[f"{split}_hours"] = float(self.seconds[split].sum()) / 3600
+            metrics[f"{split}_rejected"] = rejected[split]
+            metrics[f"{split}_warnings"] = warnings[split]
+        return metrics
+
+    def summary(self) -> str:
+        """Return the outcome in one line."""
+        accepted = sum(map(len, self.accepted.values()))
+        hours = sum(float(seconds.sum()) for seconds in self.seconds.values()) / 3600
+        return (
+            f"{accepted} utterances accepted ({hours:.2f} h), {len(self.rejected)} rejected, "
+            f"{len(self.findings) - len(self.errors)} warnings"
+        )
+
+    def problem(self) -> str | None:
+        """Return why nothing may be trained on this corpus, in one line; None if it may."""
+        if unreadable := [each for each in self.errors if not each.row]:
+            return str(unreadable[0])
+        for split, path in self.manifests.items():
+            if not self.accepted[split]:
+                errors = [each for each in self.errors if each.split == split]
+                why = f" but rejected ones, the first: {errors[0]}" if errors else ""
+                return f"{path}: expected rows to use for {split}, found none{why}"
+        if self.strict and self.errors:
+            return f"expected no errors (strict), found {len(self.errors)}: {self.errors[0]}"
+        return None
+
+    def raise_for_errors(self) -> None:
+        """Raise ValidationError if there is a ``problem``."""
+        if problem := self.problem():
+            raise ValidationError(problem)
+
+    def write(self, out_dir: Path | str) -> None:
+        """Write a clean manifest for each split, ``rejected.csv`` and ``report.md``.
+
+        Manifests hold absolute audio paths, transcripts in NFC and true file sizes. If there is a
+        ``problem``, only ``rejected.csv`` and ``report.md`` are written, manifests of an earlier
+        run are removed, and ValidationError is raised.
+        """
+        out_dir = Path(out_dir)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".validation.", dir=out_dir) as staging:
+            beside = Path(staging)
+            _write_rejected(beside / "rejected.csv", self.rejected)
+            (beside / "report.md").write_text(self.to_markdown(), encoding="utf-8")
+            if not self.problem():
+                for split, utterances in self.accepted.items():
+                    write_manifest(beside / f"{split}.csv", utterances)
+            for split in self.manifests:
+                (out_dir / f"{split}.csv").unlink(missing_ok=True)
+            for path in beside.iterdir():
+                path.replace(out_dir / path.name)
+        self.raise_for_errors()
+
+    def to_markdown(self) -> str:
+        """Return the report, with its pictures in it."""
+        problem = self.problem()
+        outcome = f"Refused: {problem}" if problem else f"{self.summary()}."
+        sections = [
+            "# Dataset validation",
+            escape_markdown(outcome),
+            "\n".join(self._split_table()),
+            "## Checks",
+            "\n".join(self._check_table()),
+            *self._examples(),
+        ]
+        if self.characters:
+            sections += [
+                "## Durations",
+                embed(_draw_durations(self.seconds), "Histogram of durations"),
+                "## Characters",
+                self._character_note(),
+                embed(_draw_characters(self.characters), "Histogram of characters"),
+            ]
+        return "\n\n".join(sections) + "\n"
+
+    def _split_table(self) -> Iterator[str]:
+        yield (
+            "| split | accepted | rejected | warnings | hours | shortest | median | longest "
+            "| characters |"
+        )
+        yield "| --- |" + " ---: |" * 8
+        metrics = self.metrics()
+        for split, utterances in self.accepted.items():
+            low, middle, high = _quantiles(self.seconds[split])
+            characters = sum(len(utterance.transcript) for utterance in utterances)
+            yield (
+                f"| {split} | {len(utterances)} | {metrics[f'{split}_rejected']:.0f} "
+                f"| {metrics[f'{split}_warnings']:.0f} | {metrics[f'{split}_hours']:.2f} "
+                f"| {low} | {middle} | {high} | {characters} |"
+            )
+
+    def _check_table(self) -> Iterator[str]:
+        counts = Counter(each.check for each in self.findings)
+        yield "| check | severity | findings | what it finds |"
+        yield "| --- | --- | ---: | --- |"
+        for check in sorted(self.checks, key=lambda check: (check.severity, -counts[check.name])):
+            name, number = escape_markdown(check.name), counts[check.name]
+            yield f"| {name} | {check.severity} | {number} | {check.meaning} |"
+
+    def _examples(self) -> Iterator[str]:
+        for check in self.checks:
+            findings = [each for each in self.findings if each.check == check.name]
+            if not findings:
+                continue
+            yield f"### {escape_markdown(check.name)}"
+            lines = ["| place | expected | found |", "| --- | --- | --- |"]
+            for each in findings[:_EXAMPLES]:
+                place = f"{Path(each.file).name}, row {each.row}" if each.row else each.file
+                cells = (place, each.expected, shorten(each.found, 300))
+                lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
+            yield "\n".join(lines)
+            if (more := len(findings) - _EXAMPLES) > 0:
+                yield f"and {more} more."
+
+    def _character_note(self) -> str:
+        number = len(self.characters)
+        shown = f" The {_BARS} most frequent:" if number > _BARS else ""
+        return f"{number} different characters in the accepted transcripts.{shown}"
+
+
+def _write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
+    """Write the original columns of each row, then where it was and why it was rejected.
+
+    ``surplus`` holds the fields beyond the last column of a row that had too many.
+    """
+    extra = dict.fromkeys(column for each in rejected for column in _fields(each.row)[0])
+    columns = list(dict.fromkeys((*COLUMNS, *extra)))
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        writer.writerow([*columns, "surplus", "split", "file", "row", "check", "reason"])
+        for each in rejected:
+            values, surplus = _fields(each.row)
+            errors = [finding for finding in each.findings if finding.severity == "error"]
+            writer.writerow(
+                [
+                    *(values.get(column, "") for column in columns),
+                    surplus,
+                    each.split,
+                    str(each.row.source),
+                    each.row.row,
+                    "; ".join(finding.check for finding in errors),
+                    "; ".join(finding.discrepancy for finding in errors),
+                ]
+            )
+
+
+def _fields(row: Utterance | RaggedRow) -> tuple[dict[str, str], str]:
+    if isinstance(row, RaggedRow):
+        values = dict(zip(row.columns, row.fields, strict=False))
+        return values, ",".join(row.fields[len(row.columns) :])
+    size = str(row.wav_filesize or "")
+    own = dict(zip(COLUMNS, (row.wav_filename, size, row.transcript), strict=True))
+    return {**own, **row.extra}, ""
+
+
+def _quantiles(seconds: NDArray[np.float64]) -> list[str]:
+    if not seconds.size:
+        return ["", "", ""]
+    return [f"{value:.1f} s" for value in np.quantile(seconds, [0, 0.5, 1])]
+
+
+def _draw_durations(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
+    figure, axes = new_figure(height=2.8)
+    splits = {split: values for split, values in seconds.items() if values.size}
+    axes.hist(list(splits.values()), bins=30, stacked=True, label=list(splits))
+    axes.set(xlabel="seconds", ylabel="utterances")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _draw_characters(counts: Counter[str]) -> Figure:
+    figure, axes = new_figure(height=3.2)
+    characters, numbers = zip(*counts.most_common(_BARS), strict=True)
+    labels = [_tick(character) for character in characters]
+    axes.bar(range(len(labels)), numbers, color=_COLOUR)
+    axes.set_xticks(range(len(labels)), labels)
+    for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
+        if label.startswith("U+"):
+            tick.set(rotation=90, fontsize=6)
+    # From below 1, so that a character that occurs once has a bar too.
+    axes.set(ylabel="occurrences", yscale="log", xlim=(-1, len(labels)), ylim=(0.7, None))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+def _tick(character: str) -> str:
+    """Return a character as the font can show it, or its number."""
+    shown = show_characters(character)
+    known = all(ord(part) in _glyphs() for part in shown)
+    # A dollar sign would start a formula.
+    return shown.replace("$", r"\$") if known else f"U+{ord(character):04X}"
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())

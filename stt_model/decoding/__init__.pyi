@@ -1,0 +1,13 @@
+from .beam_search import check_scorer as check_scorer
+from .decoders import Decoder as Decoder
+from .decoders import open_decoder as open_decoder
+from .lm_weights import DEFAULT_LM_ALPHA as DEFAULT_LM_ALPHA
+from .lm_weights import DEFAULT_LM_BETA as DEFAULT_LM_BETA
+from .scorer import copy_with_weights as copy_with_weights
+from .scorer import read_scorer as read_scorer
+from .scorer import read_words as read_words
+from .scorer import write_package as write_package
+from .scorer_building import BuildConfig as BuildConfig
+from .scorer_building import build_scorer as build_scorer
+from .tuning import TuningConfig as TuningConfig
+from .tuning import tune as tune

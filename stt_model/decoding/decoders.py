@@ -1,0 +1,199 @@
+"""Logits to text: the best label of each frame, a beam search, or one under a scorer."""
+
+from __future__ import annotations
+
+import functools
+import math
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import loky
+import numpy as np
+from numpy.typing import NDArray
+
+from stt_model.base import DataError, ScorerError
+from stt_model.decoding.beam_search import (
+    DEFAULT_BEAM_WIDTH,
+    DEFAULT_CUTOFF_TOP_N,
+    ScorerSearch,
+    SearchSettings,
+    Weights,
+    check_scorer,
+    cut,
+    log_softmax,
+)
+from stt_model.decoding.scorer import Scorer, read_scorer
+from stt_model.text import Alphabet
+
+_PIECES_A_WORKER = 4
+
+
+class Decoder(Protocol):
+    """Turns logits into text; made once and used for every batch."""
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the transcript of each utterance.
+
+        Args:
+            logits: float32 [batch, frames, classes]; the last class is the blank.
+            frames: int32 [batch], frames of each utterance that are not padding.
+        """
+        ...
+
+
+def open_decoder(
+    alphabet: Alphabet,
+    *,
+    beam_width: int = 0,
+    scorer_path: Path | None = None,
+    vocab_file: Path | None = None,
+    lm_alpha: float | None = None,
+    lm_beta: float | None = None,
+    cutoff_prob: float = 1.0,
+    cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N,
+    workers: int | None = None,
+) -> Decoder:
+    """Return what decodes the logits of a model that writes ``alphabet``.
+
+    Args:
+        alphabet: what the classes before the last stand for.
+        beam_width: beginnings of the text that are kept at each frame. 0 takes the best label of
+            each frame, or, with a scorer, Coqui STT's width of 1024.
+        scorer_path: language model and vocabulary; see ``scorer.py`` for the kinds.
+        vocab_file: words that the scorer may write, where its file has none or others.
+        lm_alpha: weight of the language model; None for the scorer's own.
+        lm_beta: reward for a word, in nats; None for the scorer's own.
+        cutoff_prob: of each frame only the labels that together are so probable; 1 for all.
+        cutoff_top_n: and at most so many of them, if ``cutoff_prob`` is below 1.
+        workers: utterances decoded at once; None for all processors that this process may use.
+
+    Raises:
+        DataError: a number that cannot work.
+        ScorerError: the scorer cannot be read, or is not of this alphabet.
+    """
+    settings = SearchSettings(beam_width, cutoff_prob, cutoff_top_n)
+    settings.check()
+    if scorer_path is not None:
+        scorer = read_scorer(scorer_path, alphabet, vocab_file)
+        settings = replace(settings, beam_width=beam_width or DEFAULT_BEAM_WIDTH)
+        decoder = ScorerDecoder(scorer, alphabet.classes, settings, workers)
+        decoder.weigh(lm_alpha, lm_beta)
+        return decoder
+    return BeamDecoder(alphabet, settings, workers) if beam_width else GreedyDecoder(alphabet)
+
+
+class GreedyDecoder:
+    """Takes the best label of each frame."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        self.alphabet = alphabet
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the labels of the frames, without repeats and blanks."""
+        return [self._collapse(frame.argmax(axis=-1)) for frame in _utterances(logits, frames)]
+
+    def _collapse(self, labels: NDArray[np.int64]) -> str:
+        changes = np.diff(labels, prepend=-1) != 0
+        return self.alphabet.decode(labels[changes & (labels != self.alphabet.blank)])
+
+
+class BeamDecoder:
+    """Keeps the best prefixes of the text at each frame, adding up the paths that lead to each."""
+
+    def __init__(
+        self, alphabet: Alphabet, settings: SearchSettings, workers: int | None = None
+    ) -> None:
+        self.alphabet = alphabet
+        self.settings = settings
+        self._pool = ThreadPoolExecutor(workers or loky.cpu_count())
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the most probable text of each utterance."""
+        return list(self._pool.map(self._search, _utterances(logits, frames)))
+
+    def _search(self, logits: NDArray[np.float32]) -> str:
+        import tensorflow as tf
+
+        emissions = cut(log_softmax(logits), self.settings)
+        (best,), _ = tf.nn.ctc_beam_search_decoder(
+            emissions[:, np.newaxis], [len(emissions)], self.settings.beam_width
+        )
+        return self.alphabet.decode(best.values.numpy())
+
+
+class ScorerDecoder:
+    """Searches for the best text under a scorer, in as many processes as there are workers."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        classes: int,
+        settings: SearchSettings,
+        workers: int | None = None,
+    ) -> None:
+        """Check the scorer; the processes start with the first batch.
+
+        Raises:
+            ScorerError: it is not of the alphabet that it was read for.
+        """
+        check_scorer(scorer)
+        self.scorer_path = scorer.path
+        self.is_bytes = scorer.is_bytes
+        self.own_weights = Weights(scorer.lm_alpha, scorer.lm_beta)
+        self.weigh()
+        # Processes, because flashlight keeps Python's lock while it searches. Loky's do not run
+        # the main program anew, as those of the standard library would.
+        self._workers = workers or loky.cpu_count()
+        self._pool: Executor = loky.ProcessPoolExecutor(
+            self._workers,
+            initializer=_open_search,
+            initargs=(scorer, classes, settings),
+        )
+
+    def weigh(self, lm_alpha: float | None = None, lm_beta: float | None = None) -> None:
+        """Change the weights of all that is decoded from here on; None is the scorer's own.
+
+        Raises:
+            DataError: a weight that is no finite number.
+        """
+        for name, weight in {"lm_alpha": lm_alpha, "lm_beta": lm_beta}.items():
+            if weight is not None and not math.isfinite(weight):
+                raise DataError(f"--{name}: expected a number, got {weight}")
+        self.weights = Weights(
+            self.own_weights.lm_alpha if lm_alpha is None else lm_alpha,
+            self.own_weights.lm_beta if lm_beta is None else lm_beta,
+        )
+
+    def decode(self, logits: Any, frames: Any) -> list[str]:
+        """Return the best text of each utterance."""
+        search = functools.partial(_search, weights=self.weights)
+        utterances = _utterances(logits, frames)
+        # A few pieces a worker: few messages, and none waits long for the slowest.
+        size = math.ceil(len(utterances) / (_PIECES_A_WORKER * self._workers))
+        try:
+            return list(self._pool.map(search, utterances, chunksize=max(size, 1)))
+        except BrokenExecutor as error:
+            raise ScorerError(
+                f"{self.scorer_path}: a process that decodes has died, most likely for want of"
+                " memory: each holds the whole vocabulary; give this machine more, or the scorer"
+                " fewer words"
+            ) from error
+
+
+def _utterances(logits: Any, frames: Any) -> list[NDArray[np.float32]]:
+    pairs = zip(np.asarray(logits, np.float32), np.asarray(frames), strict=True)
+    return [utterance[:length] for utterance, length in pairs]
+
+
+_search_of_process: ScorerSearch
+
+
+def _open_search(scorer: Scorer, classes: int, settings: SearchSettings) -> None:
+    global _search_of_process
+    _search_of_process = ScorerSearch(scorer, classes, settings)
+
+
+def _search(logits: NDArray[np.float32], weights: Weights) -> str:
+    return _search_of_process.decode(logits, weights)

@@ -1,0 +1,167 @@
+"""The weights of a scorer, alpha and beta, that make the fewest errors on a dev set."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import optuna
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stt_model import network
+from stt_model.base import DataError, Progress
+from stt_model.checkpoint import Checkpoint, open_checkpoint, read_weights
+from stt_model.corpus import Samples, read_samples
+from stt_model.decoding.beam_search import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N, SearchSettings
+from stt_model.decoding.decoders import ScorerDecoder
+from stt_model.decoding.scorer import Scorer, read_scorer
+from stt_model.features import FeatureStore, batch_dataset, failures_of, plan_batches
+from stt_model.text import Alphabet
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """What to search with, and where. Names and meanings are Coqui STT's ``lm_optimize``'s.
+
+    ``lm_alpha_max`` and ``lm_beta_max`` are the highest weights that are tried, the lowest being 0;
+    ``n_trials`` says how many pairs of them. See ``decoding.open_decoder`` for the others.
+    """
+
+    test_files: Sequence[Path]
+    load_checkpoint_dir: Path
+    scorer_path: Path
+    vocab_file: Path | None = None
+    load_evaluate: str = "auto"
+    alphabet: Alphabet | None = None
+    test_batch_size: int = 16
+    beam_width: int = 0
+    cutoff_prob: float = 1.0
+    cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N
+    lm_alpha_max: float = 5.0
+    lm_beta_max: float = 5.0
+    n_trials: int = 100
+    random_seed: int = 4568
+    show_progressbar: bool = True
+
+    def check(self) -> None:
+        """Refuse numbers that cannot work, before anything is read."""
+        for name in ("lm_alpha_max", "lm_beta_max"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise DataError(f"--{name}: expected a number above 0, got {getattr(self, name)}")
+        if self.n_trials < 1:
+            raise DataError(f"--n_trials: expected 1 or more, got {self.n_trials}")
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """The best weights, the rate of errors with them, and the one with the scorer's own.
+
+    ``measure`` is ``wer``, or ``cer`` where the scorer is of bytes output mode.
+    """
+
+    lm_alpha: float
+    lm_beta: float
+    measure: str
+    rate: float
+    rate_before: float
+
+
+def tune(config: TuningConfig) -> TuningResult:
+    """Search for the best alpha and beta; the scorer's own are tried first.
+
+    The network runs once; every trial decodes its logits, which wait on disk, anew.
+
+    Raises:
+        BootstrapError: if the checkpoint, the scorer, the manifests or the numbers cannot be used.
+    """
+    config.check()
+    checkpoint = open_checkpoint(
+        config.load_checkpoint_dir, which=config.load_evaluate, alphabet=config.alphabet
+    )
+    settings = SearchSettings(
+        config.beam_width or DEFAULT_BEAM_WIDTH, config.cutoff_prob, config.cutoff_top_n
+    )
+    settings.check()
+    scorer = read_scorer(config.scorer_path, checkpoint.alphabet, config.vocab_file)
+    decoder = ScorerDecoder(scorer, checkpoint.alphabet.classes, settings)
+    measure = "cer" if scorer.is_bytes else "wer"
+    samples = read_samples(config.test_files, checkpoint.alphabet)
+    with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
+        inferred = _infer(config, checkpoint, samples, Path(folder))
+
+        def rate(trial: optuna.Trial) -> float:
+            decoder.weigh(
+                trial.suggest_float("lm_alpha", 0, config.lm_alpha_max),
+                trial.suggest_float("lm_beta", 0, config.lm_beta_max),
+            )
+            return _rate(decoder, inferred, measure)
+
+        study = _search(config, scorer, rate)
+    best = study.best_params
+    before = study.trials[0].values[0]
+    return TuningResult(best["lm_alpha"], best["lm_beta"], measure, study.best_value, before)
+
+
+@dataclass(frozen=True)
+class _Inferred:
+    """What the network made of a batch, and what was said in it."""
+
+    said: list[str]
+    logits: Path
+    """float32 [batch, frames, classes]"""
+    frames: NDArray[np.int32]
+
+
+def _infer(
+    config: TuningConfig, checkpoint: Checkpoint, samples: Samples, folder: Path
+) -> list[_Inferred]:
+    model = network.build(checkpoint.geometry)
+    network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
+    infer = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    store = FeatureStore(samples, limit=0)
+    batches = plan_batches(samples, config.test_batch_size)
+    progress = Progress("inferring", len(samples), shown=config.show_progressbar)
+    inferred: list[_Inferred] = []
+    with failures_of(store), progress:
+        for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
+            path = folder / f"{len(inferred)}.npy"
+            np.save(path, infer(arrays["features"]).numpy())
+            said = [samples.utterance(row).transcript for row in batch.rows]
+            inferred.append(_Inferred(said, path, arrays["frames"].numpy()))
+            progress.update(len(said), float(samples.seconds[list(batch.rows)].sum()))
+    return inferred
+
+
+def _rate(decoder: ScorerDecoder, inferred: Sequence[_Inferred], measure: str) -> float:
+    said = [text for each in inferred for text in each.said]
+    understood = [
+        text for each in inferred for text in decoder.decode(np.load(each.logits), each.frames)
+    ]
+    return float(jiwer.wer(said, understood) if measure == "wer" else jiwer.cer(said, understood))
+
+
+def _search(
+    config: TuningConfig, scorer: Scorer, rate: Callable[[optuna.Trial], float]
+) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.random_seed))
+    study.enqueue_trial(
+        {
+            "lm_alpha": min(scorer.lm_alpha, config.lm_alpha_max),
+            "lm_beta": min(scorer.lm_beta, config.lm_beta_max),
+        }
+    )
+    with tqdm(total=config.n_trials, desc="trials", leave=False, disable=None) as bar:
+
+        def show(study: optuna.Study, _: object) -> None:
+            bar.set_postfix_str(f"best {study.best_value:.4f}", refresh=False)
+            bar.update()
+
+        study.optimize(rate, n_trials=config.n_trials, callbacks=[show])
+    return study

@@ -1,0 +1,5 @@
+"""How well a checkpoint transcribes a corpus: error rates, what the errors are, reports."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

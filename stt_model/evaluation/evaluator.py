@@ -1,0 +1,326 @@
+"""How well a checkpoint transcribes a corpus, beside the checkpoint that it was made from."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stt_model import network
+from stt_model.base import DataError, Progress
+from stt_model.checkpoint import (
+    Checkpoint,
+    describe_run,
+    digest_manifests,
+    open_checkpoint,
+    read_weights,
+)
+from stt_model.corpus import Samples, read_samples
+from stt_model.decoding import Decoder, open_decoder
+from stt_model.evaluation import html_report
+from stt_model.evaluation.alignment import align
+from stt_model.evaluation.result import Baseline, EvaluationResult, Gate, Provenance, Speed, judge
+from stt_model.evaluation.samples import EvaluatedSample, compare, distance, write_samples
+from stt_model.evaluation.significance import compare_rates, measure_rate
+from stt_model.features import COEFFICIENTS, FeatureStore, batch_dataset, failures_of, plan_batches
+from stt_model.network import ctc_loss
+from stt_model.text import Alphabet, describe_characters
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What to evaluate, on what, and how. Names and meanings are Coqui STT's, where it has them.
+
+    ``beam_width`` counts the prefixes that the search keeps; 0 takes the best label of each frame,
+    unless there is a scorer (see ``decoding.open_decoder`` for all that concerns decoding).
+    ``source_checkpoint_dir`` holds the checkpoint that the model was made from, to compare with.
+    ``max_wer`` is the highest word error rate with which the model passes; with 0, any does.
+    ``note`` goes to the top of the reports.
+    """
+
+    test_files: Sequence[Path]
+    load_checkpoint_dir: Path
+    test_batch_size: int = 16
+    beam_width: int = 0
+    test_output_file: Path | None = None
+    report_count: int = 5
+    load_evaluate: str = "auto"
+    show_progressbar: bool = True
+    alphabet: Alphabet | None = None
+    scorer_path: Path | None = None
+    vocab_file: Path | None = None
+    lm_alpha: float | None = None
+    lm_beta: float | None = None
+    cutoff_prob: float = 1.0
+    cutoff_top_n: int = 300
+    source_checkpoint_dir: Path | None = None
+    max_wer: float = 0.0
+    must_beat_source: bool = False
+    html_report: Path | None = None
+    note: str = ""
+
+    def check(self) -> None:
+        """Refuse numbers that cannot work, before anything is read."""
+        if not self.test_files:
+            raise DataError("--test_files: expected at least one CSV file, got none")
+        if self.test_batch_size < 1:
+            raise DataError(f"--test_batch_size: expected 1 or more, got {self.test_batch_size}")
+        if self.beam_width < 0:
+            raise DataError(f"--beam_width: expected 0 (greedy) or more, got {self.beam_width}")
+        if not self.max_wer >= 0:
+            raise DataError(f"--max_wer: expected 0 (no limit) or more, got {self.max_wer}")
+        if self.must_beat_source and not self.source_checkpoint_dir:
+            raise DataError(
+                "--must_beat_source: expected --source_checkpoint_dir beside it, got none;"
+                " say which checkpoint the model has to be better than"
+            )
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether each frame's best label is taken, and nothing searched."""
+        return not self.beam_width and not self.scorer_path
+
+    def describe_decoding(self) -> str:
+        """Return how logits become text, in words."""
+        if self.is_greedy:
+            return "greedy: the best label of each frame"
+        width = f"beam width {self.beam_width}" if self.beam_width else "default beam width"
+        if not self.scorer_path:
+            return f"beam search without a language model, {width}"
+        weights = {"alpha": self.lm_alpha, "beta": self.lm_beta}
+        given = [f"{name} {value}" for name, value in weights.items() if value is not None]
+        return ", ".join([f"beam search with {self.scorer_path.name}", width, *given])
+
+    def command(self) -> str:
+        """Return a command line that evaluates the same in the same way."""
+        flags: dict[str, object] = {
+            "checkpoint_dir": self.load_checkpoint_dir,
+            "load_evaluate": self.load_evaluate,
+            "test_batch_size": self.test_batch_size,
+            "beam_width": self.beam_width,
+            "scorer_path": self.scorer_path,
+            "vocab_file": self.vocab_file,
+            "lm_alpha": self.lm_alpha,
+            "lm_beta": self.lm_beta,
+            "cutoff_prob": self.cutoff_prob,
+            "cutoff_top_n": self.cutoff_top_n,
+            "source_checkpoint_dir": self.source_checkpoint_dir,
+            "max_wer": self.max_wer,
+            "must_beat_source": self.must_beat_source,
+        }
+        unset = EvaluationConfig(self.test_files, Path())
+        words = ["stt-bootstrap", "evaluate", "--test_files", *map(str, self.test_files)]
+        for name, value in flags.items():
+            if value != getattr(unset, name, None):
+                words += [f"--{name}", str(value)]
+        return shlex.join(words)
+
+
+def evaluate(config: EvaluationConfig) -> EvaluationResult:
+    """Transcribe every utterance and compare it with what was said.
+
+    The source checkpoint, where there is one, does the same beside it, also where its alphabet
+    lacks characters of the transcripts; and so does greedy decoding, where there is a beam search.
+
+    Raises:
+        BootstrapError: if the checkpoints, the scorer, the manifests or the numbers cannot be used.
+    """
+    config.check()
+    checkpoint = open_checkpoint(
+        config.load_checkpoint_dir, which=config.load_evaluate, alphabet=config.alphabet
+    )
+    source = open_checkpoint(config.source_checkpoint_dir) if config.source_checkpoint_dir else None
+    decoders = [_open_decoder(config, checkpoint.alphabet, config.scorer_path)]
+    if not config.is_greedy:
+        decoders.append(open_decoder(checkpoint.alphabet))
+    corpus = read_samples(config.test_files, checkpoint.alphabet)
+
+    heard = _transcribe(config, checkpoint, corpus, decoders, with_losses=True)
+    samples = [
+        compare(each.utterance, text, float(loss), each.seconds)
+        for each, text, loss in zip(corpus, heard.texts[0], heard.losses, strict=True)
+    ]
+    rated_by = "cer" if checkpoint.alphabet.is_bytes else "wer"
+    greedy = _baseline("Greedy decoding", "", samples, heard, 1) if len(decoders) > 1 else None
+    own_decoder = decoders[0] if source and source.alphabet == checkpoint.alphabet else None
+    rated_source = _rate_source(config, source, corpus, samples, own_decoder) if source else None
+    audio_seconds = sum(each.seconds for each in corpus)
+    result = EvaluationResult(
+        checkpoint=checkpoint.prefix.name,
+        # As Coqui lists them: by error rate, and the most confident mistakes last.
+        samples=sorted(samples, key=lambda each: (getattr(each, rated_by), -each.loss)),
+        report_count=config.report_count,
+        note=config.note,
+        source=rated_source,
+        greedy=greedy,
+        speed=Speed(audio_seconds, heard.seconds, heard.decoding_seconds[0], _device()),
+        provenance=_provenance(config, checkpoint, source),
+    )
+    result = replace(result, gate=_judge(config, result))
+    if config.test_output_file:
+        write_samples(result.samples, config.test_output_file)
+    if config.html_report:
+        html_report.write(result, config.html_report)
+    return result
+
+
+def _open_decoder(config: EvaluationConfig, alphabet: Alphabet, scorer: Path | None) -> Decoder:
+    return open_decoder(
+        alphabet,
+        beam_width=config.beam_width,
+        scorer_path=scorer,
+        vocab_file=config.vocab_file if scorer else None,
+        lm_alpha=config.lm_alpha,
+        lm_beta=config.lm_beta,
+        cutoff_prob=config.cutoff_prob,
+        cutoff_top_n=config.cutoff_top_n,
+    )
+
+
+@dataclass
+class _Heard:
+    """What a network made of a corpus, in the corpus's order."""
+
+    texts: list[list[str]]
+    """One list a decoder."""
+    losses: NDArray[np.float32]
+    """Nats, [utterances]; left at 0 where they were not asked for."""
+    decoding_seconds: list[float]
+    """One figure a decoder."""
+    seconds: float = 0.0
+
+    def decode(
+        self,
+        decoders: Sequence[Decoder],
+        rows: Sequence[int],
+        logits: NDArray[np.float32],
+        frames: NDArray[np.int32],
+    ) -> None:
+        for place, decoder in enumerate(decoders):
+            started = time.perf_counter()
+            for row, text in zip(rows, decoder.decode(logits, frames), strict=True):
+                self.texts[place][row] = text
+            self.decoding_seconds[place] += time.perf_counter() - started
+
+
+def _transcribe(
+    config: EvaluationConfig,
+    checkpoint: Checkpoint,
+    corpus: Samples,
+    decoders: Sequence[Decoder],
+    *,
+    with_losses: bool = False,
+) -> _Heard:
+    model = network.build(checkpoint.geometry)
+    network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
+    features = tf.TensorSpec([None, None, COEFFICIENTS], tf.float32)
+    infer = tf.function(lambda batch: model(batch, training=False), input_signature=[features])
+    store = FeatureStore(corpus, limit=0)
+    # The longest first: what memory is needed is needed at once, or found lacking at once.
+    batches = plan_batches(corpus, config.test_batch_size)[::-1]
+    heard = _Heard([[""] * len(corpus) for _ in decoders], np.zeros(len(corpus), np.float32), [])
+    heard.decoding_seconds = [0.0] * len(decoders)
+    description = "evaluating" if with_losses else "evaluating the source"
+    progress = Progress(description, len(corpus), shown=config.show_progressbar)
+    started = time.perf_counter()
+    # The network goes on with the next batch while this one is decoded.
+    with failures_of(store), progress, ThreadPoolExecutor(max_workers=1) as decoding:
+        decoded: Future[None] | None = None
+        for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
+            rows, frames = list(batch.rows), arrays["frames"]
+            logits = infer(arrays["features"])
+            if with_losses:
+                losses = _losses(logits, frames, arrays["labels"], arrays["label_lengths"])
+                heard.losses[rows] = losses.numpy()
+            if decoded:
+                decoded.result()
+            decoded = decoding.submit(heard.decode, decoders, rows, logits.numpy(), frames.numpy())
+            progress.update(len(rows), float(corpus.seconds[rows].sum()))
+        if decoded:
+            decoded.result()
+    heard.seconds = time.perf_counter() - started
+    return heard
+
+
+_losses = tf.function(ctc_loss, reduce_retracing=True)
+
+
+def _rate_source(
+    config: EvaluationConfig,
+    source: Checkpoint,
+    corpus: Samples,
+    samples: Sequence[EvaluatedSample],
+    decoder: Decoder | None,
+) -> Baseline:
+    """Return what the source checkpoint makes of the corpus, whatever its alphabet.
+
+    ``decoder`` is the model's, None where the alphabets differ.
+    """
+    notes = []
+    characters = Counter(character for each in samples for character in each.src)
+    lacking = sorted(source.alphabet.missing("".join(characters)))
+    if lacking:
+        share = sum(characters[each] for each in lacking) / characters.total()
+        notes.append(
+            f"The source checkpoint cannot write {describe_characters(lacking)}: {share:.0%} of the"
+            " characters of these transcripts, all of which count as errors."
+        )
+    if config.scorer_path and not decoder:
+        notes.append("The scorer is not for the source checkpoint's alphabet: decoded without it.")
+    decoder = decoder or _open_decoder(config, source.alphabet, None)
+    heard = _transcribe(config, source, corpus, [decoder])
+    return _baseline("Source checkpoint", " ".join(notes), samples, heard, 0)
+
+
+def _baseline(
+    name: str, note: str, samples: Sequence[EvaluatedSample], heard: _Heard, place: int
+) -> Baseline:
+    """Return how one of the decoded lists of texts compares with the model's samples."""
+    said = [(each.src, text) for each, text in zip(samples, heard.texts[place], strict=True)]
+    words = [distance(align(*each, "word")) for each in said]
+    characters = [distance(align(*each, "character")) for each in said]
+    word_lengths = [each.word_length for each in samples]
+    char_lengths = [each.char_length for each in samples]
+    own_words = [each.word_distance for each in samples]
+    own_characters = [each.char_distance for each in samples]
+    return Baseline(
+        name,
+        note,
+        wer=measure_rate(words, word_lengths),
+        cer=measure_rate(characters, char_lengths),
+        wer_difference=compare_rates(own_words, words, word_lengths),
+        cer_difference=compare_rates(own_characters, characters, char_lengths),
+        decoding_seconds=heard.decoding_seconds[place],
+    )
+
+
+def _judge(config: EvaluationConfig, result: EvaluationResult) -> Gate:
+    source_wer = result.source.wer.value if result.source else None
+    return judge(result.wer, source_wer, config.max_wer, config.must_beat_source)
+
+
+def _provenance(
+    config: EvaluationConfig, checkpoint: Checkpoint, source: Checkpoint | None
+) -> Provenance:
+    return Provenance(
+        checkpoint={**checkpoint.describe(), "digest": checkpoint.digest()},
+        source={**source.describe(), "digest": source.digest()} if source else None,
+        manifests={str(path): digest_manifests([path]) for path in config.test_files},
+        decoding=config.describe_decoding(),
+        command=config.command(),
+        run=describe_run(),
+    )
+
+
+def _device() -> str:
+    gpus = tf.config.list_logical_devices("GPU")
+    return "on a GPU" if gpus else f"on a CPU, {os.cpu_count()} cores"

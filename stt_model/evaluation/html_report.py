@@ -1,0 +1,220 @@
+"""An evaluation as one HTML page that needs nothing else: no network, no script, no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+import soundfile
+
+from stt_model.base import atomic_write
+from stt_model.corpus import SAMPLE_RATE, read_audio
+from stt_model.evaluation.alignment import Pair, align
+from stt_model.evaluation.report import FEW, METHOD
+from stt_model.evaluation.samples import EvaluatedSample
+from stt_model.evaluation.significance import FEWEST_FOR_TEST
+from stt_model.text import show_characters
+from stt_model.training import Epoch, draw_curve
+
+if TYPE_CHECKING:
+    from stt_model.evaluation.result import EvaluationResult, Provenance
+
+WORST_FOR_EACH_SHOWN = 4
+"""The worst utterances are shown at length: this many times ``report_count`` of them."""
+LONGEST_CLIP = 30.0
+"""Seconds; a longer one has no player."""
+AUDIO_BYTES = 3 * 2**20
+"""Of all the clips in the page together, before base64 makes them a third larger."""
+TOP = 10
+"""Entries in each list of errors."""
+
+
+def write(result: EvaluationResult, path: Path) -> None:
+    """Write the page, whole or not at all."""
+    with atomic_write(path) as beside:
+        # A file name that is not UTF-8 is shown with its odd bytes as escapes.
+        beside.write_text(render(result), encoding="utf-8", errors="backslashreplace")
+
+
+def render(result: EvaluationResult) -> str:
+    """Return the page.
+
+    Clips of the worst utterances are read from their files, and are in the page as MP3, which every
+    browser plays. AudioError if one cannot be read any more.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stt_model.evaluation"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"visible": show_characters, "facts": _facts}
+    generations = _generations(result.provenance)
+    return environment.get_template("evaluation.html").render(
+        result=result,
+        method=METHOD,
+        warning=FEW if len(result.samples) < FEWEST_FOR_TEST else "",
+        curves=_curves(generations),
+        heat_map=_heat_map(result),
+        kinds={"Words": result.words, "Characters": result.characters},
+        top=TOP,
+        worst=list(_worst(result)),
+        data=_data(result.samples),
+        generations=generations,
+    )
+
+
+# The worst utterances
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A word that was said beside what was understood, each cut into what fits and what does not.
+
+    A part is text and whether it is wrong; a side with no parts is a word that is not there.
+    """
+
+    kind: str
+    said: list[tuple[str, bool]]
+    understood: list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class _Utterance:
+    sample: EvaluatedSample
+    words: list[_Word]
+    audio: str
+    """A data URI; empty where there is no player."""
+
+
+def _worst(result: EvaluationResult) -> Iterator[_Utterance]:
+    """Yield the worst utterances, the worst first, unless there is nothing wrong with them."""
+    left = AUDIO_BYTES
+    count = WORST_FOR_EACH_SHOWN * result.report_count
+    for sample in result.samples[::-1][:count]:
+        if not sample.char_distance:
+            return
+        clip = _mp3(sample.wav_filename) if sample.seconds <= LONGEST_CLIP else b""
+        if len(clip) > left:
+            clip = b""
+        left -= len(clip)
+        words = [_word(pair) for pair in align(sample.src, sample.res, "word")]
+        yield _Utterance(sample, words, _data_uri("audio/mpeg", clip) if clip else "")
+
+
+def _mp3(path: str) -> bytes:
+    data = io.BytesIO()
+    soundfile.write(data, read_audio(path), SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III")
+    return data.getvalue()
+
+
+def _word(pair: Pair) -> _Word:
+    said, understood = pair
+    if said == understood:
+        kind = "hit"
+    elif said is None:
+        kind = "inserted"
+    elif understood is None:
+        kind = "deleted"
+    else:
+        kind = "substituted"
+    characters = align(said or "", understood or "", "character")
+    return _Word(
+        kind,
+        [(left, left != right) for left, right in characters if left is not None],
+        [(right, left != right) for left, right in characters if right is not None],
+    )
+
+
+# Pictures
+
+
+@dataclass(frozen=True)
+class _HeatMap:
+    characters: tuple[str, ...]
+    rows: list[tuple[str, list[tuple[int, float]]]]
+    """A character that was said, then for each one understood the count and how dark to paint it,
+    from 0 to 1 for the most frequent mistake."""
+
+
+def _heat_map(result: EvaluationResult) -> _HeatMap:
+    matrix = result.confusions
+    counts = np.array(matrix.counts)
+    mistakes = counts - np.diag(np.diag(counts))
+    # The root, for a few mistakes outnumber all others and would leave those white.
+    shares = np.sqrt(mistakes / max(mistakes.max(), 1))
+    rows = [
+        (said, list(zip(row.tolist(), share.tolist(), strict=True)))
+        for said, row, share in zip(matrix.characters, counts, shares, strict=True)
+    ]
+    return _HeatMap(matrix.characters, rows)
+
+
+def _curves(generations: Sequence[Mapping[str, Any]]) -> str:
+    """Return the losses of the last training as a picture, empty if they are not known."""
+    history = generations[0]["made"].get("history", []) if generations else []
+    if not history:
+        return ""
+    try:
+        epochs = [Epoch(**epoch) for epoch in history]
+    except TypeError:
+        # Another version wrote it, with other columns.
+        return ""
+    data = io.BytesIO()
+    draw_curve(epochs).savefig(data, format="svg")
+    return _data_uri("image/svg+xml", data.getvalue())
+
+
+def _data_uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+# Facts
+
+
+def _data(samples: Sequence[EvaluatedSample]) -> dict[str, str]:
+    seconds = np.array([sample.seconds for sample in samples])
+    words = [word for sample in samples for word in sample.src.split()]
+    characters = [character for sample in samples for character in sample.src]
+    facts = {
+        "utterances": f"{len(samples):,}",
+        "audio": f"{seconds.sum() / 3600:.2f} h",
+        "words": f"{len(words):,}, {len(set(words)):,} different",
+        "characters": f"{len(characters):,}, {len(set(characters)):,} different",
+    }
+    if samples:
+        shortest, median, longest = np.quantile(seconds, [0, 0.5, 1])
+        facts["shortest, median, longest clip"] = (
+            f"{shortest:.1f} s, {median:.1f} s, {longest:.1f} s"
+        )
+    return facts
+
+
+def _generations(provenance: Provenance | None) -> list[dict[str, Any]]:
+    """Return the checkpoint, the one it was made from, and so on: name, digest, how it was made."""
+    generations: list[dict[str, Any]] = []
+    described: Mapping[str, Any] | None = provenance.checkpoint if provenance else None
+    while described:
+        lineage = described["lineage"] or {}
+        made = {name: value for name, value in lineage.items() if name != "source"}
+        generations.append({"name": described["name"], "digest": described["digest"], "made": made})
+        described = lineage.get("source")
+    return generations
+
+
+def _facts(value: object) -> str:
+    """Return a value out of JSON as people write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {_facts(each)}" for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_facts, value))
+    if isinstance(value, str) and not value.strip():
+        return show_characters(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

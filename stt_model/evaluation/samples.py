@@ -1,0 +1,90 @@
+"""Evaluated utterances, one by one, and Coqui STT's JSON of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stt_model.base import atomic_write
+from stt_model.corpus import Utterance
+from stt_model.evaluation.alignment import Pair, align
+
+COQUI_KEYS = (
+    *("wav_filename", "src", "res", "loss"),
+    *("char_distance", "char_length", "word_distance", "word_length", "cer", "wer"),
+)
+"""What the JSON holds of a sample, in this order."""
+
+
+@dataclass(frozen=True)
+class EvaluatedSample:
+    """One utterance under Coqui STT's names: ``src`` is what was said, ``res`` what was understood.
+
+    ``loss`` is the CTC loss in nats; ``cer`` and ``wer`` are the distances over the lengths.
+    """
+
+    wav_filename: str
+    src: str
+    res: str
+    loss: float
+    char_distance: int
+    char_length: int
+    word_distance: int
+    word_length: int
+    cer: float
+    wer: float
+    seconds: float = 0.0
+    """How long the clip is."""
+    manifest: str = ""
+    """The CSV file that lists it."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """That file's columns beyond Coqui's three."""
+
+
+def compare(utterance: Utterance, understood: str, loss: float, seconds: float) -> EvaluatedSample:
+    """Return the utterance beside what was understood, with the distances between the two."""
+    words = align(utterance.transcript, understood, "word")
+    characters = align(utterance.transcript, understood, "character")
+    word_length, char_length = _length(words), _length(characters)
+    word_distance, char_distance = distance(words), distance(characters)
+    return EvaluatedSample(
+        wav_filename=utterance.place,
+        src=utterance.transcript,
+        res=understood,
+        loss=loss,
+        char_distance=char_distance,
+        char_length=char_length,
+        word_distance=word_distance,
+        word_length=word_length,
+        cer=char_distance / char_length,
+        wer=word_distance / word_length,
+        seconds=seconds,
+        manifest=str(utterance.source),
+        extra=utterance.extra,
+    )
+
+
+def distance(pairs: Sequence[Pair]) -> int:
+    """Return the errors in an alignment."""
+    return sum(said != understood for said, understood in pairs)
+
+
+def _length(pairs: Sequence[Pair]) -> int:
+    return sum(said is not None for said, _ in pairs)
+
+
+def write_samples(samples: Sequence[EvaluatedSample], path: Path) -> None:
+    """Write the samples as a JSON list of objects with Coqui STT's keys; no infinity, but null."""
+    with atomic_write(path) as beside:
+        text = json.dumps(list(map(_json_object, samples)), ensure_ascii=False, indent=2)
+        # A file name that is not UTF-8 comes out as JSON's own escape.
+        beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _json_object(sample: EvaluatedSample) -> dict[str, Any]:
+    values = {key: getattr(sample, key) for key in COQUI_KEYS}
+    return {**values, "loss": sample.loss if math.isfinite(sample.loss) else None}

@@ -1,0 +1,169 @@
+"""Whether an exported model computes what the checkpoint that it was made from computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stt_model.base import ExportError
+from stt_model.corpus import SAMPLE_RATE, read_audio, read_manifest
+from stt_model.decoding import Decoder
+from stt_model.evaluation import count_errors
+from stt_model.export.tflite_model import as_logits
+from stt_model.features import extract_features
+
+Array = NDArray[np.float32]
+
+MOST_CLIPS = 50
+"""Utterances that are compared, spread evenly over those given."""
+LARGEST_DIFFERENCE = 1e-4
+"""How far a probability may be off where nothing was quantised; some 3e-6 is usual."""
+
+
+class AcousticModel(Protocol):
+    """What makes probabilities of samples, in whatever form it was stored."""
+
+    def probabilities(self, samples: Array) -> Array:
+        """Return float32 [frames, classes], the blank last, of float32 [n] at 16 kHz."""
+        ...
+
+
+class NetworkModel:
+    """The network as it is trained and evaluated, on the CPU."""
+
+    def __init__(self, network: keras.Model) -> None:
+        self._infer = tf.function(network, reduce_retracing=True)
+
+    def probabilities(self, samples: Array) -> Array:
+        """Return float32 [frames, classes], the blank last, of float32 [n] at 16 kHz."""
+        with tf.device("CPU:0"):
+            logits = self._infer(extract_features(samples)[np.newaxis])
+            return np.asarray(tf.nn.softmax(logits)[0])
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An utterance to compare on; ``transcript`` is empty where it is not known."""
+
+    samples: Array
+    transcript: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How an export differs from its source over the same utterances."""
+
+    utterances: int
+    largest_difference: float
+    """Between the probabilities of a class in a frame."""
+    words: int
+    """Words said in the utterances; 0 where no speech was given."""
+    source_errors: int
+    """Word errors of the source, decoded greedily."""
+    errors: int
+    """Word errors of the export."""
+
+    @property
+    def wer_change(self) -> float:
+        """How much the word error rate rises."""
+        return (self.errors - self.source_errors) / max(self.words, 1)
+
+    def __str__(self) -> str:
+        differences = f"probabilities differ by {self.largest_difference:.1g} at most"
+        if not self.words:
+            return f"on {self.utterances} generated clip, no speech given: {differences}"
+        return (
+            f"on {self.utterances} utterances of {self.words} words: {differences}, WER"
+            f" {self.errors / self.words:.2%} against {self.source_errors / self.words:.2%} before"
+        )
+
+
+def read_clips(manifests: Sequence[Path]) -> list[Clip]:
+    """Return utterances to compare on: at most ``MOST_CLIPS`` of those with words.
+
+    Without any manifest it is one clip of noise, which tells whether two models compute the same,
+    but nothing of what they understand.
+    """
+    utterances = [each for path in manifests for each in read_manifest(path)]
+    utterances = [each for each in utterances if each.transcript.strip()]
+    if manifests and not utterances:
+        raise ExportError(
+            f"{manifests[0]}: expected utterances to compare the export on, found none with words"
+        )
+    if not utterances:
+        noise = np.random.default_rng(seed=1).uniform(-0.3, 0.3, 3 * SAMPLE_RATE)
+        return [Clip(noise.astype(np.float32), "")]
+    places = np.linspace(0, len(utterances) - 1, min(len(utterances), MOST_CLIPS)).round()
+    chosen = [utterances[int(place)] for place in places]
+    return [Clip(read_audio(each.place), each.transcript) for each in chosen]
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Runs exports and their source over the same clips, and refuses exports that are too far off.
+
+    ``max_wer_change`` is how much the word error rate of a quantised export may be higher.
+    """
+
+    source: AcousticModel
+    clips: Sequence[Clip]
+    decoder: Decoder
+    max_wer_change: float
+
+    def check(self, name: str, exported: AcousticModel, *, quantised: bool) -> Comparison:
+        """Return how ``exported`` compares; ExportError if it is not good enough."""
+        comparison = self._compare(name, exported)
+        if quantised:
+            self._check_words(name, comparison)
+        elif comparison.largest_difference > LARGEST_DIFFERENCE:
+            raise ExportError(
+                f"{name}: expected the checkpoint's probabilities within {LARGEST_DIFFERENCE:.0e},"
+                f" found a difference of {comparison.largest_difference:.1e}; nothing was exported"
+            )
+        return comparison
+
+    def _check_words(self, name: str, comparison: Comparison) -> None:
+        # Where few words are compared, one error more than before is still no evidence.
+        allowed = max(1, int(self.max_wer_change * comparison.words))
+        if comparison.words and comparison.errors - comparison.source_errors > allowed:
+            raise ExportError(
+                f"{name}: expected a WER at most {self.max_wer_change:.1%} above the checkpoint's,"
+                f" found {comparison.errors} errors against {comparison.source_errors} in"
+                f" {comparison.words} words; nothing was exported: allow more with"
+                " --max_wer_change, or do without --export_quantize"
+            )
+
+    def _compare(self, name: str, exported: AcousticModel) -> Comparison:
+        largest = 0.0
+        texts: dict[str, list[tuple[str, str]]] = {"before": [], "after": []}
+        for clip in self.clips:
+            before = self.source.probabilities(clip.samples)
+            after = exported.probabilities(clip.samples)
+            if after.shape != before.shape or not np.isfinite(after).all():
+                raise ExportError(
+                    f"{name}: expected finite probabilities of shape {before.shape}, found shape"
+                    f" {after.shape} or numbers that are not finite; nothing was exported"
+                )
+            largest = max(largest, float(np.abs(after - before).max(initial=0)))
+            texts["before"].append((clip.transcript, self._read(before)))
+            texts["after"].append((clip.transcript, self._read(after)))
+        words = {when: count_errors(pairs, "word") for when, pairs in texts.items()}
+        return Comparison(
+            utterances=len(self.clips),
+            largest_difference=largest,
+            words=words["before"].length,
+            source_errors=words["before"].distance,
+            errors=words["after"].distance,
+        )
+
+    def _read(self, probabilities: Array) -> str:
+        logits = as_logits(probabilities)[np.newaxis]
+        (text,) = self.decoder.decode(logits, np.array([len(probabilities)], np.int32))
+        return text

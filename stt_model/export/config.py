@@ -1,0 +1,84 @@
+"""What to export, and as what; it is checked before TensorFlow starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stt_model.base import ExportError
+from stt_model.export.model_card import ModelIdentity, check_name
+from stt_model.text import Alphabet
+
+DESCRIPTION = "export.json"
+"""What every export has: all that is known about it."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to export, and as what. Names that Coqui STT has are Coqui STT's.
+
+    ``test_files`` hold the utterances to compare on. A quantised model may have a word error rate
+    that is higher by ``max_wer_change`` there, or make one error more where that is less than one.
+    ``released`` is written into the model card, for whoever deploys it, and so is ``gate``, which
+    says why.
+    """
+
+    load_checkpoint_dir: Path
+    export_dir: Path
+    test_files: Sequence[Path] = ()
+    load_evaluate: str = "auto"
+    alphabet: Alphabet | None = None
+    export_file_name: str = "output_graph"
+    export_tflite: bool = True
+    export_quantize: bool = True
+    export_savedmodel: bool = False
+    zip_path: Path | None = None
+    remove_export: bool = False
+    export_beam_width: int = 500
+    scorer_path: Path | None = None
+    identity: ModelIdentity = field(default_factory=ModelIdentity)
+    max_wer_change: float = 0.02
+    released: bool = True
+    gate: str = ""
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is read or made."""
+        self.identity.check()
+        check_name("--export_file_name", self.export_file_name)
+        if not self.export_tflite and not self.export_savedmodel:
+            raise ExportError(
+                "expected --export_tflite or --export_savedmodel, found both false: nothing to"
+                " export; Coqui STT's runtime 1.4 takes a .tflite"
+            )
+        if self.export_beam_width < 1:
+            raise ExportError(
+                f"--export_beam_width: expected 1 or more, found {self.export_beam_width}"
+            )
+        if self.scorer_path and not self.scorer_path.is_file():
+            raise ExportError(f"{self.scorer_path}: no such scorer; check --scorer_path")
+        check_place(self.export_dir, self.remove_export)
+        if self.zip_path and self.zip_path.exists() and not self.remove_export:
+            raise ExportError(
+                f"{self.zip_path}: exists already; remove it, or let --remove_export replace it"
+            )
+
+
+def check_place(folder: Path, replace: bool) -> None:
+    """Raise ExportError unless an export can be put there without losing somebody's files."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ExportError(f"{folder}: expected a folder to export to, found a file")
+    if not any(folder.iterdir()):
+        return
+    if not replace:
+        raise ExportError(
+            f"{folder}: expected an empty folder to export to, found files in it; give another"
+            " --export_dir, or let --remove_export replace an earlier export"
+        )
+    if not (folder / DESCRIPTION).is_file():
+        raise ExportError(
+            f"{folder}: --remove_export replaces only what has an {DESCRIPTION}, and this folder"
+            " has none; give another --export_dir"
+        )

@@ -1,0 +1,78 @@
+"""The model card: Coqui STT's fields above, what is known of the model below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stt_model.base import ExportError
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Who made what; the fields are Coqui STT's export flags without their ``export_``."""
+
+    author_id: str = "author"
+    model_name: str = "model"
+    model_version: str = "0.0.1"
+    language: str = "und"
+    """BCP 47; und stands for undetermined."""
+    license: str = "<SPDX identifier of the model's license>"
+    contact_info: str = "<where the model's authors can be reached>"
+    min_stt_version: str = "1.4.0"
+    max_stt_version: str = "1.4.0"
+    description: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """What Coqui STT names the card."""
+        return f"{self.author_id}_{self.model_name}_{self.model_version}.md"
+
+    def check(self) -> None:
+        """Refuse what cannot be part of a file's name."""
+        for name in ("author_id", "model_name", "model_version"):
+            check_name(f"--export_{name}", getattr(self, name))
+
+
+def check_name(flag: str, value: str) -> None:
+    """Raise ExportError unless the value can be part of a file's name."""
+    if not value or "/" in value or not value.isprintable() or value.startswith("."):
+        raise ExportError(
+            f"{flag}: expected a name without slashes that does not begin with a dot, found"
+            f" {value!r}"
+        )
+
+
+def format_card(
+    identity: ModelIdentity, *, runtime: str, released: bool, facts: Mapping[str, str]
+) -> str:
+    """Return the card in Markdown, with YAML above.
+
+    Args:
+        identity: who made what.
+        runtime: ``tflite`` or ``tensorflow``.
+        released: whether the model is meant to be used; it is one more field after Coqui's.
+        facts: lines of a list by what they are about.
+    """
+    import yaml
+
+    fields = {
+        "author": identity.author_id,
+        "model_name": identity.model_name,
+        "model_version": identity.model_version,
+        "contact_info": identity.contact_info,
+        "license": identity.license,
+        "language": identity.language,
+        "runtime": runtime,
+        "min_stt_version": identity.min_stt_version,
+        "max_stt_version": identity.max_stt_version,
+        "acoustic_model_url": "<where the model is published>",
+        "scorer_url": "<where its scorer is published, if it has one>",
+        "released": released,
+    }
+    head = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=10_000)
+    parts = [f"---\n{head}---\n"]
+    if identity.description:
+        parts.append(f"{identity.description}\n")
+    parts.append("".join(f"- **{name}**: {fact}\n" for name, fact in facts.items()))
+    return "\n".join(parts)

@@ -1,0 +1,249 @@
+"""A checkpoint's weights as a ``.tflite`` file that Coqui STT's runtime 1.4 runs.
+
+The runtime calls the model 16 frames at a time, with the recurrent layer's state going in and
+coming out, and finds inputs, outputs and metadata by their names. Features are part of the model.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
+from stt_model.base import AlphabetError
+from stt_model.checkpoint import LSTM_BIAS, LSTM_KERNEL, Geometry, Weights
+from stt_model.corpus import SAMPLE_RATE, STRIDE, WINDOW
+from stt_model.features import mfcc
+from stt_model.network import LAYER_NORM_EPSILON, RELU_CLIP
+from stt_model.text import Alphabet, BytesAlphabet, CharacterAlphabet
+
+STEPS = 16
+"""Frames that one call of the model takes."""
+GRAPH_VERSION = 6
+"""What the runtime's version 1.4 asks for: the generation of inputs and outputs."""
+
+INPUTS = ("input_node", "previous_state_c", "previous_state_h", "input_samples")
+OUTPUTS = (
+    *("logits", "new_state_c", "new_state_h", "mfccs"),
+    *("metadata_version", "metadata_sample_rate", "metadata_feature_win_len"),
+    *("metadata_feature_win_step", "metadata_beam_width", "metadata_alphabet"),
+    "metadata_language",
+)
+"""In the order in which the runtime reads the metadata; in another it crashes."""
+
+
+@dataclass(frozen=True)
+class RuntimeMetadata:
+    """What the runtime reads out of the model beside the weights."""
+
+    alphabet: Alphabet
+    beam_width: int
+    language: str
+
+    def values(self) -> dict[str, int | bytes]:
+        """Return the values by the names of the model's outputs."""
+        milliseconds = 1000 / SAMPLE_RATE
+        return {
+            "metadata_version": GRAPH_VERSION,
+            "metadata_sample_rate": SAMPLE_RATE,
+            "metadata_feature_win_len": round(WINDOW * milliseconds),
+            "metadata_feature_win_step": round(STRIDE * milliseconds),
+            "metadata_beam_width": self.beam_width,
+            "metadata_alphabet": serialise_alphabet(self.alphabet),
+            "metadata_language": self.language.encode(),
+        }
+
+
+def serialise_alphabet(alphabet: Alphabet) -> bytes:
+    """Return the labels as the runtime reads them.
+
+    Little-endian: uint16 count, then of each label uint16 index, uint16 length in bytes, bytes.
+    """
+    # A byte's label is the code point of the same number.
+    encoding = "latin-1" if alphabet.is_bytes else "utf-8"
+    parts = [struct.pack("<H", alphabet.size)]
+    for index, label in enumerate(alphabet.labels):
+        data = label.encode(encoding)
+        parts.append(struct.pack("<HH", index, len(data)) + data)
+    return b"".join(parts)
+
+
+def deserialise_alphabet(data: bytes) -> Alphabet:
+    """Return the alphabet that ``serialise_alphabet`` wrote, or Coqui STT.
+
+    Raises:
+        AlphabetError: the data end early, or hold what no alphabet holds.
+    """
+    labels: list[bytes] = []
+    position = 2
+    try:
+        (size,) = struct.unpack_from("<H", data)
+        for _ in range(size):
+            _, length = struct.unpack_from("<HH", data, position)
+            labels.append(data[position + 4 : position + 4 + length])
+            position += 4 + length
+        if labels == [bytes([byte]) for byte in range(1, 256)]:
+            return BytesAlphabet()
+        return CharacterAlphabet(label.decode() for label in labels)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise AlphabetError(f"damaged alphabet in the model: {error}") from error
+
+
+def convert(
+    weights: Weights, geometry: Geometry, metadata: RuntimeMetadata, *, quantize: bool
+) -> bytes:
+    """Return the content of the ``.tflite`` file.
+
+    Args:
+        weights: float32, under the checkpoint's names.
+        quantize: store the large matrices as 8-bit integers with one scale each (dynamic range).
+    """
+    step = _Step(weights, geometry, metadata)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([step.concrete_function()], step)
+    # AudioSpectrogram and Mfcc, whose kernels the runtime has.
+    converter.allow_custom_ops = True
+    if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        # One scale for each output would take version 12 of FULLY_CONNECTED; the runtime has 9.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    return _as_runtime_reads(converter.convert())
+
+
+class _Step(tf.Module):
+    """From 16 windows and the state before them to probabilities and the state after them."""
+
+    def __init__(self, weights: Weights, geometry: Geometry, metadata: RuntimeMetadata) -> None:
+        super().__init__()
+        self._geometry = geometry
+        self._metadata = metadata
+        kernel = weights[LSTM_KERNEL]
+        arrays = {name: weights[name] for name in weights if name != LSTM_KERNEL}
+        arrays["input_kernel"] = kernel[: geometry.n_hidden]
+        arrays["recurrent_kernel"] = kernel[geometry.n_hidden :]
+        # Variables, because the converter takes several copies of every constant.
+        self._weights = {name: tf.Variable(array) for name, array in arrays.items()}
+
+    def concrete_function(self) -> Any:
+        state = [1, self._geometry.n_hidden]
+        windows = [1, STEPS, 2 * self._geometry.n_context + 1, self._geometry.n_input]
+        signature = [
+            tf.TensorSpec(windows, name="input_node"),
+            tf.TensorSpec(state, name="previous_state_c"),
+            tf.TensorSpec(state, name="previous_state_h"),
+            tf.TensorSpec([WINDOW], name="input_samples"),
+        ]
+        return tf.function(self._run, input_signature=signature).get_concrete_function()
+
+    def _run(
+        self, input_node: Any, previous_state_c: Any, previous_state_h: Any, input_samples: Any
+    ) -> dict[str, Any]:
+        x = tf.reshape(input_node, [STEPS, -1])
+        for layer in ("layer_1", "layer_2", "layer_3"):
+            x = self._hidden(x, layer)
+        x, new_state_c, new_state_h = self._recurrent(x, previous_state_c, previous_state_h)
+        x = self._hidden(x, "layer_5")
+        return {
+            "logits": tf.nn.softmax(self._dense(x, "layer_6")),
+            "new_state_c": new_state_c,
+            "new_state_h": new_state_h,
+            "mfccs": mfcc(input_samples),
+            **{name: tf.constant([value]) for name, value in self._metadata.values().items()},
+        }
+
+    def _dense(self, x: Any, layer: str) -> Any:
+        return tf.matmul(x, self._weights[f"{layer}/weights"]) + self._weights[f"{layer}/bias"]
+
+    def _hidden(self, x: Any, layer: str) -> Any:
+        x = tf.minimum(tf.nn.relu(self._dense(x, layer)), RELU_CLIP)
+        if not self._geometry.layer_norm:
+            return x
+        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
+        beta, gamma = (self._weights[f"{layer}/LayerNorm/{name}"] for name in ("beta", "gamma"))
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
+
+    def _recurrent(self, x: Any, cell: Any, output: Any) -> tuple[Any, Any, Any]:
+        """Run the LSTM; the product with the input's weights is one for all frames."""
+        projected = tf.matmul(x, self._weights["input_kernel"]) + self._weights[LSTM_BIAS]
+        recurrent_kernel = tf.convert_to_tensor(self._weights["recurrent_kernel"])
+        outputs = []
+        for frame in tf.split(projected, STEPS):
+            gates = frame + tf.matmul(output, recurrent_kernel)
+            i, candidate, f, o = tf.split(gates, 4, axis=1)
+            cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(candidate)
+            output = tf.sigmoid(o) * tf.tanh(cell)
+            outputs.append(output)
+        return tf.concat(outputs, 0), cell, output
+
+
+def _as_runtime_reads(converted: bytes) -> bytes:
+    """Name inputs and outputs as the runtime does, and have an operation make each output.
+
+    The runtime walks from each metadata output back to the operation that it comes from; where the
+    output is a bare constant, which has none, it crashes.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(converted))
+    (graph,) = model.subgraphs
+    (signature,) = model.signatureDefs
+    for entry in (*signature.inputs, *signature.outputs):
+        graph.tensors[entry.tensorIndex].name = entry.name
+    made = {tensor for operation in graph.operators for tensor in operation.outputs}
+    opcode, one = _add_reshape_code(model), _add_one(model)
+    for entry in sorted(signature.outputs, key=_place):
+        if entry.tensorIndex not in made:
+            constant = graph.tensors[entry.tensorIndex]
+            graph.tensors.append(_tensor(entry.name, constant.type))
+            constant.name = entry.name + b"_copy"
+            output = len(graph.tensors) - 1
+            graph.operators.append(_reshape(opcode, [entry.tensorIndex, one], output))
+            entry.tensorIndex = output
+    graph.inputs = [entry.tensorIndex for entry in sorted(signature.inputs, key=_place)]
+    graph.outputs = [entry.tensorIndex for entry in sorted(signature.outputs, key=_place)]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _place(entry: Any) -> int:
+    return (*INPUTS, *OUTPUTS).index(entry.name.decode())
+
+
+def _add_reshape_code(model: Any) -> int:
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _add_one(model: Any) -> int:
+    """Add a constant tensor that holds the number 1, which is the shape to give."""
+    buffer = schema.BufferT()
+    buffer.data = list(struct.pack("<i", 1))
+    model.buffers.append(buffer)
+    tensors = model.subgraphs[0].tensors
+    tensors.append(_tensor(b"one", schema.TensorType.INT32, len(model.buffers) - 1))
+    return len(tensors) - 1
+
+
+def _reshape(opcode: int, sources: list[int], target: int) -> Any:
+    options = schema.ReshapeOptionsT()
+    options.newShape = [1]
+    operation = schema.OperatorT()
+    operation.opcodeIndex = opcode
+    operation.inputs = sources
+    operation.outputs = [target]
+    operation.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
+    operation.builtinOptions = options
+    return operation
+
+
+def _tensor(name: bytes, kind: int, buffer: int = 0) -> Any:
+    """Return a tensor of one element; buffer 0 is the empty one of what an operation makes."""
+    tensor = schema.TensorT()
+    tensor.name = name
+    tensor.shape = [1]
+    tensor.type = kind
+    tensor.buffer = buffer
+    return tensor

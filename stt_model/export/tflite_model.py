@@ -1,0 +1,129 @@
+"""Run a ``.tflite`` model as Coqui STT's runtime does: 16 frames a call, the state handed on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stt_model.base import ExportError
+from stt_model.corpus import STRIDE, WINDOW, frame_count
+from stt_model.export.tflite_conversion import INPUTS, OUTPUTS, deserialise_alphabet
+from stt_model.features import extract_features
+from stt_model.text import Alphabet
+
+Array = NDArray[np.float32]
+
+_PLAIN_KERNELS = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+
+def as_logits(probabilities: Array) -> Array:
+    """Return logits that stand for the same distribution as the probabilities: their logarithms."""
+    floor = np.finfo(np.float32).tiny
+    return np.log(np.maximum(probabilities, floor))
+
+
+def fill_up(samples: Array) -> Array:
+    """Return the samples with zeros behind them until they are whole windows, as the runtime does.
+
+    Training leaves out what comes after the last whole window, so that this is one frame more.
+    """
+    return np.pad(samples, (0, WINDOW + STRIDE * frame_count(len(samples)) - len(samples)))
+
+
+class TfliteModel:
+    """A model for Coqui STT's runtime, in TensorFlow's own interpreter."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the file.
+
+        Raises:
+            ExportError: it is no such model.
+        """
+        self._interpreter = _open(path)
+        self._inputs = {each["name"]: each for each in self._interpreter.get_input_details()}
+        self._outputs = {each["name"]: each for each in self._interpreter.get_output_details()}
+        missing = [name for name in INPUTS if name not in self._inputs]
+        missing += [name for name in OUTPUTS if name not in self._outputs]
+        if missing:
+            raise ExportError(
+                f"{path}: expected a model for Coqui STT's runtime, found one without"
+                f" {', '.join(missing)}"
+            )
+
+    def read_metadata(self) -> dict[str, int | bytes]:
+        """Return what the model says of itself, by the names of its outputs."""
+        self._interpreter.invoke()
+        found = {name: self._read(name) for name in OUTPUTS if name.startswith("metadata_")}
+        return {name: value.item() for name, value in found.items()}
+
+    def read_alphabet(self) -> Alphabet:
+        """Return what the classes stand for."""
+        return deserialise_alphabet(bytes(self.read_metadata()["metadata_alphabet"]))
+
+    def features(self, window: Array) -> Array:
+        """Return the features, float32 [26], that the model makes of a window, float32 [512]."""
+        self._write("input_samples", window)
+        self._interpreter.invoke()
+        return self._read("mfccs").reshape(-1)
+
+    def probabilities(self, samples: Array) -> Array:
+        """Return the probability of each class in each frame.
+
+        Args:
+            samples: float32 [n], mono, 16 kHz, in [-1, 1].
+
+        Returns:
+            float32 [frames, classes], the blank last.
+        """
+        _, steps, width, coefficients = self._inputs["input_node"]["shape"]
+        features = np.pad(extract_features(samples), [(width // 2, width // 2), (0, 0)])
+        frames = len(features) - width + 1
+        windows = np.zeros((-(-frames // steps) * steps, width, coefficients), np.float32)
+        for frame in range(frames):
+            windows[frame] = features[frame : frame + width]
+        self._reset()
+        parts = [self._step(windows[start : start + steps]) for start in range(0, frames, steps)]
+        classes = self._outputs["logits"]["shape"][-1]
+        return np.concatenate([np.zeros((0, classes), np.float32), *parts])[:frames]
+
+    def _reset(self) -> None:
+        for name in ("previous_state_c", "previous_state_h"):
+            self._write(name, np.zeros(self._inputs[name]["shape"], np.float32))
+
+    def _step(self, windows: Array) -> Array:
+        self._write("input_node", windows[np.newaxis])
+        self._interpreter.invoke()
+        for state in ("state_c", "state_h"):
+            self._write(f"previous_{state}", self._read(f"new_{state}"))
+        return self._read("logits")
+
+    def _write(self, name: str, value: Array) -> None:
+        self._interpreter.set_tensor(self._inputs[name]["index"], value)
+
+    def _read(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._interpreter.get_tensor(self._outputs[name]["index"])
+        return found
+
+
+def _open(path: Path) -> Any:
+    with warnings.catch_warnings():
+        # TensorFlow announces that its interpreter will move to a package of its own.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            interpreter = tf.lite.Interpreter(
+                model_content=path.read_bytes(),
+                num_threads=os.cpu_count(),
+                # The others print a line about themselves.
+                experimental_op_resolver_type=_PLAIN_KERNELS,
+            )
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ExportError(f"{path}: expected a .tflite model, found {reason}") from error
+    return interpreter

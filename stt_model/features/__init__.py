@@ -1,0 +1,5 @@
+"""Samples to the features that the network is fed, kept on disk, in padded batches."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

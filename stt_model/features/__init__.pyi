@@ -1,0 +1,17 @@
+from .augmented import augment_epoch as augment_epoch
+from .batches import BATCH_SIGNATURE as BATCH_SIGNATURE
+from .batches import Batch as Batch
+from .batches import BatchPlan as BatchPlan
+from .batches import batch_dataset as batch_dataset
+from .batches import failures_of as failures_of
+from .batches import pad_features as pad_features
+from .batches import padding_share as padding_share
+from .batches import plan_batches as plan_batches
+from .cache import DEFAULT_GIB as DEFAULT_GIB
+from .extraction import COEFFICIENTS as COEFFICIENTS
+from .extraction import extract_features as extract_features
+from .extraction import mfcc as mfcc
+from .extraction import mfcc_of_batch as mfcc_of_batch
+from .store import Features as Features
+from .store import FeatureStore as FeatureStore
+from .store import open_cache as open_cache

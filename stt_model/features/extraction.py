@@ -1,0 +1,121 @@
+"""Samples to the mel-frequency cepstral coefficients that Coqui STT's network was trained on.
+
+TensorFlow's own ``AudioSpectrogram`` and ``Mfcc`` kernels do the work: the very kernels that made
+the features of the released checkpoints, and that exported models run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stt_model.corpus import SAMPLE_RATE, STRIDE, WINDOW
+
+COEFFICIENTS = 26
+MEL_CHANNELS = 40
+LOWEST_HERTZ = 20.0
+HIGHEST_HERTZ = SAMPLE_RATE / 2
+
+REVISION = 1
+"""Goes up when features of the same clip come out otherwise than before."""
+
+
+def mfcc(samples: Any) -> Any:
+    """Return the features of one utterance.
+
+    Args:
+        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [frames, 26]; one frame per 320 samples (20 ms), each over 512 samples (32 ms).
+    """
+    return tf.reshape(_mfcc_of_channels(samples[:, tf.newaxis]), [-1, COEFFICIENTS])
+
+
+def mfcc_of_batch(samples: Any) -> Any:
+    """Return the features of utterances of one length, or filled up to one.
+
+    Args:
+        samples: float32 [batch, n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [batch, frames, 26].
+    """
+    return _mfcc_of_channels(tf.transpose(samples))
+
+
+def _mfcc_of_channels(samples: Any) -> Any:
+    """float32 [n, channels] -> float32 [channels, frames, 26]."""
+    return _mfcc_of_spectrogram(_spectrogram_of_channels(samples))
+
+
+def _spectrogram_of_channels(samples: Any) -> Any:
+    """float32 [n, channels] -> float32 [channels, frames, 257]."""
+    return tf.raw_ops.AudioSpectrogram(
+        input=samples, window_size=WINDOW, stride=STRIDE, magnitude_squared=True
+    )
+
+
+def _mfcc_of_spectrogram(spectrogram: Any) -> Any:
+    """float32 [channels, frames, 257] -> float32 [channels, frames, 26]."""
+    return tf.raw_ops.Mfcc(
+        spectrogram=spectrogram,
+        sample_rate=SAMPLE_RATE,
+        dct_coefficient_count=COEFFICIENTS,
+        filterbank_channel_count=MEL_CHANNELS,
+        lower_frequency_limit=LOWEST_HERTZ,
+        upper_frequency_limit=HIGHEST_HERTZ,
+    )
+
+
+def extract_features(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the features of one utterance as an array.
+
+    Args:
+        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [frames, 26].
+    """
+    with tf.device("CPU:0"):
+        return np.asarray(mfcc(samples))
+
+
+def extract_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first half of the way to features: squared magnitudes.
+
+    Args:
+        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+
+    Returns:
+        float32 [frames, 257]; a band each 31.25 Hz.
+    """
+    with tf.device("CPU:0"):
+        return np.asarray(_spectrogram_of_channels(samples[:, np.newaxis])[0])
+
+
+def features_of_spectrogram(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the features, float32 [frames, 26], that a spectrogram, float32 [frames, 257], has."""
+    with tf.device("CPU:0"):
+        return np.asarray(_mfcc_of_spectrogram(spectrogram[np.newaxis])[0])
+
+
+def feature_settings() -> dict[str, Any]:
+    """Return all that features depend on besides the clip, down to the decoders' versions."""
+    return {
+        "revision": REVISION,
+        "sample_rate": SAMPLE_RATE,
+        "window": WINDOW,
+        "stride": STRIDE,
+        "coefficients": COEFFICIENTS,
+        "mel_channels": MEL_CHANNELS,
+        "hertz": [LOWEST_HERTZ, HIGHEST_HERTZ],
+        "tensorflow": tf.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+        "soxr": soxr.__version__,
+    }

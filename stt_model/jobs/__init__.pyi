@@ -1,0 +1,2 @@
+from . import steps as steps
+from .transcription import transcribe as transcribe

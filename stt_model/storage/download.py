@@ -1,0 +1,264 @@
+"""Download over HTTP into a cache folder, so that a broken download goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+import tenacity
+import urllib3
+from tqdm import tqdm
+
+from stt_model.base import (
+    AlreadyLockedError,
+    StorageError,
+    keep_secrets_out_of_logs,
+    locked,
+    redact,
+)
+from stt_model.storage.store_errors import innermost
+
+CACHE_VARIABLE = "STT_BOOTSTRAP_CACHE"
+
+_ATTEMPTS = 6
+_WAIT = tenacity.wait_exponential_jitter(initial=1, max=30)  # seconds
+_TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the answer
+_CHUNK = 2**16
+_TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+_TRANSIENT_ERRORS = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.ProtocolError,
+    urllib3.exceptions.TimeoutError,
+)
+_ADVICE = {
+    401: "give an address that needs no login, such as a presigned URL",
+    403: "give an address that may be read, such as a presigned URL that has not expired",
+    404: "check the address",
+    410: "check the address",
+}
+
+_logger = logging.getLogger(__name__)
+
+
+class _InterruptedError(StorageError):
+    """A failure that another attempt may get past."""
+
+
+@contextmanager
+def downloaded(uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
+    """Download ``uri`` (http or https) and yield the path of the whole file, in the cache folder.
+
+    The file is removed when the block ends well, and when it raises StorageError: the content is
+    no good. A download that breaks off stays in the cache folder (``STT_BOOTSTRAP_CACHE``, default
+    ``~/.cache/stt-bootstrap``), and the next call for the same URI continues it, in whatever
+    process, if the server allows that and still has the same version of the file.
+
+    ``size_limit`` is in bytes. ``progress`` draws a bar where there is a terminal.
+    Raises StorageError for an answer that is not the file, a file over the limit, a download that
+    another process is at, and when six attempts failed. OSError of the disk passes through.
+    """
+    part = cache_directory() / f"{hashlib.sha256(os.fsencode(uri)).hexdigest()}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    keep_secrets_out_of_logs()
+    with _alone(part, uri):
+        transfer = _Transfer(uri, part, size_limit, progress)
+        try:
+            transfer.run()
+            try:
+                yield part
+            except StorageError:
+                transfer.restart()
+                raise
+            transfer.restart()
+        finally:
+            transfer.clean_up()
+
+
+def cache_directory() -> Path:
+    """Return the folder for unfinished downloads; it may not exist yet."""
+    given = os.environ.get(CACHE_VARIABLE)
+    if given:
+        return Path(given)
+    try:
+        return Path.home() / ".cache" / "stt-bootstrap"
+    except RuntimeError:
+        raise StorageError(
+            f"there is no home folder to keep downloads in; set {CACHE_VARIABLE} to a folder"
+        ) from None
+
+
+@contextmanager
+def _alone(part: Path, uri: str) -> Iterator[None]:
+    try:
+        with locked(part):
+            yield
+    except AlreadyLockedError:
+        raise StorageError(
+            f"{redact(uri)}: another process is downloading it to {part}; wait for that one, "
+            f"or set {CACHE_VARIABLE} to another folder"
+        ) from None
+
+
+class _Transfer:
+    """One file on its way from ``uri`` to ``part``, in as many attempts as it takes."""
+
+    def __init__(self, uri: str, part: Path, size_limit: int, progress: bool) -> None:
+        self._uri = uri
+        self._label = redact(uri)
+        self._part = part
+        self._size_limit = size_limit
+        self._progress = progress
+        # Which version the part belongs to; without it the part cannot be continued.
+        self._version_file = part.with_suffix(".version")
+
+    def run(self) -> None:
+        """Bring the part to its full length."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_InterruptedError),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=_WAIT,
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        try:
+            retrying(self._attempt)
+        except _InterruptedError as error:
+            advice = f"to go on from {self._part}" if self._resumable() else "to begin anew"
+            raise StorageError(
+                f"{error}; gave up after {_ATTEMPTS} attempts, run it again {advice}"
+            ) from error
+        except OSError as error:
+            raise StorageError(
+                f"{self._label}: {self._part}: {error.strerror}; make room, "
+                f"or set {CACHE_VARIABLE} to another folder"
+            ) from error
+
+    def restart(self) -> None:
+        """Empty the part: what it holds is of no more use."""
+        os.truncate(self._part, 0)
+        self._version_file.unlink(missing_ok=True)
+
+    def clean_up(self) -> None:
+        """Remove the part, unless a later call can continue it."""
+        if not self._resumable():
+            self._part.unlink(missing_ok=True)
+            self._version_file.unlink(missing_ok=True)
+        else:
+            _logger.warning("%s: what arrived is kept in %s", self._label, self._part)
+
+    def _resumable(self) -> bool:
+        return self._offset() > 0 and self._version_file.exists()
+
+    def _offset(self) -> int:
+        return self._part.stat().st_size
+
+    def _attempt(self) -> None:
+        # Identity: a sha256 is given for the bytes as they lie on the server.
+        headers = {"Accept-Encoding": "identity"}
+        if self._resumable():
+            version = self._version_file.read_text("utf-8")
+            headers |= {"Range": f"bytes={self._offset()}-", "If-Range": version}
+        try:
+            with requests.get(
+                self._uri, headers=headers, stream=True, timeout=_TIMEOUT
+            ) as response:
+                if self._begin(response):
+                    self._receive(response)
+            return
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            failure = self._explain(error)
+        # Here, not in the block above: the library's errors quote the address with its secrets.
+        raise failure
+
+    def _explain(self, error: Exception) -> StorageError:
+        if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+            return StorageError(
+                f"{self._label}: no secure connection ({innermost(error)}); check the address and "
+                "the certificates of this machine"
+            )
+        if isinstance(error, _TRANSIENT_ERRORS):
+            return self._interrupted(innermost(error))
+        return StorageError(
+            f"{self._label}: cannot be downloaded ({type(error).__name__}); check the address"
+        )
+
+    def _begin(self, response: requests.Response) -> bool:
+        """Make the part ready for the body of ``response``; return False if it is whole already."""
+        status, content_range = response.status_code, response.headers.get("Content-Range", "")
+        offset = self._offset()
+        if status == 416 and content_range == f"bytes */{offset}":
+            return False
+        if status == 206 and content_range.startswith(f"bytes {offset}-") and self._same(response):
+            return True
+        if status in (206, 416):
+            self.restart()
+            raise self._interrupted("the server has another version now")
+        if status in _TRANSIENT_STATUSES:
+            raise self._interrupted(f"the server answered {status} {response.reason}")
+        if status != 200:
+            advice = _ADVICE.get(status, "a file was expected, check the address")
+            raise StorageError(f"{self._label}: {status} {response.reason}; {advice}")
+        self.restart()
+        if version := _version(response):
+            self._version_file.write_text(version, "utf-8")
+        return True
+
+    def _same(self, response: requests.Response) -> bool:
+        """Tell whether the part belongs to this answer, for servers that overlook If-Range."""
+        return _version(response) in ("", self._version_file.read_text("utf-8"))
+
+    def _receive(self, response: requests.Response) -> None:
+        size = self._offset()
+        length = response.headers.get("Content-Length", "")
+        total = size + int(length) if length.isdecimal() else None
+        self._check_size(total or 0)
+        bar = tqdm(
+            desc=self._label.rpartition("/")[2],
+            total=total,
+            initial=size,
+            unit="B",
+            unit_scale=True,
+            disable=None if self._progress else True,
+        )
+        with bar, self._part.open("ab") as file:
+            # Not decoded: some servers label a .tar.gz as gzip-encoded, and mean the file itself.
+            for block in response.raw.stream(_CHUNK, decode_content=False):
+                size += len(block)
+                self._check_size(size)
+                file.write(block)
+                bar.update(len(block))
+        if total is not None and size != total:
+            raise self._interrupted(f"{total} bytes were promised")
+
+    def _check_size(self, size: int) -> None:
+        if size > self._size_limit:
+            self.restart()
+            raise StorageError(
+                f"{self._label}: larger than the limit of {self._size_limit} bytes; "
+                "check the address, or raise the limit"
+            )
+
+    def _interrupted(self, reason: str) -> _InterruptedError:
+        size = self._offset()
+        what = f"the download broke off after {size} bytes" if size else "nothing was downloaded"
+        return _InterruptedError(f"{self._label}: {what} ({reason})")
+
+
+def _version(response: requests.Response) -> str:
+    """Return what If-Range may compare: a strong ETag, or else the time of the last change."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    if state.outcome and state.next_action:
+        _logger.warning(
+            "%s; next attempt in %.0f s", state.outcome.exception(), state.next_action.sleep
+        )

@@ -1,0 +1,102 @@
+"""Bring what is in an object store to the cache folder, so that a broken download goes on there."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stt_model.base import AlreadyLockedError, StorageError, locked, redact
+from stt_model.storage.download import CACHE_VARIABLE, cache_directory
+from stt_model.storage.object_store import MissingError, ObjectStore, StoredObject, split_uri
+from stt_model.storage.store_errors import CONTINUABLE_ERRORS
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def brought(uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
+    """Yield the object ``uri`` as a file, or all the objects below it as a folder.
+
+    It lies in the cache folder, a file under its own name, and is removed when the block ends, but
+    kept when the connection broke: the next call goes on with it, as long as the objects are the
+    same. ``size_limit`` is in bytes; ``progress`` draws a bar where there is a terminal.
+
+    Raises StorageError, one line. OSError of the disk passes through.
+    """
+    place = cache_directory() / f"{hashlib.sha256(os.fsencode(uri)).hexdigest()}.store"
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(place / "lock"):
+            try:
+                yield _bring(uri, place, size_limit, progress)
+            except CONTINUABLE_ERRORS:
+                _logger.warning("%s: what arrived is kept in %s", redact(uri), place)
+                raise
+            except Exception:
+                shutil.rmtree(place)
+                raise
+            shutil.rmtree(place)
+    except AlreadyLockedError:
+        raise StorageError(
+            f"{redact(uri)}: another process is fetching it to {place}; wait for that one, or set "
+            f"{CACHE_VARIABLE} to another folder"
+        ) from None
+
+
+def _bring(uri: str, place: Path, size_limit: int, progress: bool) -> Path:
+    store = ObjectStore.from_environment()
+    root, objects = find_objects(store, uri)
+    size = sum(stored.size for stored in objects)
+    if size > size_limit:
+        raise StorageError(
+            f"{redact(uri)}: {size} bytes, the limit is {size_limit}; raise it if that is right"
+        )
+    content = place / "content"
+    _forget_others(place, content, objects)
+    bar = tqdm(
+        desc=redact(uri).rstrip("/").rpartition("/")[2],
+        total=size,
+        unit="B",
+        unit_scale=True,
+        disable=None if progress else True,
+    )
+    with bar:
+        store.download_objects(objects, root, content, advance=bar.update)
+    return content if root == uri else content / objects[0].key.rpartition("/")[2]
+
+
+def find_objects(store: ObjectStore, uri: str) -> tuple[str, Sequence[StoredObject]]:
+    """Return the object that ``uri`` names and the URI of its folder; or ``uri`` and all below it.
+
+    Raises MissingError if there is neither.
+    """
+    key = split_uri(uri)[1]
+    if key and not key.endswith("/"):
+        try:
+            return uri.rpartition("/")[0], [store.stat(uri)]
+        except MissingError as error:
+            missing = error
+    else:
+        missing = MissingError(f"{redact(uri)}: nothing is stored there; check the address")
+    objects = list(store.list(uri))
+    if not objects:
+        raise missing
+    return uri, objects
+
+
+def _forget_others(place: Path, content: Path, objects: Sequence[StoredObject]) -> None:
+    """Remove what an earlier call brought, unless it was on the way to the same objects."""
+    digest = hashlib.sha256()
+    for stored in objects:
+        digest.update(f"{stored.uri}\0{stored.etag}\0".encode())
+    version = place / "version"
+    if not version.exists() or version.read_text("ascii") != digest.hexdigest():
+        shutil.rmtree(content, ignore_errors=True)
+        version.write_text(digest.hexdigest(), "ascii")

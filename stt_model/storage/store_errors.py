@@ -1,0 +1,134 @@
+"""What an object store's refusals mean, each in one line that a user can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+import urllib3
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
+from stt_model.base import StorageError
+
+# What the client raises: for answers, for connections, and for names that no store would take.
+CLIENT_ERRORS = (MinioException, urllib3.exceptions.HTTPError, ValueError)
+
+# Answers that another attempt may get past, beyond those that the HTTP pool asks for again.
+_TRANSIENT_CODES = {"RequestTimeout", "NoSuchUpload", "SlowDown", "InternalError"}
+_MISSING_CODES = {"NoSuchKey", "NoSuchBucket"}
+_REGION = "the bucket is in another region; set AWS_REGION to it"
+_TOKEN = "AWS_SESSION_TOKEN is not valid or has expired; get new credentials"
+_CHANGED = "it changed while it was being read; run it again when it is complete"
+_MEANINGS = {
+    "AccessDenied": "these credentials may not do that; ask for a policy that allows it",
+    "AuthorizationHeaderMalformed": _REGION,
+    "ExpiredToken": _TOKEN,
+    "InvalidAccessKeyId": "the store does not know this AWS_ACCESS_KEY_ID; check it",
+    "InvalidRange": _CHANGED,
+    "InvalidToken": _TOKEN,
+    "NoSuchBucket": "no such bucket; check its name, and AWS_ENDPOINT_URL",
+    "NoSuchKey": "no such object; check the address",
+    "PermanentRedirect": _REGION,
+    "PreconditionFailed": _CHANGED,
+    "SignatureDoesNotMatch": (
+        "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID; check both"
+    ),
+}
+
+
+class StoreError(StorageError):
+    """An object store that does not do what was asked, in one line without credentials."""
+
+
+class StoreAnswerError(StoreError):
+    """The store answered, and not with what was asked for."""
+
+
+class MissingError(StoreAnswerError):
+    """There is no such object or bucket."""
+
+
+class InterruptedTransferError(StoreError):
+    """A failure that another attempt may get past."""
+
+
+class UnreachableError(StoreError):
+    """No answer from the store, as often as it was asked."""
+
+
+# After these, what has arrived is worth keeping.
+CONTINUABLE_ERRORS = (InterruptedTransferError, UnreachableError)
+
+
+def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreError:
+    """Return the StoreError that says what ``error``, of the client, means for ``label``.
+
+    It quotes no request, no header, and none of ``secrets``, should the store repeat them. Raise it
+    outside of the ``except`` block, so that the client's error, which does quote, is not chained.
+    """
+    if isinstance(error, (S3Error, InvalidResponseError, ServerError)):
+        code, message = _answer(error)
+        for secret in secrets:
+            message = message.replace(secret, "…")
+        return _explain_answer(label, code, message)
+    if isinstance(error, ValueError):
+        # A name that no store takes, or an answer without a body that the client stumbles over.
+        return StoreAnswerError(f"{label}: {_one_line(str(error))}; check the address")
+    reason = getattr(error, "reason", None) or error
+    cause = innermost(reason)
+    if isinstance(reason, urllib3.exceptions.SSLError):
+        return StoreError(
+            f"{label}: no secure connection ({cause}); check AWS_ENDPOINT_URL, and AWS_CA_BUNDLE "
+            "for a store with certificates of its own"
+        )
+    if isinstance(error, urllib3.exceptions.MaxRetryError):
+        return UnreachableError(
+            f"{label}: the store cannot be reached ({cause}); check AWS_ENDPOINT_URL, or run it "
+            "again later"
+        )
+    return InterruptedTransferError(f"{label}: the connection broke ({cause}); run it again")
+
+
+def innermost(error: BaseException) -> str:
+    """Return the innermost reason of an error; the outer ones repeat addresses."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _explain_answer(label: str, code: str, message: str) -> StoreError:
+    if code == "RequestTimeTooSkewed":
+        now = datetime.now(timezone.utc).isoformat(" ", "seconds")
+        meaning = f"the store's clock differs from this machine's ({now}); set this machine's clock"
+    elif code in _MEANINGS:
+        meaning = _MEANINGS[code]
+    else:
+        return _kind(code)(f"{label}: the store answered {code} ({message}); check the address")
+    return _kind(code)(f"{label}: {meaning} ({code})")
+
+
+def _kind(code: str) -> type[StoreError]:
+    if code in _MISSING_CODES:
+        return MissingError
+    return InterruptedTransferError if code in _TRANSIENT_CODES else StoreAnswerError
+
+
+def _answer(error: Exception) -> tuple[str, str]:
+    """Return code and message of an answer; of one that the client could not read, its status."""
+    if isinstance(error, S3Error):
+        return error.code or "an error without a code", _one_line(error.message or "")
+    if isinstance(error, ServerError):
+        return str(error.status_code), "an error without a code"
+    # Some stores call their XML text/xml, which the client then leaves unread.
+    text = str(error)
+    code = re.search(r"<Code>\s*(\w+)\s*</Code>", text)
+    message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
+    if code:
+        return code[1], _one_line(message[1] if message else "")
+    status = re.search(r"Response code: (\d+)", text)
+    return status[1] if status else "something", "not as an object store does"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]

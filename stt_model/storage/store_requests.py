@@ -1,0 +1,150 @@
+"""Single requests to an object store: what fails is explained, and tried again where that helps."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import tenacity
+from minio import Minio
+
+from stt_model.base import keep_secrets_out_of_logs, redact
+from stt_model.storage.store_errors import (
+    CLIENT_ERRORS,
+    InterruptedTransferError,
+    StoreAnswerError,
+    StoreError,
+    explain,
+)
+
+_ATTEMPTS = 6
+_WAIT = tenacity.wait_exponential_jitter(initial=1, max=30)  # seconds
+
+_Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of ``s3://bucket/key``, taken as they are: nothing is decoded.
+
+    The key is "" for a whole bucket. Raises StoreError for anything else.
+    """
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme.lower() != "s3" or not bucket or redact(uri) != uri:
+        raise StoreError(
+            f"{redact(uri)}: expected s3://BUCKET/KEY; credentials go into the environment"
+        )
+    return bucket, key
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as the store lists it."""
+
+    uri: str
+    key: str
+    size: int
+    """Bytes."""
+    etag: str
+    """Without quotes; the MD5 of the content if it was uploaded in one piece."""
+    modified: datetime
+
+    @property
+    def version(self) -> str:
+        """What tells this content at this address from any other, hexadecimal: a file's name."""
+        return hashlib.sha256(f"{self.uri}\0{self.etag}".encode()).hexdigest()
+
+
+def stored_object(bucket: str, entry: Any) -> StoredObject:
+    """Return what the client says of an object."""
+    modified = entry.last_modified or datetime.fromtimestamp(0, timezone.utc)
+    uri = f"s3://{bucket}/{entry.object_name}"
+    return StoredObject(uri, entry.object_name, entry.size or 0, entry.etag or "", modified)
+
+
+def changed(uri: str) -> StoreError:
+    """Return the error that an object is not the one any more that was looked at."""
+    return StoreError(
+        f"{redact(uri)}: it changed while it was being read; run it again when it is complete"
+    )
+
+
+class StoreRequests:
+    """What is asked through ``client``; ``secrets`` are kept out of what it answers."""
+
+    def __init__(self, client: Minio, secrets: Iterable[str] = ()) -> None:
+        self._client = client
+        self._secrets = tuple(filter(None, secrets))
+        keep_secrets_out_of_logs()
+
+    def ask(self, uri: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Return what ``function`` of the client returns; raise StoreError, about ``uri``."""
+        try:
+            return function(*args, **options)
+        except CLIENT_ERRORS as error:
+            failure = explain(redact(uri), error, self._secrets)
+        # Here, not in the block above: what the client raised quotes the whole request.
+        raise failure
+
+    def head(self, uri: str) -> tuple[StoredObject, Mapping[str, str]]:
+        """Return an object, and the headers that the store has for it, checksums among them."""
+        bucket, key = split_uri(uri)
+        with_checksums = {"x-amz-checksum-mode": "ENABLED"}
+        try:
+            found = self.ask(
+                uri, self._client.stat_object, bucket, key, extra_headers=with_checksums
+            )
+            return stored_object(bucket, found), found.metadata
+        except StoreAnswerError as error:
+            refusal = error
+        # An answer to HEAD has no body; that to GET says what is wrong.
+        self.ask(uri, self._client.get_object, bucket, key, length=1).close()
+        raise refusal
+
+    def read(self, stored: StoredObject, start: int, size: int) -> bytes:
+        """Return ``size`` bytes of an object, which must still be the one that was looked at."""
+        return self.retry(self._read_once, stored, start, size)
+
+    def _read_once(self, stored: StoredObject, start: int, size: int) -> bytes:
+        response = self.ask(
+            stored.uri,
+            self._client.get_object,
+            *split_uri(stored.uri),
+            offset=start,
+            length=size,
+            request_headers={"If-Match": f'"{stored.etag}"'},
+        )
+        with closing(response):
+            # Compared as well, for stores that overlook If-Match.
+            if response.headers.get("ETag", "").replace('"', "") != stored.etag:
+                raise changed(stored.uri)
+            content: bytes = self.ask(stored.uri, response.read, decode_content=False)
+            response.release_conn()
+        if len(content) != size:
+            raise InterruptedTransferError(
+                f"{redact(stored.uri)}: expected {size} bytes from {start}, found {len(content)}"
+            )
+        return content
+
+    def retry(self, function: Callable[..., _Result], *args: Any) -> _Result:
+        """Call ``function`` again, after a while, as long as its transfer is interrupted."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(InterruptedTransferError),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=_WAIT,
+            before_sleep=_log_retry,
+            reraise=True,
+        )(function, *args)
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    if state.outcome and state.next_action:
+        _logger.warning(
+            "%s; next attempt in %.0f s", state.outcome.exception(), state.next_action.sleep
+        )

@@ -1,0 +1,293 @@
+"""Bring a folder or an archive from a URI to this machine, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from stt_model.base import StorageError, atomic_directory, atomic_write, redact
+from stt_model.storage.archive import GIB, UNPACKED_LIMIT, unpack
+from stt_model.storage.checksums import hash_file
+from stt_model.storage.download import downloaded
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.store_cache import brought, find_objects
+
+SIZE_LIMIT = 20 * GIB
+
+_HTTP = ("http", "https")
+_SUPPORTED = "a path, file://, http://, https:// or s3://"
+# Added by macOS to the zip files that it makes; holds no content.
+_MACOS_FOLDER = "__MACOSX"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What ``fetch`` brought: the folder, and digest and size of what it was made from.
+
+    For an archive, ``sha256`` and ``bytes`` are those of the archive file; for a folder, they are
+    ``digest_directory`` and the sum of its files.
+    """
+
+    path: Path
+    sha256: str
+    bytes: int
+
+
+def fetch(
+    uri: str,
+    target: Path,
+    *,
+    sha256: str = "",
+    size_limit: int = SIZE_LIMIT,
+    unpacked_limit: int = UNPACKED_LIMIT,
+    progress: bool = False,
+    check: Callable[[Path], object] = bool,
+) -> Fetched:
+    """Make ``target`` a folder with the content of ``uri``.
+
+    ``uri`` is a path, a ``file://``, ``s3://`` or ``http(s)://`` URI of a .zip, or of a .tar that
+    is plain or packed with gzip, bzip2 or xz; but for the last, it may also lead to a folder. An
+    archive is told by its content, not by its name. Where it holds nothing but one folder, the
+    content of that folder becomes ``target``. A broken download is continued by the next call
+    (see ``stt_model.storage.download`` and ``stt_model.storage.store_cache``).
+
+    ``target`` must not exist, or be an empty folder. ``sha256`` (hexadecimal) is compared if
+    given. ``size_limit`` applies to the archive or the folder, ``unpacked_limit`` to what comes out
+    of an archive; both are in bytes. ``progress`` draws a bar where there is a terminal. ``check``
+    looks at the finished ``target`` and may refuse it by raising.
+
+    Raises StorageError, one line, or what ``check`` raises, and leaves no ``target`` behind.
+    """
+    fetched = _bring(uri, Path(target), sha256, size_limit, unpacked_limit, progress)
+    try:
+        check(fetched.path)
+    except BaseException:
+        shutil.rmtree(fetched.path)
+        raise
+    return fetched
+
+
+def _bring(
+    uri: str, target: Path, sha256: str, size_limit: int, unpacked_limit: int, progress: bool
+) -> Fetched:
+    expected = _parse_digest(sha256)
+    label = redact(uri)
+    try:
+        _check_target(target)
+        if _split(uri)[0] in _HTTP:
+            with downloaded(uri, size_limit=size_limit, progress=progress) as archive:
+                return _fetch_archive(archive, label, target, expected, unpacked_limit)
+        if is_stored(uri):
+            with brought(uri, size_limit=size_limit, progress=progress) as source:
+                if source.is_dir():
+                    return _fetch_directory(source, label, target, expected, size_limit)
+                return _fetch_archive(source, label, target, expected, unpacked_limit)
+        source = local_path(uri)
+        if source.is_dir():
+            return _fetch_directory(source, label, target, expected, size_limit)
+        if not source.is_file():
+            raise StorageError(f"{label}: no such file or folder; check the path")
+        _check_size(label, source.stat().st_size, size_limit)
+        return _fetch_archive(source, label, target, expected, unpacked_limit)
+    except OSError as error:
+        place = error.filename2 or error.filename or target
+        raise StorageError(f"{label}: {place}: {error.strerror or error}") from error
+
+
+@contextmanager
+def local_file(uri: str) -> Iterator[Path]:
+    """Yield where the one file that any URI names lies on this machine, while the block lasts.
+
+    Raises StorageError, one line; a path or ``file://`` URI is not looked at.
+    """
+    if _split(uri)[0] in _HTTP:
+        with downloaded(uri, size_limit=SIZE_LIMIT) as path:
+            yield path
+    elif is_stored(uri):
+        with brought(uri, size_limit=SIZE_LIMIT) as path:
+            if path.is_dir():
+                raise StorageError(f"{redact(uri)}: expected an object, found a folder of them")
+            yield path
+    else:
+        yield local_path(uri)
+
+
+def is_stored(uri: str) -> bool:
+    """Tell whether a URI leads into an object store."""
+    return _split(uri)[0] == "s3"
+
+
+def is_remote(uri: str) -> bool:
+    """Tell whether a URI leads away from this machine's file systems."""
+    return is_stored(uri) or _split(uri)[0] in _HTTP
+
+
+def check_readable(uri: str) -> None:
+    """Raise StorageError if ``uri`` names nothing; of web addresses nothing is asked."""
+    if is_stored(uri):
+        find_objects(ObjectStore.from_environment(), uri)
+    elif not is_remote(uri) and not local_path(uri).exists():
+        raise StorageError(f"{redact(uri)}: no such file or folder; check the path")
+
+
+def put(source: Path, uri: str) -> None:
+    """Copy a file or a folder to ``uri``: a path, ``file://`` or ``s3://`` URI.
+
+    In a store, each object appears whole or not at all, and those that hold the same already are
+    not sent again; elsewhere the same is true of the whole, and ``uri`` must not exist.
+    """
+    if is_stored(uri):
+        store = ObjectStore.from_environment()
+        (store.upload_directory if source.is_dir() else store.upload)(source, uri)
+        return
+    target = local_path(uri)
+    _check_target(target)
+    if source.is_dir():
+        with atomic_directory(target) as place:
+            shutil.copytree(source, place, dirs_exist_ok=True)
+    else:
+        with atomic_write(target) as beside:
+            shutil.copyfile(source, beside)
+
+
+def local_path(uri: str) -> Path:
+    """Return the path that a path or a ``file://`` URI (percent-decoded) means; it need not exist.
+
+    Raises StorageError for every other URI.
+    """
+    scheme, rest = _split(uri)
+    label = redact(uri)
+    if scheme == "file":
+        host, _, path = rest.partition("/")
+        if host not in ("", "localhost"):
+            raise StorageError(f"{label}: a file on the machine {host!r}; write file:///PATH")
+        rest = unquote(f"/{path}", errors="surrogateescape")
+    elif scheme in (*_HTTP, "s3"):
+        raise StorageError(f"{label}: expected a path or file://; download it and give the path")
+    elif scheme:
+        raise StorageError(f"{label}: unknown scheme {scheme}://; supported are {_SUPPORTED}")
+    if not rest or "\0" in rest:
+        raise StorageError(f"{label!r}: not a path; supported are {_SUPPORTED}")
+    return Path(rest)
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, hexadecimal."""
+    return hash_file(path, hashlib.sha256())
+
+
+def digest_directory(path: Path) -> str:
+    """Return a SHA-256, hexadecimal, over names and contents of all files below a folder.
+
+    Each file gives a record, ``SHA-256 of its bytes, two spaces, its name relative to the folder
+    with "/", NUL``; the records are sorted by the bytes of the names. Empty folders do not count,
+    links count as what they lead to. The shell says the same::
+
+        find -L . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum -z | sha256sum
+
+    Raises StorageError for what is neither file nor folder; OSError of the disk passes through.
+    """
+    digest = hashlib.sha256()
+    for name in _files(Path(path)):
+        record = f"{sha256_file(Path(path, name))}  {name.as_posix()}\0"
+        digest.update(os.fsencode(record))
+    return digest.hexdigest()
+
+
+def _split(uri: str) -> tuple[str, str]:
+    """Return scheme ("" for a path) and what follows ``://``."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
+    return (found[1].lower(), uri[found.end() :]) if found else ("", uri)
+
+
+def _parse_digest(text: str) -> str:
+    digest = text.strip().lower()
+    if not re.fullmatch(r"([0-9a-f]{64})?", digest):
+        raise StorageError(f"sha256: expected 64 hexadecimal digits, found {text!r}")
+    return digest
+
+
+def _check_target(target: Path) -> None:
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise StorageError(f"{target}: there is something already; give a new or an empty folder")
+
+
+def _check_size(label: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise StorageError(
+            f"{label}: {size} bytes, the limit is {limit}; raise it if that is right"
+        )
+
+
+def _check_digest(label: str, found: str, expected: str) -> None:
+    if expected and found != expected:
+        raise StorageError(
+            f"{label}: expected sha256 {expected}, found {found}; "
+            "check which file was meant, or get it again"
+        )
+
+
+def _fetch_archive(
+    archive: Path, label: str, target: Path, expected: str, unpacked_limit: int
+) -> Fetched:
+    found = sha256_file(archive)
+    _check_digest(label, found, expected)
+    with (
+        atomic_directory(target) as place,
+        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch,
+    ):
+        unpacked = Path(scratch, "unpacked")
+        unpacked.mkdir()
+        unpack(archive, unpacked, name=label, unpacked_limit=unpacked_limit)
+        _content_root(unpacked).replace(place)
+    return Fetched(target, found, archive.stat().st_size)
+
+
+def _content_root(folder: Path) -> Path:
+    """Return the first folder, from ``folder`` down, that holds more than a folder alone."""
+    entries = [entry for entry in folder.iterdir() if entry.name != _MACOS_FOLDER]
+    alone = len(entries) == 1 and entries[0].is_dir()
+    return _content_root(entries[0]) if alone else folder
+
+
+def _fetch_directory(
+    source: Path, label: str, target: Path, expected: str, size_limit: int
+) -> Fetched:
+    names = _files(source)
+    if not names:
+        raise StorageError(f"{label}: a folder without files; check the path")
+    size = sum((source / name).stat().st_size for name in names)
+    _check_size(label, size, size_limit)
+    with atomic_directory(target) as place:
+        for name in names:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, place / name)
+        found = digest_directory(place)
+        _check_digest(label, found, expected)
+    return Fetched(target, found, size)
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the files below ``directory``, relative to it, in the byte order of their names."""
+    names = []
+    for folder, _, files in os.walk(directory, onerror=_raise, followlinks=True):
+        for path in (Path(folder, file) for file in files):
+            if not path.is_file():
+                raise StorageError(
+                    f"{path}: neither a file nor a folder, or a link that is broken or leads in a "
+                    "circle; remove it"
+                )
+            names.append(path.relative_to(directory))
+    return sorted(names, key=os.fsencode)
+
+
+def _raise(error: OSError) -> None:
+    raise error

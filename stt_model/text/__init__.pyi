@@ -1,0 +1,14 @@
+from .alphabet import Alphabet as Alphabet
+from .alphabet import BytesAlphabet as BytesAlphabet
+from .alphabet import CharacterAlphabet as CharacterAlphabet
+from .alphabet import build_alphabet as build_alphabet
+from .alphabet import describe_characters as describe_characters
+from .alphabet import format_alphabet as format_alphabet
+from .alphabet import is_control as is_control
+from .alphabet import normalise as normalise
+from .alphabet import read_alphabet as read_alphabet
+from .alphabet import shorten as shorten
+from .alphabet import show_characters as show_characters
+from .alphabet import write_alphabet as write_alphabet
+from .decision import Decision as Decision
+from .decision import decide as decide

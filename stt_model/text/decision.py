@@ -1,0 +1,222 @@
+"""Fine-tune, transfer or refuse: decided by what a checkpoint's output layer can write.
+
+A bytes-output checkpoint writes every language, so it is fine-tuned. One with an alphabet is
+fine-tuned if its labels cover every character of the transcripts; otherwise its output layer is
+replaced (transfer). A mode that was asked for and cannot work is refused, never bent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from stt_model.base import AlphabetError, escape_markdown
+from stt_model.text.alphabet import (
+    Alphabet,
+    AlphabetComparison,
+    build_alphabet,
+    compare_alphabet,
+    describe_characters,
+    show_characters,
+)
+
+MODES = ("auto", "fine-tune", "transfer")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, to which alphabet, and why."""
+
+    mode: Literal["fine-tune", "transfer", "refuse"]
+    requested: str
+    reason: str
+    """One line."""
+    source: Alphabet
+    alphabet: Alphabet | None
+    """Of the model to be trained; None if refused."""
+    comparison: AlphabetComparison
+    """The source alphabet against the transcripts."""
+
+    @property
+    def new_labels(self) -> tuple[str, ...]:
+        """Characters that become labels and were none in the checkpoint, in their order."""
+        known = set(_characters(self.source))
+        return tuple(label for label in _characters(self.alphabet) if label not in known)
+
+    @property
+    def dropped_labels(self) -> tuple[str, ...]:
+        """Characters that are labels of the checkpoint only, in their order."""
+        if self.alphabet is None:
+            return ()
+        kept = set(_characters(self.alphabet))
+        return tuple(label for label in _characters(self.source) if label not in kept)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the decision and its evidence as JSON can hold them."""
+        return {
+            "mode": self.mode,
+            "requested": self.requested,
+            "reason": self.reason,
+            "source": _summary(self.source),
+            "alphabet": _summary(self.alphabet) if self.alphabet else None,
+            "new_labels": list(self.new_labels),
+            "dropped_labels": list(self.dropped_labels),
+            "comparison": self.comparison.to_dict(),
+        }
+
+    def to_markdown(self) -> str:
+        """Return the decision and its evidence as a Markdown document."""
+        rows = [
+            ("asked for", self.requested),
+            ("decided", self.mode),
+            ("checkpoint", _describe(self.source)),
+            ("model to be trained", _describe(self.alphabet) if self.alphabet else "none"),
+        ]
+        if self.new_labels:
+            rows.append(("new labels", show_characters(self.new_labels)))
+        if self.dropped_labels:
+            rows.append(("labels dropped", show_characters(self.dropped_labels)))
+        lines = [
+            f"# Mode: {self.mode}",
+            "",
+            escape_markdown(f"{self.reason[0].upper()}{self.reason[1:]}."),
+            "",
+            "| | |",
+            "| --- | --- |",
+            *(f"| {name} | {escape_markdown(value)} |" for name, value in rows),
+            "",
+            "## The checkpoint's alphabet against the transcripts",
+            "",
+            self.comparison.to_markdown(),
+        ]
+        return "\n".join(lines)
+
+
+def decide(
+    source_alphabet: Alphabet,
+    transcripts: Iterable[str],
+    *,
+    mode: str = "auto",
+    alphabet: Alphabet | None = None,
+) -> Decision:
+    """Decide how a checkpoint with ``source_alphabet`` comes to write ``transcripts``.
+
+    ``transcripts`` are those of every split, as training will see them. ``mode`` is one of
+    ``MODES``. ``alphabet``, if given, is the one to train with; a bytes-output checkpoint needs
+    none and keeps its own. Raises nothing: what cannot work is a decision to refuse.
+    """
+    texts = list(transcripts)
+    comparison = compare_alphabet(source_alphabet, texts)
+    try:
+        if mode not in MODES:
+            raise _Refusal(f"mode {mode!r} was asked for; allowed: {', '.join(MODES)}")
+        if not any(texts):
+            raise _Refusal("there is no transcript to decide by; allowed: a corpus with text")
+        if source_alphabet.is_bytes:
+            outcome = _decide_bytes(source_alphabet, comparison, mode, alphabet)
+        else:
+            outcome = _decide_characters(source_alphabet, comparison, texts, mode, alphabet)
+    except (_Refusal, AlphabetError) as refusal:
+        return Decision("refuse", mode, str(refusal), source_alphabet, None, comparison)
+    return Decision(outcome.mode, mode, outcome.reason, source_alphabet, outcome.target, comparison)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    mode: Literal["fine-tune", "transfer"]
+    target: Alphabet
+    reason: str
+
+
+class _Refusal(Exception):
+    """Why nothing can be done as asked, in one line."""
+
+
+def _decide_bytes(
+    source: Alphabet, comparison: AlphabetComparison, mode: str, alphabet: Alphabet | None
+) -> _Outcome:
+    if mode == "transfer":
+        raise _Refusal(
+            "transfer was asked for, but the checkpoint writes bytes, so every language already; "
+            "allowed: auto, fine-tune"
+        )
+    if not comparison.fits:
+        raise _Refusal(f"bytes mode cannot write {comparison.describe_missing()}")
+    reason = "the checkpoint writes bytes, so every language"
+    if alphabet is not None and alphabet != source:
+        reason += "; the given alphabet is not used"
+    return _Outcome("fine-tune", source, reason)
+
+
+def _decide_characters(
+    source: Alphabet,
+    comparison: AlphabetComparison,
+    texts: Sequence[str],
+    mode: str,
+    alphabet: Alphabet | None,
+) -> _Outcome:
+    obstacle = _obstacle_to_fine_tuning(source, comparison, alphabet)
+    if mode == "fine-tune" and obstacle:
+        raise _Refusal(f"fine-tune was asked for, but {obstacle}; allowed: auto, transfer")
+    if mode != "transfer" and not obstacle:
+        reason = f"every character of the {len(texts)} transcripts is a label of the checkpoint"
+        if alphabet is not None and alphabet != source:
+            reason += "; its labels are put in the order of the given alphabet"
+        return _Outcome("fine-tune", alphabet or source, reason)
+    target = _target_alphabet(texts, alphabet)
+    return _Outcome("transfer", target, obstacle or "transfer was asked for")
+
+
+def _obstacle_to_fine_tuning(
+    source: Alphabet, comparison: AlphabetComparison, alphabet: Alphabet | None
+) -> str | None:
+    if not comparison.fits:
+        return f"the checkpoint has no label for {comparison.describe_missing()}"
+    if alphabet is None:
+        return None
+    given, known = set(_characters(alphabet)), set(_characters(source))
+    if given == known:
+        return None
+    new, gone = given - known, known - given
+    differences = [f"adds {describe_characters(sorted(new))}"] if new else []
+    differences += [f"lacks {describe_characters(sorted(gone))}"] if gone else []
+    return f"the given alphabet is not the checkpoint's: it {' and '.join(differences)}"
+
+
+def _target_alphabet(texts: Sequence[str], alphabet: Alphabet | None) -> Alphabet:
+    """Return the alphabet to train with; it covers the transcripts, or the mode is refused."""
+    target = alphabet or build_alphabet(texts)
+    fit = compare_alphabet(target, texts)
+    if fit.fits:
+        return target
+    if alphabet is None:
+        raise _Refusal(
+            f"the transcripts are not in NFC ({fit.describe_missing()}); allowed: transcripts in "
+            "NFC, as validation writes them, or an alphabet that has these labels"
+        )
+    raise _Refusal(
+        f"the given alphabet has no label for {fit.describe_missing()}; allowed: an alphabet that "
+        "has them, or none, to build one from the transcripts"
+    )
+
+
+def _characters(alphabet: Alphabet | None) -> tuple[str, ...]:
+    # The bytes of bytes mode are no characters, even where their labels look the same.
+    return alphabet.labels if alphabet and not alphabet.is_bytes else ()
+
+
+def _describe(alphabet: Alphabet) -> str:
+    if alphabet.is_bytes:
+        return f"{alphabet.size} labels, one for each byte of UTF-8 but NUL"
+    return f"{alphabet.size} labels: {show_characters(alphabet.labels)}"
+
+
+def _summary(alphabet: Alphabet) -> dict[str, object]:
+    labels = [] if alphabet.is_bytes else list(alphabet.labels)
+    return {
+        "bytes": alphabet.is_bytes,
+        "size": alphabet.size,
+        "labels": labels,
+        "digest": alphabet.digest,
+    }

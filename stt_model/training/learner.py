@@ -1,0 +1,228 @@
+"""The network, Adam and the steps of both, on every device of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stt_model import network
+from stt_model.checkpoint import Geometry, Moments, Weights
+from stt_model.features import BATCH_SIGNATURE
+from stt_model.network import ctc_loss, workers_of
+from stt_model.training.config import PRECISIONS, TrainingConfig
+from stt_model.training.loss_scale import LossScale
+
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPSILON = 1e-8
+
+# One graph for batches of every shape: with a graph of its own for the first shapes, the last bits
+# of a result would depend on which batch a process began with.
+_any_batch = tf.function(input_signature=[BATCH_SIGNATURE])
+_any_scaled_batch = tf.function(input_signature=[BATCH_SIGNATURE, tf.TensorSpec([], tf.float32)])
+
+
+class Step(NamedTuple):
+    """What a step found: the loss of each utterance in nats, float32 [batch].
+
+    ``applied`` is False where a loss or the gradient was not finite: then no weight has changed.
+    """
+
+    losses: NDArray[np.float32]
+    applied: bool
+
+
+class Learner:
+    """A network and its optimizer under a strategy, and all of their state."""
+
+    def __init__(
+        self, geometry: Geometry, config: TrainingConfig, strategy: tf.distribute.Strategy
+    ) -> None:
+        self.geometry = geometry
+        self.strategy = strategy
+        self._workers = workers_of(strategy).count
+        self._clip_norm = config.clip_norm
+        self.loss_scale = LossScale() if config.mixed_precision == "float16" else None
+        keras.utils.set_random_seed(config.random_seed)
+        with strategy.scope():
+            self.model = network.build(
+                geometry,
+                config.dropout_rate,
+                config.random_seed,
+                PRECISIONS[config.mixed_precision],
+            )
+            self.optimizer = keras.optimizers.Adam(
+                config.learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON
+            )
+            self.optimizer.build(self.model.trainable_variables)
+        self._train_on_batch = self._step_of(self.model.trainable_variables)
+
+    def train_only(self, layers: Collection[str]) -> None:
+        """From now on, have steps move these layers of the checkpoint only."""
+        variables = network.variables_of(self.model, self.geometry, layers)
+        self._train_on_batch = self._step_of(variables)
+
+    def train_all(self) -> None:
+        """From now on, have steps move all layers, with Adam as before its first update."""
+        self._train_on_batch = self._step_of(self.model.trainable_variables)
+        # Weights that it has never moved would take steps of three times the learning rate: the
+        # mean of the squared gradients is far slower to rise than that of the gradients, and only
+        # a young Adam allows for it.
+        self.load_moments(None, 0)
+
+    def train_step(self, batch: Mapping[str, Any]) -> Step:
+        """Move the weights by one batch, unless a loss or the gradient is not finite.
+
+        Where the gradient was too large for float16 only, it is tried again with a lower scale.
+        """
+        scale = self.loss_scale
+        losses, loss_is_finite, applied = self._train_on_batch(batch, scale.factor if scale else 1)
+        if scale and applied:
+            scale.grow()
+        elif scale and loss_is_finite and scale.shrink():
+            return self.train_step(batch)
+        return Step(self._gather(losses), bool(applied))
+
+    def losses(self, batch: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Return the loss of each utterance in nats, without dropout: float32 [batch]."""
+        return self._gather(self._loss_step(batch))
+
+    def wait_for_all(self) -> None:
+        """Return when every worker has called this."""
+        if self._workers > 1:
+            self.strategy.gather(self.strategy.run(lambda: tf.zeros([1])), axis=0)
+
+    # State
+
+    def weights(self) -> Weights:
+        """Return the weights under the checkpoint's names."""
+        return network.export_weights(self.model, self.geometry)
+
+    def load_weights(self, weights: Weights) -> None:
+        """Take the weights of a checkpoint."""
+        network.load_weights(self.model, self.geometry, weights)
+
+    @property
+    def iterations(self) -> int:
+        """The updates that Adam has done."""
+        return int(self.optimizer.iterations.numpy())
+
+    def moments(self) -> Moments | None:
+        """Return Adam's moments under the checkpoint's names; None before the first update."""
+        if not self.iterations:
+            return None
+        return network.export_slots(self.model, self.geometry, self.optimizer)
+
+    def load_moments(self, moments: Moments | None, iterations: int) -> None:
+        """Put Adam where it was after so many updates; without moments, before the first."""
+        self.optimizer.iterations.assign(iterations)
+        if moments is None:
+            for variable in (*self.optimizer._momentums, *self.optimizer._velocities):
+                variable.assign(np.zeros(variable.shape, np.float32))
+        else:
+            network.load_slots(self.model, self.geometry, self.optimizer, moments)
+
+    def beta_powers(self) -> tuple[float, float]:
+        """Return Adam's betas to the power of the updates done plus one, as TensorFlow 1 does."""
+        first, second = ADAM_BETAS
+        return first ** (self.iterations + 1), second ** (self.iterations + 1)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Go on with another learning rate."""
+        self.optimizer.learning_rate.assign(learning_rate)
+
+    def random_state(self) -> dict[str, list[int]]:
+        """Return where dropout's generators stand, by layer."""
+        return {
+            name: [int(part) for part in np.asarray(generator.state)]
+            for name, generator in self._generators().items()
+        }
+
+    def load_random_state(self, states: Mapping[str, list[int]]) -> None:
+        """Put dropout's generators where ``random_state`` found them."""
+        for name, generator in self._generators().items():
+            generator.state.assign(np.array(states[name], generator.state.dtype))
+
+    def _generators(self) -> dict[str, keras.random.SeedGenerator]:
+        return {
+            layer.name: layer.seed_generator
+            for layer in self.model.layers
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0
+        }
+
+    # Steps
+
+    def _gather(self, per_replica: Any) -> NDArray[np.float32]:
+        if self._workers > 1:
+            return np.asarray(self.strategy.gather(per_replica, axis=0))
+        parts = self.strategy.experimental_local_results(per_replica)
+        return np.concatenate([part.numpy() for part in parts])
+
+    def _step_of(self, variables: Sequence[keras.Variable]) -> Callable[..., Any]:
+        @_any_scaled_batch
+        def step(batch: Mapping[str, Any], scale: Any) -> Any:
+            losses, gradients, *finite = self.strategy.run(
+                self._gradients, args=(batch, scale, variables)
+            )
+            # All replicas say the same.
+            loss_is_finite, applied = (
+                self.strategy.experimental_local_results(each)[0] for each in finite
+            )
+            if applied:
+                self.strategy.run(self._apply, args=(gradients, variables))
+            return losses, loss_is_finite, applied
+
+        return step
+
+    @_any_batch
+    def _loss_step(self, batch: Mapping[str, Any]) -> Any:
+        return self.strategy.run(
+            lambda share: self._losses(self._part(share), training=False), args=(batch,)
+        )
+
+    def _gradients(
+        self, share: Mapping[str, Any], scale: Any, variables: Sequence[keras.Variable]
+    ) -> tuple[Any, ...]:
+        """Return a replica's losses, and the gradient of all replicas' mean loss.
+
+        Then whether that loss is finite, and whether that gradient is, too.
+        """
+        batch = self._part(share)
+        context = tf.distribute.get_replica_context()
+        # The mean is over the whole batch, so that two replicas do what one would.
+        utterances = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch["weights"]))
+        with tf.GradientTape() as tape:
+            losses = self._losses(batch, training=True)
+            loss = tf.reduce_sum(losses * batch["weights"]) / utterances
+            scaled = loss * scale
+        gradients = [gradient / scale for gradient in tape.gradient(scaled, variables)]
+        loss, *gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, [loss, *gradients])
+        norm = tf.linalg.global_norm(gradients)
+        if self._clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm, use_norm=norm)
+        loss_is_finite = tf.math.is_finite(loss)
+        return losses, gradients, loss_is_finite, loss_is_finite & tf.math.is_finite(norm)
+
+    def _apply(self, gradients: Any, variables: Sequence[keras.Variable]) -> None:
+        # Keras sums over the replicas, which have the same gradient by now.
+        replicas = self.strategy.num_replicas_in_sync
+        shares = [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
+        self.optimizer.apply_gradients(zip(shares, variables, strict=True))
+
+    def _losses(self, batch: Mapping[str, Any], training: bool) -> Any:
+        logits = self.model(batch["features"], training=training)
+        return ctc_loss(logits, batch["frames"], batch["labels"], batch["label_lengths"])
+
+    def _part(self, share: Mapping[str, Any]) -> dict[str, Any]:
+        """Cut this replica's part out of its worker's, which is as large for every replica."""
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync // self._workers
+        if replicas == 1:
+            return dict(share)
+        size = tf.shape(share["weights"])[0] // replicas
+        start = context.replica_id_in_sync_group % replicas * size
+        return {name: array[start : start + size] for name, array in share.items()}

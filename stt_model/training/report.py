@@ -1,0 +1,175 @@
+"""What a training run came to: figures, a history to plot, and a report with the curve in it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stt_model.base import atomic_write, cell, embed, new_figure
+from stt_model.training.config import TrainingConfig
+from stt_model.training.state import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HISTORY = "history.csv"
+COLUMNS = tuple(each.name for each in fields(Epoch))
+"""Of ``history.csv``, where ``number`` is headed ``epoch``."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run did and where it left its checkpoints."""
+
+    checkpoint_dir: Path
+    devices: str
+    parameters: int
+    train_utterances: int
+    train_hours: float
+    config: TrainingConfig
+    epochs: Sequence[Epoch]
+    """With a dev set the first is epoch 0, the source as it came."""
+    stopped_early: bool
+    is_chief: bool = True
+    """Whether, of several workers, this is the one that writes."""
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest dev loss, or the last one without a dev set."""
+        return best_of(self.epochs)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures to show beside the run; all finite.
+
+        ``best_epoch`` 0 is the source, which has a ``dev_loss`` but no ``train_loss``.
+        """
+        figures = {
+            "epochs": float(self.epochs[-1].number),
+            "best_epoch": float(self.best.number),
+            "train_hours": self.train_hours,
+            "audio_seconds_per_second": self.epochs[-1].audio_seconds_per_second,
+        }
+        if self.best.train_loss is not None:
+            figures["train_loss"] = self.best.train_loss
+        if self.best.dev_loss is not None:
+            figures["dev_loss"] = self.best.dev_loss
+        if self.epochs[0].number == 0 and self.epochs[0].dev_loss is not None:
+            figures["source_dev_loss"] = self.epochs[0].dev_loss
+        return figures
+
+    def to_markdown(self) -> str:
+        """Return the training report, with its picture in it."""
+        sections = [
+            "# Training",
+            f"{self.train_utterances} utterances, {self.train_hours:.2f} h,"
+            f" {self.parameters:,} parameters, {self.devices};"
+            f" batch {self.config.train_batch_size}, learning rate {self.config.learning_rate:g},"
+            f" dropout {self.config.dropout_rate:g}, seed {self.config.random_seed}.",
+            *self._frozen(),
+            *self._augmented(),
+            " ".join(self._outcome()),
+            embed(draw_curve(self.epochs), "Learning curve"),
+            "\n".join(self._table()),
+        ]
+        return "\n\n".join(sections) + "\n"
+
+    def _frozen(self) -> Iterator[str]:
+        epochs = self.config.freeze_source_epochs
+        if epochs:
+            yield f"Up to epoch {epochs} only the new layers were trained."
+
+    def _augmented(self) -> Iterator[str]:
+        if self.config.augment:
+            yield f"The training set was changed in each epoch: {cell(self.config.augment)}."
+
+    def _outcome(self) -> Iterator[str]:
+        best, source = self.best, self.epochs[0]
+        if best.dev_loss is None:
+            yield f"Without a dev set no epoch is the best; the last is epoch {best.number}."
+        elif best.number == 0:
+            yield (
+                "**Training made nothing better: the best is the source itself**, with a dev loss"
+                f" of {best.dev_loss:.3f}. The best checkpoint holds its weights."
+            )
+        else:
+            yield (
+                f"Best: epoch {best.number}, dev loss {best.dev_loss:.3f};"
+                f" the source had {source.dev_loss:.3f}."
+            )
+        if self.stopped_early:
+            yield f"Stopped early: no improvement in {self.config.es_epochs} epoch(s)."
+
+    def _table(self) -> Iterator[str]:
+        yield "| epoch | train loss | dev loss | learning rate | seconds | audio s/s | |"
+        yield "| ---: |" + " ---: |" * 5 + " --- |"
+        for epoch in self.epochs:
+            source = "source" if epoch.number == 0 else ""
+            note = source or ("new best" if epoch.best else "")
+            yield (
+                f"| {epoch.number} | {_loss(epoch.train_loss)} | {_loss(epoch.dev_loss)}"
+                f" | {epoch.learning_rate:g} | {epoch.seconds:.1f}"
+                f" | {epoch.audio_seconds_per_second:.0f} | {note} |"
+            )
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch:
+    """Return the last of the epochs that were the best when they ended, or the last without any."""
+    return next((epoch for epoch in reversed(epochs) if epoch.best), epochs[-1])
+
+
+def write_history(directory: Path, epochs: Sequence[Epoch]) -> None:
+    """Write ``history.csv``: a line an epoch."""
+    with (
+        atomic_write(directory / HISTORY) as beside,
+        beside.open("w", encoding="utf-8", newline="") as handle,
+    ):
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow("epoch" if name == "number" else name for name in COLUMNS)
+        # The csv module writes None as nothing.
+        writer.writerows([getattr(epoch, name) for name in COLUMNS] for epoch in epochs)
+
+
+def draw_curve(epochs: Sequence[Epoch]) -> Figure:
+    """Draw the losses of the epochs, the best one, and where the learning rate went down."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = new_figure(height=3.2)
+    for name, label in (("train_loss", "train"), ("dev_loss", "dev")):
+        points = [(e.number, getattr(e, name)) for e in epochs if getattr(e, name) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+    best = best_of(epochs)
+    if best.dev_loss is not None:
+        axes.plot(
+            *(best.number, best.dev_loss),
+            "o",
+            markersize=10,
+            fillstyle="none",
+            color="black",
+            label=f"best: {'source' if best.number == 0 else f'epoch {best.number}'}",
+        )
+    for before, after in pairwise(epochs):
+        if after.learning_rate < before.learning_rate:
+            axes.axvline(after.number - 0.5, color="grey", linestyle=":", linewidth=1)
+            axes.annotate(
+                f" learning rate {after.learning_rate:g}",
+                (after.number - 0.5, 1),
+                xycoords=("data", "axes fraction"),
+                va="top",
+                fontsize=7,
+                color="grey",
+            )
+    axes.set(xlabel="epoch", ylabel="loss, nats an utterance")
+    axes.margins(y=0.1)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return figure
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.3f}"

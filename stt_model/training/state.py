@@ -1,0 +1,147 @@
+"""Where a run stands: all that its last checkpoint cannot hold, in one JSON file beside it.
+
+The file carries the checkpoint's name and appears with it, so that both are of the same moment
+whenever the run is killed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stt_model.base import TrainingError
+from stt_model.checkpoint import Checkpoint, open_checkpoint, state_path
+from stt_model.training.loss_scale import LossScale
+from stt_model.training.schedule import DevRecord
+
+FORMAT = 1
+ADVICE = "give --save_checkpoint_dir another folder, or begin anew there with --restart true"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch did. Losses are nats an utterance.
+
+    Epoch 0 is the source as it came: it has no ``train_loss``. Without a dev set there is no
+    ``dev_loss``. ``seconds`` are those of training, and in epoch 0 of measuring.
+    """
+
+    number: int
+    train_loss: float | None
+    dev_loss: float | None
+    learning_rate: float
+    seconds: float
+    audio_seconds_per_second: float
+    best: bool
+
+
+@dataclass
+class Totals:
+    """Sums over the batches of the epoch under way."""
+
+    batches: int = 0
+    utterances: int = 0
+    loss: float = 0.0
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class RunState:
+    """Where a run stands; with the weights and Adam's moments beside it, it can go on from here."""
+
+    identity: dict[str, Any]
+    """``TrainingConfig.identity`` of the run."""
+    source: dict[str, Any]
+    """Name, digest and lineage of the checkpoint that the run began from, as lineage has them."""
+    found: list[str]
+    """The checkpoints that lay in the directory before."""
+    step: int
+    learning_rate: float
+    epoch: int = 1
+    """The one under way."""
+    iterations: int = 0
+    """Of Adam, which may be fewer than the run's steps: a plateau goes back."""
+    skipped_in_a_row: int = 0
+    totals: Totals = field(default_factory=Totals)
+    record: DevRecord = field(default_factory=DevRecord)
+    random_state: dict[str, list[int]] = field(default_factory=dict)
+    """Of dropout, by layer."""
+    loss_scale: LossScale | None = None
+    """Where the network computes in float16."""
+    history: list[Epoch] = field(default_factory=list)
+    stopped_early: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> RunState:
+        """Return what ``to_json`` turned into JSON; KeyError or TypeError if it is not that."""
+        values = {name: value for name, value in content.items() if name != "format"}
+        values["totals"] = Totals(**values["totals"])
+        values["loss_scale"] = values["loss_scale"] and LossScale(**values["loss_scale"])
+        values["record"] = DevRecord(**values["record"])
+        values["history"] = [Epoch(**each) for each in values["history"]]
+        return cls(**values)
+
+    def check_same(self, identity: Mapping[str, Any], directory: Path) -> None:
+        """Refuse to go on with other settings, other data or another starting point.
+
+        Raises:
+            TrainingError: something differs; all of it is named.
+        """
+        names = [*self.identity, *(name for name in identity if name not in self.identity)]
+        differing = [
+            _difference(name, self.identity.get(name), identity.get(name))
+            for name in names
+            if self.identity.get(name) != identity.get(name)
+        ]
+        if differing:
+            raise TrainingError(
+                f"{directory}: holds a run with other arguments: {'; '.join(differing)}; give the"
+                f" same to go on, {ADVICE}"
+            )
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    digests = [value for value in (before, now) if isinstance(value, str) and len(value) == 64]
+    return f"--{name} has other content" if digests else f"--{name} was {before}, is {now}"
+
+
+def find_run(directory: Path) -> tuple[Checkpoint, RunState] | None:
+    """Return the last checkpoint of the run that a directory holds, and its state; None without.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+        TrainingError: its state is.
+    """
+    if not (directory / "checkpoint").is_file():
+        return None
+    last = open_checkpoint(directory, "last")
+    path = state_path(last.prefix)
+    if not path.is_file():
+        return None
+    return last, read_state(path)
+
+
+def read_state(path: Path) -> RunState:
+    """Read the file that lies beside a checkpoint.
+
+    Raises:
+        TrainingError: it is damaged, or of another version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}")
+        return RunState.from_json(content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path}: expected the state of a run in format {FORMAT}, found something else"
+            f" ({error}); {ADVICE}"
+        ) from error

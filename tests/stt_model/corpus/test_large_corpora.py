@@ -1,0 +1,113 @@
+"""What a corpus costs before the first step: time and memory, by its number of rows."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from stt_model.corpus.dataset import read_samples
+from stt_model.features import store as feature_store
+from stt_model.features.batches import batch_dataset, plan_batches
+from stt_model.features.store import FeatureStore
+from stt_model.training.learner import Learner
+from stt_model.training.trainer import train
+from tests.corpora import write_tones
+from tests.stt_model.training_runs import ALPHABET, make_config, write_source
+
+TEXTS = ["abcd abc", "dab cab", "abba", "dada caba", "bcd", "acbd dbca abcd"]
+STEPS = 20
+ROOT = Path(__file__).parents[3]
+
+
+def write_rows(folder, rows):
+    """Write a manifest of so many rows over a few clips."""
+    folder.mkdir(exist_ok=True)
+    head, *lines = write_tones(folder / "few.csv", TEXTS).read_text().splitlines(keepends=True)
+    manifest = folder / "train.csv"
+    manifest.write_text(head + "".join(lines[row % len(lines)] for row in range(rows)))
+    return manifest
+
+
+def held_after_reading(manifest):
+    """Return the bytes of memory that a manifest's samples take, and their number."""
+    tracemalloc.start()
+    try:
+        samples = read_samples([manifest], ALPHABET)
+        return tracemalloc.get_traced_memory()[0], len(samples)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_row_takes_no_more_memory_than_its_lengths(tmp_path):
+    # The first time, modules and buffers come along.
+    held_after_reading(write_rows(tmp_path, 10))
+    few, many = (held_after_reading(write_rows(tmp_path, rows)) for rows in (500, 6000))
+    assert (few[1], many[1]) == (500, 6000)
+    assert (many[0] - few[0]) / 5500 < 48
+
+
+def test_the_first_batch_is_there_before_the_corpus_is_read(tmp_path, monkeypatch):
+    decoded = []
+
+    def count_and_decode(path):
+        decoded.append(path)
+        # A little slower than what uses them.
+        time.sleep(0.001)
+        return read_audio(path)
+
+    read_audio = feature_store.read_audio
+    monkeypatch.setattr(feature_store, "read_audio", count_and_decode)
+    samples = read_samples([write_rows(tmp_path, 2000)], ALPHABET)
+    assert not decoded
+    elements = iter(batch_dataset(FeatureStore(samples), plan_batches(samples, 4)))
+    assert next(elements)["rows"].shape == (4,)
+    assert 4 <= len(decoded) < 500
+
+
+def begin_training(folder):
+    """Train for a few steps; print when the first was done, and the peak of memory, as JSON."""
+    started, done = time.monotonic(), []
+    step = Learner.train_step
+
+    def watched(learner, batch):
+        result = step(learner, batch)
+        done.append(time.monotonic() - started)
+        if len(done) == STEPS:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            print(json.dumps({"first_step_seconds": done[0], "peak_mib": peak / 1024}))
+            raise SystemExit
+        return result
+
+    Learner.train_step = watched
+    train(make_config(folder, folder / "source", folder / "out", dev_files=[], train_batch_size=16))
+
+
+@pytest.mark.slow
+def test_200000_rows_are_trained_on_within_a_minute_in_the_memory_of_20000(tmp_path):
+    found = {}
+    for rows in (20_000, 200_000):
+        folder = tmp_path / str(rows)
+        write_rows(folder, rows)
+        write_source(folder / "source")
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.stt_model.corpus.test_large_corpora", str(folder)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=240,
+        )
+        found[rows] = json.loads(run.stdout.splitlines()[-1])
+        print(f"{rows} rows:", found[rows])
+    assert found[200_000]["first_step_seconds"] < 60
+    bytes_a_row = (found[200_000]["peak_mib"] - found[20_000]["peak_mib"]) * 2**20 / 180_000
+    assert bytes_a_row < 200
+
+
+if __name__ == "__main__":
+    begin_training(Path(sys.argv[1]))

@@ -1,0 +1,149 @@
+import pytest
+
+from stt_model.base.errors import AlphabetError, BootstrapError, RefusedError, ValidationError
+from stt_model.checkpoint.directory import Geometry, open_checkpoint, write_checkpoint
+from stt_model.checkpoint.surgery import initialise
+from stt_model.jobs import steps
+from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet, read_alphabet, write_alphabet
+from tests.corpora import write_tone_dataset
+
+TRAINING = {
+    "epochs": 1,
+    "train_batch_size": 4,
+    "dev_batch_size": 4,
+    "learning_rate": 0.001,
+    "dropout_rate": 0.0,
+    "random_seed": 1,
+}
+
+
+def write_source(directory, alphabet):
+    geometry = Geometry(n_hidden=8, n_classes=alphabet.classes)
+    write_checkpoint(directory, initialise(geometry, seed=1), alphabet, step=7)
+    return directory
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_tone_dataset(tmp_path / "tones", train=4, other=2)
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_source(tmp_path / "source", CharacterAlphabet(" abcd"))
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Write an alphabet file of these labels."""
+
+    def write(labels):
+        write_alphabet(CharacterAlphabet(labels), tmp_path / "given.txt")
+        return tmp_path / "given.txt"
+
+    return write
+
+
+@pytest.fixture
+def decide(dataset, tmp_path):
+    """Analyse a checkpoint; the files are ``alphabet.txt`` and ``decision.md``."""
+
+    def decide(checkpoint, **options):
+        files = (tmp_path / "alphabet.txt", tmp_path / "decision.md")
+        return steps.analyse_alphabet(dataset, checkpoint, *files, **options)
+
+    return decide
+
+
+def test_validation_leaves_clean_manifests_a_report_and_counts(dataset, tmp_path):
+    counts = steps.validate_dataset(str(dataset), tmp_path / "clean", tmp_path / "report.md")
+    assert counts["train_utterances"] == 4
+    assert counts["test_rejected"] == 0
+    assert (tmp_path / "clean" / "train.csv").is_file()
+    assert (tmp_path / "report.md").read_text() == (tmp_path / "clean" / "report.md").read_text()
+
+
+def test_strict_validation_fails_and_leaves_its_report(dataset, tmp_path):
+    (dataset / "train-clips" / "1.wav").unlink()
+    report = tmp_path / "report.md"
+    with pytest.raises(ValidationError, match=r"train\.csv, row 1"):
+        steps.validate_dataset(str(dataset), tmp_path / "clean", report, strict=True)
+    assert "1.wav" in report.read_text()
+
+
+def test_fetched_checkpoint_is_described(source, tmp_path):
+    fetched = steps.fetch_checkpoint(str(source), tmp_path / "fetched", tmp_path / "report.md")
+    assert open_checkpoint(tmp_path / "fetched").step == 7
+    assert fetched.metadata["sha256"] == fetched.sha256
+    assert fetched.metadata["n_hidden"] == 8
+    assert fetched.metadata["labels"] == 5
+    assert fetched.sha256 in (tmp_path / "report.md").read_text()
+
+
+def test_what_is_no_checkpoint_fails_when_it_is_fetched(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BootstrapError):
+        steps.fetch_checkpoint(str(tmp_path / "empty"), tmp_path / "out", tmp_path / "report.md")
+
+
+def test_a_refusal_keeps_its_evidence(tmp_path, decide):
+    decision = decide(write_source(tmp_path / "other", CharacterAlphabet("xyz")), mode="fine-tune")
+    assert decision.mode == "refuse"
+    assert "was asked for, but" in (tmp_path / "decision.md").read_text()
+
+
+def test_an_unknown_mode_is_refused_with_what_is_allowed(source, decide):
+    decision = decide(source, mode="finetune")
+    assert decision.mode == "refuse"
+    assert "auto, fine-tune, transfer" in decision.reason
+
+
+def test_given_alphabet_may_be_a_file_uri(source, given, decide, tmp_path):
+    decision = decide(source, alphabet_uri=given("dcba ").as_uri())
+    assert decision.mode == "fine-tune"
+    assert read_alphabet(tmp_path / "alphabet.txt").labels == tuple("dcba ")
+
+
+def test_missing_alphabet_file_is_an_error(source, decide):
+    with pytest.raises(AlphabetError, match="nowhere"):
+        decide(source, alphabet_uri="/nowhere/alphabet.txt")
+
+
+def test_bytes_mode_passes_from_the_decision_to_training(dataset, decide, tmp_path):
+    source = write_source(tmp_path / "bytes", BytesAlphabet())
+    assert decide(source).mode == "fine-tune"
+    out = tmp_path / "out"
+    files = (tmp_path / "alphabet.txt", out, tmp_path / "training.md")
+    steps.train(dataset, source, *files, **TRAINING)
+    assert open_checkpoint(out).alphabet == BytesAlphabet()
+
+
+def test_training_follows_the_order_of_the_labels(dataset, source, given, tmp_path):
+    out, report = tmp_path / "out", tmp_path / "training.md"
+    figures = steps.train(dataset, source, given("dcba "), out, report, **TRAINING)
+    assert open_checkpoint(out).alphabet.labels == tuple("dcba ")
+    assert figures["epochs"] == 1
+    assert report.read_text().startswith("# Training")
+
+
+def test_training_refuses_other_labels(dataset, source, given, tmp_path):
+    with pytest.raises(BootstrapError):
+        steps.train(
+            dataset, source, given("abcx "), tmp_path / "out", tmp_path / "report.md", **TRAINING
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_test_split_the_report_says_what_was_measured(dataset, source, tmp_path):
+    (dataset / "test.csv").unlink()
+    files = (tmp_path / "samples.json", tmp_path / "report.md", tmp_path / "report.html")
+    result = steps.evaluate(dataset, source, *files, test_batch_size=4)
+    for report in files[1:]:
+        assert "no test split" in report.read_text(encoding="utf-8")
+    assert {sample.wav_filename.split("/")[-2] for sample in result.samples} == {"dev-clips"}
+    assert (tmp_path / "samples.json").is_file()
+
+
+def test_refusal():
+    with pytest.raises(RefusedError, match=r"^not allowed$"):
+        steps.refuse("not allowed")
