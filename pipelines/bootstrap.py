@@ -55,8 +55,8 @@ def bootstrap(
     beam_width: int = 0,
     random_seed: int = 4568,
     scorer_uri: str = "",
-    lm_alpha: float = 0.0,
-    lm_beta: float = 0.0,
+    lm_alpha: str = "auto",
+    lm_beta: str = "auto",
     max_wer: float = 0.0,
     must_beat_source: bool = False,
     export_uri: str = "",
@@ -94,33 +94,35 @@ def bootstrap(
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
         epochs: Passes over the training split.
-        train_batch_size: Utterances of a training step.
+        train_batch_size: Utterances of a training step, over all GPUs.
         dev_batch_size: Utterances of a step over the dev split.
-        test_batch_size: Utterances of the test split transcribed at once.
-        learning_rate: Step size of Adam.
-        dropout_rate: Share of units that a step leaves out, 0 to below 1.
-        clip_norm: Longest that the gradient of all weights together may be; 0 for any length.
-        freeze_source_epochs: After replacing layers, first epochs that train those only.
+        test_batch_size: Utterances that are transcribed at once.
+        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops.
+        clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
+        freeze_source_epochs: After replacing layers: first epochs that train only the new layers.
         augment: How the training split is changed anew in each epoch: Coqui's specifications with
-            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for not.
-        mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster.
-        early_stop: Stop when es_epochs bring no improvement of the dev loss.
+            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for no
+            change.
+        mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster;
+            weights stay in 32 bits.
+        early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
-        reduce_lr_on_plateau: Lower the learning rate when plateau_epochs bring no improvement, and
-            go back to the best epoch.
+        es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
+        reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
+            improvement, and go back to the best epoch.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
-        plateau_reduction: What a plateau multiplies the learning rate by.
+        plateau_reduction: Factor by which a plateau lowers the learning rate.
         run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
             path, file:// or s3:// URI of a folder, below which each run on a cluster has its own;
             empty for nowhere.
         beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
             scorer Coqui's default width.
-        random_seed: Where new weights, shuffling and dropout come from.
+        random_seed: Seed of new weights, of dropout and of the order of batches.
         scorer_uri: Language model to decode and to deploy with, a Coqui .scorer package; a path,
             file://, s3:// or http(s):// URI, empty for none.
-        lm_alpha: Weight of the language model; 0 takes the scorer's own.
-        lm_beta: Reward for each word; 0 takes the scorer's own.
+        lm_alpha: Weight of the language model; auto takes the scorer's own.
+        lm_beta: Reward for each word; auto takes the scorer's own.
         max_wer: Highest word error rate of a model to release; 0 releases any.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
@@ -128,9 +130,9 @@ def bootstrap(
             s3:// URI; empty for none.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Export a TensorFlow SavedModel too.
-        export_author_id: Who made the model, in one word, for the model card.
+        export_author_id: Who made the model, in one word.
         export_model_name: What the model is called.
-        export_model_version: Its version.
+        export_model_version: Its version, as https://semver.org has it.
         export_language: Its language as a BCP 47 tag, such as sw-Latn-KE.
         export_license: SPDX identifier of its license.
         export_contact_info: Where its authors can be reached.

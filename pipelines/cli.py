@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from stt_model import cli
 
@@ -47,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    from pipelines.package import CLUSTER_ONLY, package_parameters
+    from pipelines.package import CLUSTER_ONLY, package_parameters, value_reader
 
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="where model and reports go"
@@ -64,7 +62,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
         if name not in CLUSTER_ONLY:
             group.add_argument(
                 f"--{name}",
-                type=cli.VALUES.get(name, _READERS.get(parameter.type, parameter.type)),
+                type=value_reader(parameter),
                 required=parameter.default is None,
                 default=parameter.default,
                 metavar=parameter.type.__name__.upper(),
@@ -73,7 +71,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(parser: argparse.ArgumentParser) -> None:
-    from pipelines.package import PACKAGE, package_parameters
+    from pipelines.package import PACKAGE, package_parameters, value_reader
 
     parser.add_argument(
         "--endpoint", default="", metavar="URL", help="where Kubeflow Pipelines is; KFP_ENDPOINT"
@@ -105,7 +103,7 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         shown = f" (default: {parameter.default})" if parameter.default not in (None, "") else ""
         group.add_argument(
             f"--{name}",
-            type=cli.VALUES.get(name, _READERS.get(parameter.type, parameter.type)),
+            type=value_reader(parameter),
             metavar="JSON" if parameter.type in (dict, list) else parameter.type.__name__.upper(),
             help=f"{parameter.description}{shown}".replace("%", "%%"),
         )
@@ -143,28 +141,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
 def _preflight(parser: argparse.ArgumentParser) -> None:
     from pipelines.preflight.flags import add_flags
 
-    add_flags(parser, _READERS)
-
-
-def _json(kind: type) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = None
-        if not isinstance(value, kind):
-            expected = "a JSON object" if kind is dict else "a JSON list"
-            raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
-        return value
-
-    return read
-
-
-_READERS: dict[type, Callable[[str], Any]] = {
-    bool: cli.boolean,
-    dict: _json(dict),
-    list: _json(list),
-}
+    add_flags(parser)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from components import images
-from stt_model.base import BootstrapError, GateError, StorageError
-from stt_model.cli import check_output
+from stt_model.base import BootstrapError, GateError, StorageError, check_output
 from stt_model.corpus import find_splits
 from stt_model.storage import check_readable, local_file
 from stt_model.text import read_alphabet

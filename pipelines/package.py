@@ -6,8 +6,9 @@ import argparse
 import copy
 import difflib
 import functools
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import yaml
 
 from stt_model.base import BootstrapError, holds_credentials, redact
-from stt_model.cli import VALUES
+from stt_model.cli import boolean, reader
+from stt_model.jobs import all_parameters
 
 PACKAGE = Path(__file__).with_name("bootstrap.yaml")
 
@@ -162,14 +164,18 @@ def _check_value(parameter: Parameter, value: object) -> Value:
     name, wanted = parameter.name, parameter.type
     if wanted is float and type(value) is int:
         value = float(value)
+    declared = all_parameters().get(name)
+    if declared and declared.is_auto and wanted is str and type(value) in (int, float):
+        value = str(value)
     if not isinstance(value, (str, int, float, dict, list)) or type(value) is not wanted:
         found = f"{value!r} ({type(value).__name__})"
         hint = f"; write '{value}' in quotes" if wanted is str else ""
         raise ParameterError(f"parameter {name!r} must be {wanted.__name__}, found {found}{hint}")
-    try:
-        _READERS.get(name, str)(str(value))
-    except argparse.ArgumentTypeError as error:
-        raise ParameterError(f"parameter {name!r}: {error}") from error
+    if wanted not in (dict, list):
+        try:
+            value_reader(parameter)(str(value))
+        except argparse.ArgumentTypeError as error:
+            raise ParameterError(f"parameter {name!r}: {error}") from error
     return value
 
 
@@ -180,10 +186,36 @@ def _quantity(text: str) -> str:
     return text
 
 
-_READERS = VALUES | dict.fromkeys(
-    ("training_cpu", "training_memory", "evaluation_cpu", "evaluation_memory", "gpu_count"),
-    _quantity,
-)
+_QUANTITIES = re.compile("[a-z_]+_(cpu|memory)|gpu_count")
+
+
+def value_reader(parameter: Parameter) -> Callable[[str], Value]:
+    """Return what reads the text of a flag as a value of the parameter, and refuses others."""
+    if parameter.type in (dict, list):
+        return functools.partial(_read_json, parameter.type)
+    if _QUANTITIES.fullmatch(parameter.name):
+        return _quantity
+    declared = all_parameters().get(parameter.name)
+    if declared is None:
+        return boolean if parameter.type is bool else parameter.type
+
+    def read(text: str) -> Value:
+        value = reader(declared)(text)
+        # One that may be "auto" is a text to the pipeline, whatever it is to the job.
+        return text if parameter.type is str else value
+
+    return read
+
+
+def _read_json(kind: type, text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, kind):
+        expected = "a JSON object" if kind is dict else "a JSON list"
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+    return value
 
 
 def _unknown(name: str, known: Mapping[str, Parameter]) -> str:

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 import tenacity
 
+from stt_model import jobs
 from stt_model.base.errors import BootstrapError
 from stt_model.corpus.manifests import find_splits
 from stt_model.corpus.validation import validate
-from stt_model.jobs import steps
 from stt_model.storage import download, store_client, store_requests
 from stt_model.storage.object_store import ObjectStore
 from stt_model.storage.transfer import fetch, local_file, put
@@ -201,18 +201,21 @@ def lineage_and_reports(site: Site) -> None:
     dataset = write_tone_dataset(site.here / "dataset", train=3, other=1)
     shutil.copytree(dataset, site.store.folder / "speech" / "tones")
     here = site.here
-    steps.digest_sources(
+    jobs.digest_sources(
         "s3://speech/tones",
         checkpoint_uri=site.signed("/model.tar.gz"),
         scorer_uri=site.signed("/gone"),
     )
-    steps.fetch_checkpoint(site.signed("/model.tar.gz"), here / "source", here / "fetched.md")
-    steps.validate_dataset(str(dataset), here / "clean", here / "validated.md")
-    steps.analyse_alphabet(
+    jobs.fetch(site.signed("/model.tar.gz"), here / "source", report=here / "fetched.md")
+    jobs.validate(dataset, here / "clean", report=here / "validated.md")
+    jobs.analyse_alphabet(
         here / "clean", here / "source", here / "alphabet.txt", here / "a.md", mode="transfer"
     )
-    steps.graft_layers(
-        here / "source", here / "alphabet.txt", here / "grafted", here / "grafted.md"
+    jobs.replace_layers(
+        here / "source",
+        here / "grafted",
+        alphabet=jobs.read_model_alphabet(here / "alphabet.txt"),
+        report=here / "grafted.md",
     )
     assert (here / "grafted" / "lineage.json").is_file()
     raise BootstrapError("so far, so good")

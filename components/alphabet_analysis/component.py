@@ -22,7 +22,7 @@ def alphabet_analysis(
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout.
-        mode: auto, fine-tune or transfer. A mode that cannot work is refused with the reason.
+        mode: auto, fine-tune or transfer.
         alphabet_uri: Alphabet file to train with, as any URI; empty for the
             checkpoint's, or one built from the transcripts.
         alphabet_digest: Its digest, of source_digests; kept with the model's alphabet.
@@ -35,11 +35,11 @@ def alphabet_analysis(
     """
     from pathlib import Path
 
-    from stt_model.jobs import steps
+    from stt_model import jobs
 
-    decided = steps.analyse_alphabet(
-        Path(dataset.path),
-        Path(checkpoint.path),
+    decided = jobs.analyse_alphabet(
+        dataset.path,
+        checkpoint.path,
         Path(model_alphabet.path),
         Path(report.path),
         mode=mode,

@@ -29,10 +29,10 @@ def checkpoint_fetch(
     """
     from pathlib import Path
 
-    from stt_model.jobs import steps
+    from stt_model import jobs
 
-    fetched = steps.fetch_checkpoint(
-        checkpoint_uri, Path(checkpoint.path), Path(report.path), expected_sha256=expected_sha256
+    fetched = jobs.fetch(
+        checkpoint_uri, checkpoint.path, sha256=expected_sha256, report=Path(report.path)
     )
     checkpoint.metadata.update(fetched.metadata)
     checkpoint.metadata["source_digest"] = checkpoint_digest

@@ -20,7 +20,7 @@ def dataset_validation(
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path or
             file:// or s3:// URI.
         dataset_digest: Its digest, of source_digests; kept with the manifests.
-        strict: Fail if any row has an error, instead of rejecting that row.
+        strict: Stop if any row of the dataset has an error, instead of rejecting it.
 
     Returns:
         clean_dataset: Manifests of the accepted rows with absolute audio paths, and rejected.csv
@@ -30,11 +30,9 @@ def dataset_validation(
     """
     from pathlib import Path
 
-    from stt_model.jobs import steps
+    from stt_model import jobs
 
-    counts = steps.validate_dataset(
-        dataset_uri, Path(clean_dataset.path), Path(report.path), strict=strict
-    )
+    result = jobs.validate(dataset_uri, clean_dataset.path, strict=strict, report=Path(report.path))
     clean_dataset.metadata["source_digest"] = dataset_digest
-    for name, value in counts.items():
+    for name, value in result.metrics().items():
         metrics.log_metric(name, value)

@@ -21,8 +21,8 @@ def evaluation(
     beam_width: int = 0,
     scorer_uri: str = "",
     scorer_digest: str = "",
-    lm_alpha: float = 0.0,
-    lm_beta: float = 0.0,
+    lm_alpha: str = "auto",
+    lm_beta: str = "auto",
     max_wer: float = 0.0,
     must_beat_source: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
@@ -35,16 +35,17 @@ def evaluation(
         checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
         source_checkpoint: Checkpoint folder that it was made from, to compare with; may be left
             out.
-        test_batch_size: Utterances transcribed at once.
+        test_batch_size: Utterances that are transcribed at once.
         beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
             scorer Coqui's default width.
         scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file://,
             s3:// or http(s)://.
         scorer_digest: Its digest, of source_digests; kept with the samples.
-        lm_alpha: Weight of the language model; 0 takes the scorer's own.
-        lm_beta: Reward for each word; 0 takes the scorer's own.
-        max_wer: Highest word error rate with which the model passes; 0 lets any pass.
-        must_beat_source: The model passes only with fewer word errors than source_checkpoint.
+        lm_alpha: Weight of the language model; auto takes the scorer's own.
+        lm_beta: Reward for each word; auto takes the scorer's own.
+        max_wer: Highest word error rate of a model to release; 0 releases any.
+        must_beat_source: Release the model only if it makes fewer word errors than the source
+            checkpoint.
 
     Returns:
         samples: JSON list with one object an utterance, with the keys of Coqui's test output.
@@ -59,15 +60,14 @@ def evaluation(
     """
     from pathlib import Path
 
-    from stt_model.jobs import steps
+    from stt_model import jobs
+    from stt_model.corpus import find_splits
 
-    result = steps.evaluate(
-        Path(dataset.path),
-        Path(checkpoint.path),
-        Path(samples.path),
-        Path(report.path),
-        Path(html_report.path),
-        source_checkpoint=Path(source_checkpoint.path) if source_checkpoint else None,
+    test_files, note = jobs.test_split(find_splits(dataset.path))
+    result = jobs.evaluate(
+        test_files,
+        checkpoint.path,
+        source_checkpoint_dir=source_checkpoint.path if source_checkpoint else None,
         test_batch_size=test_batch_size,
         beam_width=beam_width,
         scorer_uri=scorer_uri,
@@ -75,6 +75,10 @@ def evaluation(
         lm_beta=lm_beta,
         max_wer=max_wer,
         must_beat_source=must_beat_source,
+        test_output_file=Path(samples.path),
+        html_report=Path(html_report.path),
+        report=Path(report.path),
+        note=note,
     )
     samples.metadata["scorer_digest"] = scorer_digest
     for name, value in result.metrics().items():

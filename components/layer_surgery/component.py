@@ -5,7 +5,7 @@ from kfp import dsl
 from components import images
 
 
-@dsl.component(base_image=images.MODEL, install_kfp_package=False)
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
 def layer_surgery(
     checkpoint: dsl.Input[dsl.Model],
     model_alphabet: dsl.Input[dsl.Artifact],
@@ -20,10 +20,10 @@ def layer_surgery(
     Args:
         checkpoint: Checkpoint folder in Coqui's layout.
         model_alphabet: Alphabet file that the new output layer is for.
-        drop_source_layers: How many layers to replace, counted from the output: 1 to 5.
+        drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
-        random_seed: Where the new weights come from.
+        random_seed: Seed of new weights, of dropout and of the order of batches.
 
     Returns:
         grafted_checkpoint: Checkpoint folder in the same layout; kept layers are equal bit for bit.
@@ -31,14 +31,14 @@ def layer_surgery(
     """
     from pathlib import Path
 
-    from stt_model.jobs import steps
+    from stt_model import jobs
 
-    steps.graft_layers(
-        Path(checkpoint.path),
-        Path(model_alphabet.path),
-        Path(grafted_checkpoint.path),
-        Path(report.path),
+    jobs.replace_layers(
+        checkpoint.path,
+        grafted_checkpoint.path,
+        alphabet=jobs.read_model_alphabet(model_alphabet.path),
         drop_source_layers=drop_source_layers,
         warm_start=warm_start,
         random_seed=random_seed,
+        report=Path(report.path),
     )

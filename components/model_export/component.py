@@ -35,20 +35,20 @@ def model_export(
     Args:
         dataset: Clean manifests, as dataset_validation writes them; its test split is compared on.
         checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
-        released: Whether the model is good enough to be used, as evaluation's output passed says.
+        released: Whether the model card says that the model may be used.
         gate: Why it is or is not, for the model card.
         scorer_uri: Language model to put beside it; a path, file://, s3:// or http(s)://.
         scorer_digest: Its digest, of source_digests; kept with the export.
         export_uri: Folder to copy the export to if the model is released, as a path, file:// or
             s3:// URI; empty for none.
-        export_quantize: Store weights in 8-bit integers, a quarter of the size.
-        export_savedmodel: Write a TensorFlow SavedModel too.
-        export_beam_width: Beam width that Coqui's runtime starts with.
+        export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
+        export_savedmodel: Export a TensorFlow SavedModel too.
+        export_beam_width: Beam width that the deployed runtime starts with.
         max_wer_change: How much higher the word error rate of a quantised model may be.
         export_author_id: Who made the model, in one word.
-        export_model_name: What it is called.
-        export_model_version: Its version.
-        export_language: BCP 47 tag, such as sw-Latn-KE.
+        export_model_name: What the model is called.
+        export_model_version: Its version, as https://semver.org has it.
+        export_language: Its language as a BCP 47 tag, such as sw-Latn-KE.
         export_license: SPDX identifier of its license.
         export_contact_info: Where its authors can be reached.
         export_description: What else its users should know, in Markdown.
@@ -62,14 +62,16 @@ def model_export(
     """
     from pathlib import Path
 
-    from stt_model.jobs import steps
+    from stt_model import jobs
+    from stt_model.corpus import find_splits
 
-    result = steps.export_model(
-        Path(dataset.path),
-        Path(checkpoint.path),
-        Path(exported_model.path),
-        Path(package.path),
-        Path(report.path),
+    test_files, _ = jobs.test_split(find_splits(dataset.path))
+    result = jobs.export(
+        checkpoint.path,
+        exported_model.path,
+        test_files=test_files,
+        zip_path=Path(package.path),
+        report=Path(report.path),
         released=released,
         gate=gate,
         scorer_uri=scorer_uri,

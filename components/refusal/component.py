@@ -12,6 +12,6 @@ def refusal(reason: str) -> None:
     Args:
         reason: What was asked, what is allowed, in one line.
     """
-    from stt_model.jobs import steps
+    from stt_model import jobs
 
-    steps.refuse(reason)
+    jobs.refuse(reason)

@@ -39,8 +39,8 @@ def source_digests(
         alphabet_digest: Of the alphabet file; empty for none.
         scorer_digest: Of the scorer package; empty for none.
     """
-    from stt_model.jobs import steps
+    from stt_model import jobs
 
-    return steps.digest_sources(
+    return jobs.digest_sources(
         dataset_uri, checkpoint_uri=checkpoint_uri, alphabet_uri=alphabet_uri, scorer_uri=scorer_uri
     )

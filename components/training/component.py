@@ -29,7 +29,7 @@ def training(
     reduce_lr_on_plateau: bool = False,
     plateau_epochs: int = 10,
     plateau_reduction: float = 0.1,
-    checkpoint_secs: int = 600,
+    checkpoint_secs: float = 600.0,
     run_state_uri: str = "",
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
@@ -42,24 +42,26 @@ def training(
         checkpoint: Checkpoint folder in Coqui's layout to start from.
         model_alphabet: Alphabet file with the checkpoint's labels, in the order wanted.
         epochs: Passes over the training split.
-        train_batch_size: Utterances of a training step.
+        train_batch_size: Utterances of a training step, over all GPUs.
         dev_batch_size: Utterances of a step over the dev split.
-        learning_rate: Step size of Adam.
-        dropout_rate: Share of units that a step leaves out, 0 to below 1.
-        random_seed: Where shuffling and dropout come from.
-        clip_norm: Longest that the gradient of all weights together may be; 0 for any length.
-        freeze_source_epochs: First epochs in which only the layers that were replaced are trained.
+        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops.
+        random_seed: Seed of new weights, of dropout and of the order of batches.
+        clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
+        freeze_source_epochs: After replacing layers: first epochs that train only the new layers.
         augment: How the training split is changed anew in each epoch: Coqui's specifications with
-            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for not.
-        mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster.
-        early_stop: Stop when es_epochs bring no improvement of the dev loss.
+            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for no
+            change.
+        mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster;
+            weights stay in 32 bits.
+        early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: What the dev loss must fall by to be better, in nats an utterance.
-        reduce_lr_on_plateau: Lower the learning rate when plateau_epochs bring no improvement, and
-            go back to the best epoch.
+        es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
+        reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
+            improvement, and go back to the best epoch.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
-        plateau_reduction: What a plateau multiplies the learning rate by.
-        checkpoint_secs: Seconds between saves within an epoch; 0 saves at the end of epochs only.
+        plateau_reduction: Factor by which a plateau lowers the learning rate.
+        checkpoint_secs: Seconds between saves within an epoch; 0 saves after each epoch only.
         run_state_uri: Where the run is kept while it lasts, so that it outlives the pod: a path,
             file:// or s3:// URI of a folder for this run alone, or with STT_BOOTSTRAP_RUN_ID in
             the environment of a folder that has one for each run; empty for nowhere.
@@ -72,17 +74,20 @@ def training(
     import sys
     from pathlib import Path
 
+    from stt_model import jobs
     from stt_model.base import StoppedError
-    from stt_model.jobs import steps
+    from stt_model.corpus import find_splits
 
+    splits = find_splits(dataset.path)
     try:
-        results = steps.train(
-            Path(dataset.path),
-            Path(checkpoint.path),
-            Path(model_alphabet.path),
-            Path(trained_checkpoint.path),
-            Path(report.path),
+        result = jobs.train(
+            [splits["train"]],
+            [splits["dev"]],
+            load_checkpoint_dir=checkpoint.path,
+            alphabet=jobs.read_model_alphabet(model_alphabet.path),
+            save_checkpoint_dir=trained_checkpoint.path,
             run_state_uri=run_state_uri,
+            report=Path(report.path),
             epochs=epochs,
             train_batch_size=train_batch_size,
             dev_batch_size=dev_batch_size,
@@ -104,5 +109,5 @@ def training(
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_code)
-    for name, value in results.items():
+    for name, value in result.metrics().items():
         metrics.log_metric(name, value)

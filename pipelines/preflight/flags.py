@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from pipelines.package import PACKAGE, package_parameters
+from pipelines.package import PACKAGE, package_parameters, value_reader
 
 # Parameters of the pipeline that a cluster can be asked about.
 PARAMETERS = (
@@ -24,13 +22,8 @@ PARAMETERS = (
 )
 
 
-def add_flags(
-    parser: argparse.ArgumentParser, readers: Mapping[type, Callable[[str], Any]]
-) -> None:
-    """Add all flags; one that was not given is None, so that others may say what it is.
-
-    ``readers`` make a parameter's value out of text, where its type alone cannot.
-    """
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add all flags; one that was not given is None, so that others may say what it is."""
     parser.add_argument(
         "--namespace", default="kubeflow", help="namespace that the runs' pods are in"
     )
@@ -61,7 +54,7 @@ def add_flags(
         default = f" (default: {parameter.default})" if parameter.default else ""
         group.add_argument(
             f"--{name}",
-            type=readers.get(parameter.type, parameter.type),
+            type=value_reader(parameter),
             metavar="JSON" if parameter.type in (dict, list) else parameter.type.__name__.upper(),
             help=f"{parameter.description}{default}".replace("%", "%%"),
         )

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stt_model.base.errors import BootstrapError
+
 
 class AlreadyLockedError(Exception):
     """Another process, or another thread, has the file."""
@@ -74,3 +76,17 @@ def locked(path: Path) -> Iterator[None]:
         if not is_there:
             raise AlreadyLockedError
         yield
+
+
+def check_output(path: Path | None, *, is_folder: bool = False) -> None:
+    """Refuse a place that nothing can be written to, before the work is done that belongs there."""
+    if path is None:
+        return
+    if not is_folder and path.is_dir():
+        raise BootstrapError(f"{path}: expected the name of a file, found a folder; add a name")
+    places = (path, *path.absolute().parents) if is_folder else path.absolute().parents
+    existing = next(place for place in places if place.exists())
+    if not existing.is_dir():
+        raise BootstrapError(f"{existing}: expected a folder, found a file; give another place")
+    if not os.access(existing, os.W_OK):
+        raise BootstrapError(f"{existing}: expected a folder to write to, found it locked")

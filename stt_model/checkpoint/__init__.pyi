@@ -17,5 +17,6 @@ from .geometry import NORMALISED_LAYERS as NORMALISED_LAYERS
 from .geometry import Geometry as Geometry
 from .lineage import describe_run as describe_run
 from .lineage import digest_manifests as digest_manifests
+from .surgery import Surgery as Surgery
 from .surgery import operate as operate
 from .surgery import start_from_scratch as start_from_scratch

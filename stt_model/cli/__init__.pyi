@@ -1,8 +1,9 @@
-from .commands import check_output as check_output
-from .parser import VALUES as VALUES
+from .flags import add_parameter as add_parameter
+from .flags import add_switch as add_switch
+from .flags import boolean as boolean
+from .flags import reader as reader
+from .parser import PROGRAM as PROGRAM
 from .parser import add_command as add_command
-from .parser import add_switch as add_switch
-from .parser import boolean as boolean
 from .parser import build_parser as build_parser
 from .parser import guard as guard
 from .parser import main as main

@@ -8,6 +8,7 @@ from .audio import clip_digest as clip_digest
 from .audio import find_audio as find_audio
 from .audio import frame_count as frame_count
 from .audio import read_audio as read_audio
+from .audio import resample as resample
 from .dataset import Samples as Samples
 from .dataset import drop_too_short as drop_too_short
 from .dataset import read_samples as read_samples
@@ -23,3 +24,5 @@ from .source_digest import digest_dataset as digest_dataset
 from .source_digest import digest_source as digest_source
 from .source_digest import unknown_digest as unknown_digest
 from .validation import validate as validate
+from .validation_report import Finding as Finding
+from .validation_report import ValidationResult as ValidationResult

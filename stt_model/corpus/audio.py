@@ -94,9 +94,14 @@ def read_audio(
         raise AudioError(path, "no samples")
     if not np.isfinite(samples).all():
         raise AudioError(path, "samples that are not finite numbers")
-    if rate != SAMPLE_RATE:
-        samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ")
-    return np.clip(samples, -1.0, 1.0)
+    return np.clip(resample(samples, rate), -1.0, 1.0)
+
+
+def resample(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """Return mono samples, float32 [n], of any rate in Hz at ``SAMPLE_RATE``."""
+    if rate == SAMPLE_RATE:
+        return samples
+    return np.asarray(soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ"), np.float32)
 
 
 def clip_digest(path: Path | str) -> str:

@@ -31,9 +31,7 @@ from numpy.typing import NDArray
 
 from stt_model.base import DataError, ScorerError, stderr_held_back
 from stt_model.decoding.scorer import Scorer
-
-DEFAULT_BEAM_WIDTH = 1024
-DEFAULT_CUTOFF_TOP_N = 300
+from stt_model.decoding.search_defaults import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N
 
 _SAMPLED_UNITS = 2000
 """Units that are looked up to see whether the scorer is of the model's alphabet."""

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from stt_model.base import DataError, ScorerError
 from stt_model.decoding.beam_search import (
-    DEFAULT_BEAM_WIDTH,
-    DEFAULT_CUTOFF_TOP_N,
     ScorerSearch,
     SearchSettings,
     Weights,
@@ -25,6 +23,7 @@ from stt_model.decoding.beam_search import (
     log_softmax,
 )
 from stt_model.decoding.scorer import Scorer, read_scorer
+from stt_model.decoding.search_defaults import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N
 from stt_model.text import Alphabet
 
 _PIECES_A_WORKER = 4

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from stt_model.base import ScorerError, atomic_write
 from stt_model.decoding import fst
-from stt_model.decoding.lm_weights import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
+from stt_model.decoding.search_defaults import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
 from stt_model.text import Alphabet, describe_characters
 
 log = logging.getLogger(__name__)

@@ -13,51 +13,11 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from stt_model.base import ScorerError
-from stt_model.decoding.lm_weights import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
+from stt_model.decoding.building_config import BuildConfig
 from stt_model.decoding.scorer import write_package
-from stt_model.text import Alphabet
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """What to build a scorer from, and how. Names and meanings are Coqui STT's.
-
-    Attributes:
-        input_txt: sentences in UTF-8, one a line; may be compressed with gzip.
-        package: the ``.scorer`` to write.
-        alphabet: that of the model. Without capitals in it, the text is read in lower case; words
-            with other characters are left out of the vocabulary.
-        kenlm_bins: folder with KenLM's programs; None looks for them on the PATH.
-        top_k: most frequent words, which make up the vocabulary.
-        arpa_order: longest sequence of words that is counted.
-        max_arpa_memory: how much ``lmplz`` takes, such as ``4G`` or ``50%``; the rest goes to disk.
-        arpa_prune: for each order, from 1 on, the count up to which sequences are left out.
-        binary_a_bits: pointer compression, in bits, of the type ``trie``.
-        binary_q_bits: bits of a stored probability, of the type ``trie``.
-        binary_type: ``trie``, which is small, or ``probing``, which is fast.
-        discount_fallback: let ``lmplz`` go on with text too small or too regular to smooth.
-        default_alpha: weight of the language model that the package names.
-        default_beta: reward for a word that the package names, in nats.
-    """
-
-    input_txt: Path
-    package: Path
-    alphabet: Alphabet
-    kenlm_bins: Path | None = None
-    top_k: int = 500_000
-    arpa_order: int = 5
-    max_arpa_memory: str = "2G"
-    arpa_prune: str = "0|0|1"
-    binary_a_bits: int = 255
-    binary_q_bits: int = 8
-    binary_type: str = "trie"
-    discount_fallback: bool = False
-    default_alpha: float = DEFAULT_LM_ALPHA
-    default_beta: float = DEFAULT_LM_BETA
 
 
 def build_scorer(config: BuildConfig) -> int:
@@ -73,15 +33,15 @@ def build_scorer(config: BuildConfig) -> int:
     )
     config.package.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=config.package.parent, prefix=".scorer-") as folder:
-        text, arpa, filtered, binary = (
+        sentences, arpa, filtered, binary = (
             Path(folder) / name for name in ("text", "arpa", "filtered", "binary")
         )
-        words = _write_units(config, text)
+        words = _write_units(config, sentences)
         if not words:
             raise ScorerError(f"{config.input_txt}: expected words to learn from, found none")
         smoothing = ["--discount_fallback"] if config.discount_fallback else []
         _run(
-            *(lmplz, "--order", config.arpa_order, "--text", text, "--arpa", arpa),
+            *(lmplz, "--order", config.arpa_order, "--text", sentences, "--arpa", arpa),
             *("--prune", *config.arpa_prune.split("|"), *smoothing),
             *("--memory", config.max_arpa_memory, "--temp_prefix", folder),
         )

@@ -15,47 +15,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from stt_model import network
-from stt_model.base import DataError, Progress
+from stt_model.base import Progress
 from stt_model.checkpoint import Checkpoint, open_checkpoint, read_weights
 from stt_model.corpus import Samples, read_samples
-from stt_model.decoding.beam_search import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N, SearchSettings
+from stt_model.decoding.beam_search import SearchSettings
 from stt_model.decoding.decoders import ScorerDecoder
 from stt_model.decoding.scorer import Scorer, read_scorer
+from stt_model.decoding.search_defaults import DEFAULT_BEAM_WIDTH
+from stt_model.decoding.tuning_config import TuningConfig
 from stt_model.features import FeatureStore, batch_dataset, failures_of, plan_batches
-from stt_model.text import Alphabet
-
-
-@dataclass(frozen=True)
-class TuningConfig:
-    """What to search with, and where. Names and meanings are Coqui STT's ``lm_optimize``'s.
-
-    ``lm_alpha_max`` and ``lm_beta_max`` are the highest weights that are tried, the lowest being 0;
-    ``n_trials`` says how many pairs of them. See ``decoding.open_decoder`` for the others.
-    """
-
-    test_files: Sequence[Path]
-    load_checkpoint_dir: Path
-    scorer_path: Path
-    vocab_file: Path | None = None
-    load_evaluate: str = "auto"
-    alphabet: Alphabet | None = None
-    test_batch_size: int = 16
-    beam_width: int = 0
-    cutoff_prob: float = 1.0
-    cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N
-    lm_alpha_max: float = 5.0
-    lm_beta_max: float = 5.0
-    n_trials: int = 100
-    random_seed: int = 4568
-    show_progressbar: bool = True
-
-    def check(self) -> None:
-        """Refuse numbers that cannot work, before anything is read."""
-        for name in ("lm_alpha_max", "lm_beta_max"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise DataError(f"--{name}: expected a number above 0, got {getattr(self, name)}")
-        if self.n_trials < 1:
-            raise DataError(f"--n_trials: expected 1 or more, got {self.n_trials}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stt_model import network
-from stt_model.base import DataError, Progress
+from stt_model.base import Progress
 from stt_model.checkpoint import (
     Checkpoint,
     describe_run,
@@ -28,101 +27,13 @@ from stt_model.corpus import Samples, read_samples
 from stt_model.decoding import Decoder, open_decoder
 from stt_model.evaluation import html_report
 from stt_model.evaluation.alignment import align
+from stt_model.evaluation.config import EvaluationConfig
 from stt_model.evaluation.result import Baseline, EvaluationResult, Gate, Provenance, Speed, judge
 from stt_model.evaluation.samples import EvaluatedSample, compare, distance, write_samples
 from stt_model.evaluation.significance import compare_rates, measure_rate
 from stt_model.features import COEFFICIENTS, FeatureStore, batch_dataset, failures_of, plan_batches
 from stt_model.network import ctc_loss
 from stt_model.text import Alphabet, describe_characters
-
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """What to evaluate, on what, and how. Names and meanings are Coqui STT's, where it has them.
-
-    ``beam_width`` counts the prefixes that the search keeps; 0 takes the best label of each frame,
-    unless there is a scorer (see ``decoding.open_decoder`` for all that concerns decoding).
-    ``source_checkpoint_dir`` holds the checkpoint that the model was made from, to compare with.
-    ``max_wer`` is the highest word error rate with which the model passes; with 0, any does.
-    ``note`` goes to the top of the reports.
-    """
-
-    test_files: Sequence[Path]
-    load_checkpoint_dir: Path
-    test_batch_size: int = 16
-    beam_width: int = 0
-    test_output_file: Path | None = None
-    report_count: int = 5
-    load_evaluate: str = "auto"
-    show_progressbar: bool = True
-    alphabet: Alphabet | None = None
-    scorer_path: Path | None = None
-    vocab_file: Path | None = None
-    lm_alpha: float | None = None
-    lm_beta: float | None = None
-    cutoff_prob: float = 1.0
-    cutoff_top_n: int = 300
-    source_checkpoint_dir: Path | None = None
-    max_wer: float = 0.0
-    must_beat_source: bool = False
-    html_report: Path | None = None
-    note: str = ""
-
-    def check(self) -> None:
-        """Refuse numbers that cannot work, before anything is read."""
-        if not self.test_files:
-            raise DataError("--test_files: expected at least one CSV file, got none")
-        if self.test_batch_size < 1:
-            raise DataError(f"--test_batch_size: expected 1 or more, got {self.test_batch_size}")
-        if self.beam_width < 0:
-            raise DataError(f"--beam_width: expected 0 (greedy) or more, got {self.beam_width}")
-        if not self.max_wer >= 0:
-            raise DataError(f"--max_wer: expected 0 (no limit) or more, got {self.max_wer}")
-        if self.must_beat_source and not self.source_checkpoint_dir:
-            raise DataError(
-                "--must_beat_source: expected --source_checkpoint_dir beside it, got none;"
-                " say which checkpoint the model has to be better than"
-            )
-
-    @property
-    def is_greedy(self) -> bool:
-        """Whether each frame's best label is taken, and nothing searched."""
-        return not self.beam_width and not self.scorer_path
-
-    def describe_decoding(self) -> str:
-        """Return how logits become text, in words."""
-        if self.is_greedy:
-            return "greedy: the best label of each frame"
-        width = f"beam width {self.beam_width}" if self.beam_width else "default beam width"
-        if not self.scorer_path:
-            return f"beam search without a language model, {width}"
-        weights = {"alpha": self.lm_alpha, "beta": self.lm_beta}
-        given = [f"{name} {value}" for name, value in weights.items() if value is not None]
-        return ", ".join([f"beam search with {self.scorer_path.name}", width, *given])
-
-    def command(self) -> str:
-        """Return a command line that evaluates the same in the same way."""
-        flags: dict[str, object] = {
-            "checkpoint_dir": self.load_checkpoint_dir,
-            "load_evaluate": self.load_evaluate,
-            "test_batch_size": self.test_batch_size,
-            "beam_width": self.beam_width,
-            "scorer_path": self.scorer_path,
-            "vocab_file": self.vocab_file,
-            "lm_alpha": self.lm_alpha,
-            "lm_beta": self.lm_beta,
-            "cutoff_prob": self.cutoff_prob,
-            "cutoff_top_n": self.cutoff_top_n,
-            "source_checkpoint_dir": self.source_checkpoint_dir,
-            "max_wer": self.max_wer,
-            "must_beat_source": self.must_beat_source,
-        }
-        unset = EvaluationConfig(self.test_files, Path())
-        words = ["stt-bootstrap", "evaluate", "--test_files", *map(str, self.test_files)]
-        for name, value in flags.items():
-            if value != getattr(unset, name, None):
-                words += [f"--{name}", str(value)]
-        return shlex.join(words)
 
 
 def evaluate(config: EvaluationConfig) -> EvaluationResult:

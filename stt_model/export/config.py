@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stt_model.base import ExportError
+from stt_model.base import ExportError, check_parameters, real, switch, text, whole
 from stt_model.export.model_card import ModelIdentity, check_name
-from stt_model.text import Alphabet
+
+if TYPE_CHECKING:
+    from stt_model.text import Alphabet
+
 
 DESCRIPTION = "export.json"
 """What every export has: all that is known about it."""
@@ -29,31 +33,34 @@ class ExportConfig:
     test_files: Sequence[Path] = ()
     load_evaluate: str = "auto"
     alphabet: Alphabet | None = None
-    export_file_name: str = "output_graph"
-    export_tflite: bool = True
-    export_quantize: bool = True
-    export_savedmodel: bool = False
+    export_file_name: str = text("output_graph", "Name of the .tflite file, without its ending.")
+    export_tflite: bool = switch(True, "Write a .tflite file for Coqui STT's runtime 1.4.")
+    export_quantize: bool = switch(
+        True, "Store the exported weights in 8-bit integers, a quarter of the size."
+    )
+    export_savedmodel: bool = switch(False, "Export a TensorFlow SavedModel too.")
+    remove_export: bool = switch(False, "Replace an earlier export in that folder.")
+    export_beam_width: int = whole(
+        500, "Beam width that the deployed runtime starts with.", minimum=1
+    )
+    max_wer_change: float = real(
+        0.02, "How much higher the word error rate of a quantised model may be.", minimum=0
+    )
+    released: bool = switch(True, "Whether the model card says that the model may be used.")
     zip_path: Path | None = None
-    remove_export: bool = False
-    export_beam_width: int = 500
     scorer_path: Path | None = None
     identity: ModelIdentity = field(default_factory=ModelIdentity)
-    max_wer_change: float = 0.02
-    released: bool = True
     gate: str = ""
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is read or made."""
+        check_parameters(self, ExportError)
         self.identity.check()
         check_name("--export_file_name", self.export_file_name)
         if not self.export_tflite and not self.export_savedmodel:
             raise ExportError(
                 "expected --export_tflite or --export_savedmodel, found both false: nothing to"
                 " export; Coqui STT's runtime 1.4 takes a .tflite"
-            )
-        if self.export_beam_width < 1:
-            raise ExportError(
-                f"--export_beam_width: expected 1 or more, found {self.export_beam_width}"
             )
         if self.scorer_path and not self.scorer_path.is_file():
             raise ExportError(f"{self.scorer_path}: no such scorer; check --scorer_path")

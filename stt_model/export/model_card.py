@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stt_model.base import ExportError
+from stt_model.base import ExportError, text
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
     """Who made what; the fields are Coqui STT's export flags without their ``export_``."""
 
-    author_id: str = "author"
-    model_name: str = "model"
-    model_version: str = "0.0.1"
-    language: str = "und"
-    """BCP 47; und stands for undetermined."""
-    license: str = "<SPDX identifier of the model's license>"
-    contact_info: str = "<where the model's authors can be reached>"
-    min_stt_version: str = "1.4.0"
-    max_stt_version: str = "1.4.0"
-    description: str = ""
+    author_id: str = text("author", "Who made the model, in one word.")
+    model_name: str = text("model", "What the model is called.")
+    model_version: str = text("0.0.1", "Its version, as https://semver.org has it.")
+    language: str = text("und", "Its language as a BCP 47 tag, such as sw-Latn-KE.")
+    license: str = text(
+        "<SPDX identifier of the model's license>", "SPDX identifier of its license."
+    )
+    contact_info: str = text(
+        "<where the model's authors can be reached>", "Where its authors can be reached."
+    )
+    min_stt_version: str = text("1.4.0", "Oldest version of Coqui STT that runs it.")
+    max_stt_version: str = text("1.4.0", "Newest version of Coqui STT that runs it.")
+    description: str = text("", "What else its users should know, in Markdown.")
 
     @property
     def file_name(self) -> str:

@@ -7,7 +7,6 @@ from .batches import failures_of as failures_of
 from .batches import pad_features as pad_features
 from .batches import padding_share as padding_share
 from .batches import plan_batches as plan_batches
-from .cache import DEFAULT_GIB as DEFAULT_GIB
 from .extraction import COEFFICIENTS as COEFFICIENTS
 from .extraction import extract_features as extract_features
 from .extraction import mfcc as mfcc

@@ -29,8 +29,6 @@ from stt_model.base import DataError
 log = logging.getLogger(__name__)
 
 GIB = 2**30
-DEFAULT_GIB = 20
-"""About 1100 hours of speech."""
 
 _CHECKSUM = 4
 _SHARE_BETWEEN_SCANS = 50

@@ -1,74 +1,76 @@
-"""Audio files to text, with no transcript to compare with."""
+"""The job of transcription: audio to text, with no transcript to compare with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from stt_model import network
-from stt_model.checkpoint import open_checkpoint, read_weights
-from stt_model.corpus import read_audio
-from stt_model.decoding import open_decoder
-from stt_model.export import TfliteModel, as_logits, fill_up
-from stt_model.features import extract_features, pad_features
-from stt_model.text import Alphabet
+from stt_model.base import DataError
+from stt_model.checkpoint import open_checkpoint
+from stt_model.corpus import SAMPLE_RATE, read_audio, resample
+from stt_model.jobs import startup
+from stt_model.jobs.checkpoints import check_scorer_fits
 
-Array = NDArray[np.float32]
-Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
-"""From samples, float32 [n] each, to logits [batch, frames, classes] and frames [batch]."""
+Audio = str | Path | NDArray[Any]
 
 
 def transcribe(
-    model: Path, files: Sequence[Path], *, batch_size: int = 16, **decoding: Any
+    model: str | Path,
+    audio: Iterable[Audio],
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    batch_size: int = 16,
+    scorer_path: Path | None = None,
+    vocab_file: Path | None = None,
+    **decoding: Any,
 ) -> Iterator[str]:
-    """Yield what a model understands in each file, a batch at a time.
+    """Yield what a model understands in each recording, a batch at a time.
 
     Args:
         model: a checkpoint directory, whose best checkpoint is taken, or the last; or a ``.tflite``
             file for Coqui STT's runtime, which is fed as that does it.
-        files: audio of any rate and channel count.
-        batch_size: files that go through the network together.
-        decoding: what ``open_decoder`` takes; without any, the best label of each frame counts.
+        audio: files of any rate and channel count; or arrays of samples, [n] or [n, channels], as
+            floats in [-1, 1] or 16-bit integers.
+        sample_rate: of the arrays, in Hz.
+        batch_size: recordings that go through the network together.
+        scorer_path: language model and vocabulary.
+        vocab_file: words that the scorer may write, where its file has none or others.
+        decoding: what else ``decoding.open_decoder`` takes, such as ``beam_width``.
 
     Raises:
         BootstrapError: the model, the scorer or a file cannot be read.
     """
-    alphabet, infer = _open_exported(model) if model.is_file() else _open_trained(model)
-    decoder = open_decoder(alphabet, **decoding)
-    for start in range(0, len(files), batch_size):
-        samples = [read_audio(path) for path in files[start : start + batch_size]]
-        yield from decoder.decode(*infer(samples))
+    path = Path(model)
+    if not path.is_file():
+        # Before TensorFlow starts.
+        check_scorer_fits(scorer_path, open_checkpoint(path).alphabet, vocab_file)
+    startup.start_tensorflow()
+    from stt_model.decoding import open_decoder
+    from stt_model.jobs.recognition import open_model
+
+    alphabet, infer = open_model(path)
+    decoder = open_decoder(alphabet, scorer_path=scorer_path, vocab_file=vocab_file, **decoding)
+    recordings = iter(audio)
+    while batch := list(itertools.islice(recordings, batch_size)):
+        yield from decoder.decode(*infer([_samples(each, sample_rate) for each in batch]))
 
 
-def _open_trained(directory: Path) -> tuple[Alphabet, Infer]:
-    checkpoint = open_checkpoint(directory)
-    model = network.build(checkpoint.geometry)
-    network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
-    compiled = tf.function(model, reduce_retracing=True)
-
-    def infer(samples: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
-        features = [extract_features(each) for each in samples]
-        frames = np.array([len(each) for each in features], np.int32)
-        return np.asarray(compiled(pad_features(features))), frames
-
-    return checkpoint.alphabet, infer
-
-
-def _open_exported(file: Path) -> tuple[Alphabet, Infer]:
-    model = TfliteModel(file)
-    alphabet = model.read_alphabet()
-
-    def infer(samples: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
-        rows = [model.probabilities(fill_up(each)) for each in samples]
-        frames = np.array([len(each) for each in rows], np.int32)
-        logits = np.zeros((len(rows), max(1, *frames), alphabet.classes), np.float32)
-        for place, row in enumerate(rows):
-            logits[place, : len(row)] = as_logits(row)
-        return logits, frames
-
-    return alphabet, infer
+def _samples(audio: Audio, sample_rate: int) -> NDArray[np.float32]:
+    """Return float32 [n] at the model's rate, in [-1, 1]."""
+    if isinstance(audio, (str, Path)):
+        return read_audio(Path(audio))
+    samples = np.asarray(audio)
+    if samples.ndim == 2:
+        samples = samples.mean(axis=1).astype(samples.dtype)
+    if samples.ndim != 1:
+        raise DataError(f"expected samples of shape [n] or [n, channels], found {np.shape(audio)}")
+    if samples.dtype == np.int16:
+        samples = samples.astype(np.float32) / 32768
+    elif not np.issubdtype(samples.dtype, np.floating):
+        raise DataError(f"expected samples as floats in [-1, 1] or as int16, found {samples.dtype}")
+    return resample(samples.astype(np.float32), sample_rate)

@@ -10,5 +10,6 @@ from .alphabet import read_alphabet as read_alphabet
 from .alphabet import shorten as shorten
 from .alphabet import show_characters as show_characters
 from .alphabet import write_alphabet as write_alphabet
+from .decision import MODES as MODES
 from .decision import Decision as Decision
 from .decision import decide as decide

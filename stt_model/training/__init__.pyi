@@ -1,4 +1,5 @@
 from .config import TrainingConfig as TrainingConfig
+from .report import TrainingResult as TrainingResult
 from .report import draw_curve as draw_curve
 from .run_store import RUN_ID_VARIABLE as RUN_ID_VARIABLE
 from .run_store import of_this_run as of_this_run

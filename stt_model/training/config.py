@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stt_model.augmentation import parse_augmentations
-from stt_model.base import TrainingError
-from stt_model.checkpoint import digest_manifests
-from stt_model.features import DEFAULT_GIB
-from stt_model.text import Alphabet
+from stt_model.base import (
+    TrainingError,
+    check_parameters,
+    choice,
+    real,
+    switch,
+    text,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from stt_model.text import Alphabet
+
 
 MODEL_SETTINGS = (
     "train_batch_size",
@@ -50,70 +57,90 @@ class TrainingConfig:
     dev_files: Sequence[Path]
     load_checkpoint_dir: Path
     save_checkpoint_dir: Path
-    epochs: int = 75
-    train_batch_size: int = 16
-    dev_batch_size: int = 16
-    learning_rate: float = 0.0001
-    dropout_rate: float = 0.05
-    random_seed: int = 4568
     load_train: str = "auto"
-    show_progressbar: bool = True
     alphabet: Alphabet | None = None
-    clip_norm: float = 0.0
-    """Longest that the gradient of all weights together may be; 0 leaves it as it is."""
-    freeze_source_epochs: int = 0
-    """First epochs in which only the layers that surgery made new are trained."""
-    augment: str = ""
-    """How the training set is changed anew in each epoch; see ``augmentation.specification``."""
-    mixed_precision: str = "off"
-    """One of ``PRECISIONS``: what the network computes in; its weights are float32 always."""
-    early_stop: bool = False
-    es_epochs: int = 25
-    """Epochs without improvement after which ``early_stop`` ends the run."""
-    es_min_delta: float = 0.05
-    reduce_lr_on_plateau: bool = False
-    plateau_epochs: int = 10
-    """Epochs without improvement after which ``reduce_lr_on_plateau`` goes back to the best."""
-    plateau_reduction: float = 0.1
-    """What a plateau multiplies the learning rate by."""
-    max_non_finite_steps: int = 5
-    """Skipped steps in a row that end the run."""
-    checkpoint_secs: float = 600.0
-    """Seconds between saves within an epoch; 0 saves at the end of epochs only."""
+    epochs: int = whole(75, "Passes over the training split.", minimum=1)
+    train_batch_size: int = whole(16, "Utterances of a training step, over all GPUs.", minimum=1)
+    dev_batch_size: int = whole(16, "Utterances of a step over the dev split.", minimum=1)
+    learning_rate: float = real(
+        0.0001, "Step size of Adam; one that is stored in a checkpoint never counts.", above=0
+    )
+    dropout_rate: float = real(
+        0.05,
+        "Share of the units of layers 1, 2, 3 and 5 that a step drops.",
+        minimum=0,
+        below=1,
+    )
+    random_seed: int = whole(
+        4568,
+        "Seed of new weights, of dropout and of the order of batches.",
+        minimum=0,
+        maximum=2**32 - 1,
+    )
+    clip_norm: float = real(
+        0.0, "Largest norm of the gradient of all weights together; 0 for no limit.", minimum=0
+    )
+    freeze_source_epochs: int = whole(
+        0, "After replacing layers: first epochs that train only the new layers.", minimum=0
+    )
+    augment: str = text(
+        "",
+        "How the training split is changed anew in each epoch: Coqui's specifications with spaces"
+        " between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for no change.",
+        metavar="SPEC",
+    )
+    mixed_precision: str = choice(
+        "off",
+        tuple(PRECISIONS),
+        "off, float16 or bfloat16: what to compute in where 16 bits are faster; weights stay in 32"
+        " bits.",
+    )
+    early_stop: bool = switch(
+        False, "Stop when es_epochs epochs bring no improvement of the dev loss."
+    )
+    es_epochs: int = whole(25, "Epochs without improvement that early_stop waits for.", minimum=1)
+    es_min_delta: float = real(
+        0.05, "Fall of the dev loss that counts as an improvement, in nats an utterance.", minimum=0
+    )
+    reduce_lr_on_plateau: bool = switch(
+        False,
+        "Lower the learning rate when plateau_epochs epochs bring no improvement, and go back to"
+        " the best epoch.",
+    )
+    plateau_epochs: int = whole(
+        10, "Epochs without improvement that reduce_lr_on_plateau waits for.", minimum=1
+    )
+    plateau_reduction: float = real(
+        0.1, "Factor by which a plateau lowers the learning rate.", above=0, below=1
+    )
+    max_non_finite_steps: int = whole(
+        5, "Steps in a row without a finite loss that end the training.", minimum=1
+    )
+    checkpoint_secs: float = real(
+        600.0,
+        "Seconds between saves within an epoch; 0 saves after each epoch only.",
+        minimum=0,
+    )
+    feature_cache_size: int = whole(
+        20, "Size that the cache of features may have, in GiB.", minimum=1, metavar="GIB"
+    )
+    show_progressbar: bool = switch(True, "Show progress on a terminal.")
+    restart: bool = switch(
+        False, "Begin anew where the directory holds a run that would go on otherwise."
+    )
     feature_cache: Path | None = None
     """Where features are kept from run to run; without it, in memory up to half a gigabyte."""
-    feature_cache_size: int = DEFAULT_GIB
-    """GiB that ``feature_cache`` may take."""
     summary_dir: Path | None = None
     """Where TensorBoard finds its scalars; by default ``summaries`` in ``save_checkpoint_dir``."""
-    restart: bool = False
-    """Begin anew where ``save_checkpoint_dir`` holds a run that could go on."""
     origin: Mapping[str, str] = field(default_factory=dict)
     """How the starting point was made; a run goes on only where this is the same."""
 
     def check(self) -> None:
         """Refuse settings that cannot work, before the checkpoint and the data are read."""
-        one, zero = "1 or more", "0 or more"
-        limits = {
-            "epochs": (self.epochs >= 1, one),
-            "train_batch_size": (self.train_batch_size >= 1, one),
-            "dev_batch_size": (self.dev_batch_size >= 1, one),
-            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
-            "dropout_rate": (0 <= self.dropout_rate < 1, "from 0 to below 1"),
-            "clip_norm": (0 <= self.clip_norm < math.inf, zero),
-            "freeze_source_epochs": (self.freeze_source_epochs >= 0, zero),
-            "mixed_precision": (self.mixed_precision in PRECISIONS, " or ".join(PRECISIONS)),
-            "es_epochs": (self.es_epochs >= 1, one),
-            "es_min_delta": (0 <= self.es_min_delta < math.inf, zero),
-            "plateau_epochs": (self.plateau_epochs >= 1, one),
-            "plateau_reduction": (0 < self.plateau_reduction < 1, "between 0 and 1"),
-            "feature_cache_size": (self.feature_cache_size >= 1, one),
-            "max_non_finite_steps": (self.max_non_finite_steps >= 1, one),
-            "checkpoint_secs": (0 <= self.checkpoint_secs < math.inf, zero),
-        }
-        for name, (allowed, expected) in limits.items():
-            if not allowed:
-                raise TrainingError(f"--{name}: expected {expected}, got {getattr(self, name)}")
+        check_parameters(self, TrainingError)
+        # Sound libraries, which a command that only shows its flags does without.
+        from stt_model.augmentation import parse_augmentations
+
         parse_augmentations(self.augment)
         if not self.train_files:
             raise TrainingError("--train_files: expected at least one CSV file, got none")
@@ -130,6 +157,8 @@ class TrainingConfig:
 
         More epochs may be asked for than at first, so their number is not in it.
         """
+        from stt_model.checkpoint import digest_manifests
+
         data = {
             "train_files": digest_manifests(self.train_files),
             "dev_files": digest_manifests(self.dev_files),

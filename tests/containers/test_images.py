@@ -55,7 +55,7 @@ def test_light_image_is_light(engine):
 def test_any_user_can_work_and_write_nowhere_but_in_tmp(engine, reference, user):
     script = """
 import os, pathlib, tempfile
-import matplotlib.font_manager, stt_model.jobs.steps
+import matplotlib.font_manager, stt_model.jobs.checkpoints
 tempfile.mkstemp()
 for folder in ("/", "/opt/venv", "/opt/project", "/usr/local", "/home"):
     try:

@@ -61,6 +61,7 @@ def test_steps_without_tensorflow_have_the_light_image(fresh):
         "dataset_validation",
         "checkpoint_fetch",
         "alphabet_analysis",
+        "layer_surgery",
         "refusal",
     }
 

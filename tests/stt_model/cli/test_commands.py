@@ -13,7 +13,6 @@ import soundfile
 
 from stt_model.base.errors import CheckpointError, TrainingError
 from stt_model.checkpoint.directory import open_checkpoint
-from stt_model.cli import commands
 from stt_model.corpus.manifests import read_manifest
 from stt_model.text.alphabet import CharacterAlphabet, read_alphabet, write_alphabet
 from tests.command_line import call, tree
@@ -93,7 +92,7 @@ def without_tensorflow(monkeypatch):
     def fail():
         raise AssertionError("TensorFlow was started")
 
-    monkeypatch.setattr(commands, "import_tensorflow_quietly", fail)
+    monkeypatch.setattr("stt_model.jobs.startup.start_tensorflow", fail)
 
 
 def refuse(inputs, line, tmp_path):
@@ -329,7 +328,7 @@ def test_bad_archives_are_refused_and_nothing_is_kept(server, tmp_path, name, fl
 def test_archives_over_a_limit_are_refused(
     server, tmp_path, monkeypatch, size_limit, unpacked_limit, message
 ):
-    monkeypatch.setattr("stt_model.storage.GIB", 1024)
+    monkeypatch.setattr("stt_model.jobs.checkpoints.GIB", 1024)
     limits = ("--size_limit", size_limit, "--unpacked_limit", unpacked_limit)
     outcome = call("fetch", server.url("/whole.tar.gz"), tmp_path / "target", *limits)
     assert outcome.code == 1

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from stt_model.cli import commands
 from tests.command_line import call, tree
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -79,7 +78,7 @@ def test_a_name_that_is_not_utf_8_is_shown(tmp_path):
 def without_tensorflow(monkeypatch):
     """Fail where a command starts TensorFlow, for which its user waits seconds."""
     monkeypatch.setattr(
-        commands, "import_tensorflow_quietly", lambda: pytest.fail("TensorFlow was started")
+        "stt_model.jobs.startup.start_tensorflow", lambda: pytest.fail("TensorFlow was started")
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from stt_model.base.errors import BootstrapError
 from stt_model.checkpoint.surgery import LAYERS
 from stt_model.cli import parser as cli
+from stt_model.jobs.settings import all_parameters
 from stt_model.text.decision import MODES
 from tests.command_line import call
 
@@ -42,11 +43,11 @@ def test_help_lists_every_command():
     outcome = call("--help")
     assert outcome.code == 0
     assert not outcome.err
-    for name in (*cli.STEPS, "run", "compile"):
+    for name in (*cli.COMMANDS, "run", "compile"):
         assert re.search(rf"^    {name}\s", outcome.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [*cli.STEPS, "run", "compile"])
+@pytest.mark.parametrize("name", [*cli.COMMANDS, "run", "compile"])
 def test_help_of_each_command(name):
     outcome = call(name, "--help")
     assert outcome.code == 0
@@ -104,8 +105,9 @@ def test_wrong_usage_is_one_line_that_says_where_to_look(arguments, message):
 
 def test_limits_are_those_of_the_work_itself():
     for mode in MODES:
-        assert cli.VALUES["mode"](mode) == mode
-    assert cli.VALUES["drop_source_layers"](str(len(LAYERS) - 1)) == len(LAYERS) - 1
+        assert all_parameters()["mode"].read(mode) == mode
+    most = len(LAYERS) - 1
+    assert all_parameters()["drop_source_layers"].read(str(most)) == most
 
 
 @pytest.mark.parametrize(

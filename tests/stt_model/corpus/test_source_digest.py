@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from stt_model import jobs
 from stt_model.base.errors import DataError, StorageError
 from stt_model.corpus.source_digest import digest_dataset, digest_source
-from stt_model.jobs import steps
 from tests.corpora import write_tone_dataset
 from tests.loopback import LoopbackServer
 from tests.stt_model.http_server import FileServer, Resource
@@ -274,7 +274,7 @@ def test_no_source_has_no_digest():
 
 
 def test_what_cannot_be_read_is_unknown_and_left_to_the_steps(tones, tmp_path, caplog):
-    found = steps.digest_sources(str(tones), checkpoint_uri=str(tmp_path / "gone"))
+    found = jobs.digest_sources(str(tones), checkpoint_uri=str(tmp_path / "gone"))
     assert found.dataset_digest == digest_dataset(str(tones))
     assert found.checkpoint_digest.startswith("unknown-")
     assert (found.alphabet_digest, found.scorer_digest) == ("", "")

@@ -1,7 +1,6 @@
 import pytest
 
 from stt_model.base.errors import ScorerError
-from stt_model.cli import commands
 from stt_model.decoding.beam_search import check_scorer
 from stt_model.decoding.scorer import copy_with_weights, read_scorer, write_package
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
@@ -184,7 +183,7 @@ def test_letters_model_is_no_scorer_of_english(tmp_path):
 
 @pytest.mark.parametrize("command", ["evaluate", "train", "lm_optimize"])
 def test_commands_refuse_a_scorer_before_tensorflow_starts(package, monkeypatch, command):
-    monkeypatch.setattr(commands, "_start_tensorflow", lambda _: pytest.fail("too late"))
+    monkeypatch.setattr("stt_model.jobs.startup.start_tensorflow", lambda: pytest.fail("too late"))
     package.write_bytes(package.read_bytes()[:-1])
     manifest, checkpoint = GOLDEN / "audio" / "latin.csv", GOLDEN / "checkpoints" / "alphabet"
     flags = {"--test_files": manifest, "--checkpoint_dir": checkpoint, "--scorer_path": package}

@@ -14,15 +14,14 @@ from types import SimpleNamespace
 import pytest
 
 import stt_model.export
+from stt_model import jobs
 from stt_model.base.errors import DataError, StorageError
 from stt_model.corpus.manifests import find_splits, iter_manifest
 from stt_model.export.config import ExportConfig
-from stt_model.jobs import steps
 from stt_model.storage import download, store_client
 from stt_model.storage.object_store import ObjectStore
 from stt_model.storage.transfer import check_readable, digest_directory, fetch, local_file, put
 from tests.command_line import call, tree
-from tests.corpora import write_tone_dataset
 from tests.stt_model.s3_server import S3Server
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -230,23 +229,15 @@ def test_an_export_is_copied_where_it_is_released(
 ) -> None:
     def write_export(config: ExportConfig) -> SimpleNamespace:
         write(config.export_dir / "output_graph.tflite", "model")
-        return SimpleNamespace(to_markdown=lambda: "# Export")
+        return SimpleNamespace(to_markdown=lambda: "# Export", directory=config.export_dir)
 
     monkeypatch.setitem(vars(stt_model.export), "export", write_export)
-    steps.export_model(
-        write_tone_dataset(tmp_path / "dataset", train=1, other=1),
+    monkeypatch.setattr("stt_model.jobs.startup.start_tensorflow", lambda: None)
+    result = jobs.export(
         GOLDEN / "checkpoints/alphabet",
         tmp_path / "export",
-        tmp_path / "export.zip",
-        tmp_path / "report.md",
         released=released,
-        gate="",
-        scorer_uri="",
         export_uri=f"s3://speech/deployed/{released}",
-        export_quantize=True,
-        export_savedmodel=False,
-        export_beam_width=500,
-        max_wer_change=0.02,
-        identity={},
     )
+    assert result.directory == tmp_path / "export"
     assert (bucket / f"deployed/{released}/output_graph.tflite").exists() is released

@@ -137,7 +137,7 @@ def test_the_scale_goes_up_after_long_and_never_below_one():
 
 
 def test_an_unknown_precision_is_one_line(dataset, source, tmp_path):
-    with pytest.raises(TrainingError, match="expected off or float16 or bfloat16, got half"):
+    with pytest.raises(TrainingError, match="expected off, float16 or bfloat16, found 'half'"):
         train(make_config(dataset, source, tmp_path / "out", mixed_precision="half"))
 
 

@@ -197,10 +197,10 @@ def test_a_damaged_state_is_one_line(whole, tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from stt_model.cli.commands import _show_log
+from stt_model.cli.flags import show_log
 from stt_model.training.trainer import train
 from tests.stt_model.training_runs import make_config
-_show_log()
+show_log()
 dataset, source, out = map(Path, sys.argv[1:])
 train(make_config(dataset, source, out, epochs=40, dropout_rate=0.2, checkpoint_secs=1e-6))
 """

@@ -6,11 +6,13 @@ import json
 import pytest
 
 from components.training.component import training
+from stt_model import jobs
 from stt_model.base.errors import StoppedError, StorageError, TrainingError
-from stt_model.jobs import steps
+from stt_model.corpus.manifests import find_splits
 from stt_model.storage.object_store import ObjectStore
 from stt_model.training.learner import Learner
 from stt_model.training.run_store import RUN_ID_VARIABLE, RunStore, of_this_run, run_folder
+from tests.corpora import write_tone_dataset
 from tests.stt_model.s3_server import S3Server
 from tests.stt_model.training_runs import content
 
@@ -143,8 +145,15 @@ def train(dataset, source, tmp_path_factory):
 
     def train(uri="", **changes):
         pod = tmp_path_factory.mktemp("pod")
-        files = (source / "alphabet.txt", pod / "trained", pod / "report.md")
-        steps.train(dataset, source, *files, run_state_uri=uri, **{**SETTINGS, **changes})
+        splits = find_splits(dataset)
+        jobs.train(
+            [splits["train"]],
+            [splits["dev"]],
+            load_checkpoint_dir=source,
+            save_checkpoint_dir=pod / "trained",
+            run_state_uri=uri,
+            **{**SETTINGS, **changes},
+        )
         return pod / "trained"
 
     return train
@@ -187,7 +196,9 @@ def test_the_component_says_again_when_it_is_stopped(monkeypatch, tmp_path, caps
     def stopped(*_, **__):
         raise StoppedError("stopped by SIGTERM and saved")
 
-    monkeypatch.setattr(steps, "train", stopped)
+    monkeypatch.setitem(vars(jobs), "train", stopped)
+    monkeypatch.setattr("stt_model.jobs.read_model_alphabet", lambda path: None)
+    write_tone_dataset(tmp_path / "dataset", train=1, other=1)
     places = ("dataset", "checkpoint", "model_alphabet", "trained_checkpoint", "report", "metrics")
     with pytest.raises(SystemExit) as ended:
         training.python_func(**{name: Artifact(str(tmp_path / name)) for name in places})

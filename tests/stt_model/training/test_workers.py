@@ -20,10 +20,10 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from stt_model import feature_store
-from stt_model.cli.commands import _show_log
+from stt_model.cli.flags import show_log
 from stt_model.training.trainer import train
 from tests.stt_model.training_runs import make_config
-_show_log()
+show_log()
 dataset, source, out = map(Path, sys.argv[1:4])
 read = []
 take = feature_store.FeatureStore.__getitem__

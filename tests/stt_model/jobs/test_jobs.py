@@ -1,9 +1,10 @@
 import pytest
 
+from stt_model import jobs
 from stt_model.base.errors import AlphabetError, BootstrapError, RefusedError, ValidationError
 from stt_model.checkpoint.directory import Geometry, open_checkpoint, write_checkpoint
 from stt_model.checkpoint.surgery import initialise
-from stt_model.jobs import steps
+from stt_model.corpus.manifests import find_splits
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet, read_alphabet, write_alphabet
 from tests.corpora import write_tone_dataset
 
@@ -50,13 +51,32 @@ def decide(dataset, tmp_path):
 
     def decide(checkpoint, **options):
         files = (tmp_path / "alphabet.txt", tmp_path / "decision.md")
-        return steps.analyse_alphabet(dataset, checkpoint, *files, **options)
+        return jobs.analyse_alphabet(dataset, checkpoint, *files, **options)
 
     return decide
 
 
+@pytest.fixture
+def train(dataset):
+    """Train as the component does: labels in the order of an alphabet file."""
+
+    def train(source, alphabet, out, **options):
+        splits = find_splits(dataset)
+        return jobs.train(
+            [splits["train"]],
+            [splits["dev"]],
+            load_checkpoint_dir=source,
+            save_checkpoint_dir=out,
+            alphabet=jobs.read_model_alphabet(alphabet),
+            **{**TRAINING, **options},
+        )
+
+    return train
+
+
 def test_validation_leaves_clean_manifests_a_report_and_counts(dataset, tmp_path):
-    counts = steps.validate_dataset(str(dataset), tmp_path / "clean", tmp_path / "report.md")
+    result = jobs.validate(dataset, tmp_path / "clean", report=tmp_path / "report.md")
+    counts = result.metrics()
     assert counts["train_utterances"] == 4
     assert counts["test_rejected"] == 0
     assert (tmp_path / "clean" / "train.csv").is_file()
@@ -67,12 +87,12 @@ def test_strict_validation_fails_and_leaves_its_report(dataset, tmp_path):
     (dataset / "train-clips" / "1.wav").unlink()
     report = tmp_path / "report.md"
     with pytest.raises(ValidationError, match=r"train\.csv, row 1"):
-        steps.validate_dataset(str(dataset), tmp_path / "clean", report, strict=True)
+        jobs.validate(dataset, tmp_path / "clean", report=report, strict=True)
     assert "1.wav" in report.read_text()
 
 
 def test_fetched_checkpoint_is_described(source, tmp_path):
-    fetched = steps.fetch_checkpoint(str(source), tmp_path / "fetched", tmp_path / "report.md")
+    fetched = jobs.fetch(source, tmp_path / "fetched", report=tmp_path / "report.md")
     assert open_checkpoint(tmp_path / "fetched").step == 7
     assert fetched.metadata["sha256"] == fetched.sha256
     assert fetched.metadata["n_hidden"] == 8
@@ -83,7 +103,7 @@ def test_fetched_checkpoint_is_described(source, tmp_path):
 def test_what_is_no_checkpoint_fails_when_it_is_fetched(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BootstrapError):
-        steps.fetch_checkpoint(str(tmp_path / "empty"), tmp_path / "out", tmp_path / "report.md")
+        jobs.fetch(tmp_path / "empty", tmp_path / "out")
 
 
 def test_a_refusal_keeps_its_evidence(tmp_path, decide):
@@ -109,36 +129,41 @@ def test_missing_alphabet_file_is_an_error(source, decide):
         decide(source, alphabet_uri="/nowhere/alphabet.txt")
 
 
-def test_bytes_mode_passes_from_the_decision_to_training(dataset, decide, tmp_path):
+def test_bytes_mode_passes_from_the_decision_to_training(train, decide, tmp_path):
     source = write_source(tmp_path / "bytes", BytesAlphabet())
     assert decide(source).mode == "fine-tune"
     out = tmp_path / "out"
-    files = (tmp_path / "alphabet.txt", out, tmp_path / "training.md")
-    steps.train(dataset, source, *files, **TRAINING)
+    train(source, tmp_path / "alphabet.txt", out)
     assert open_checkpoint(out).alphabet == BytesAlphabet()
 
 
-def test_training_follows_the_order_of_the_labels(dataset, source, given, tmp_path):
+def test_training_follows_the_order_of_the_labels(train, source, given, tmp_path):
     out, report = tmp_path / "out", tmp_path / "training.md"
-    figures = steps.train(dataset, source, given("dcba "), out, report, **TRAINING)
+    figures = train(source, given("dcba "), out, report=report).metrics()
     assert open_checkpoint(out).alphabet.labels == tuple("dcba ")
     assert figures["epochs"] == 1
     assert report.read_text().startswith("# Training")
 
 
-def test_training_refuses_other_labels(dataset, source, given, tmp_path):
+def test_training_refuses_other_labels(train, source, given, tmp_path):
     with pytest.raises(BootstrapError):
-        steps.train(
-            dataset, source, given("abcx "), tmp_path / "out", tmp_path / "report.md", **TRAINING
-        )
+        train(source, given("abcx "), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_without_a_test_split_the_report_says_what_was_measured(dataset, source, tmp_path):
     (dataset / "test.csv").unlink()
-    files = (tmp_path / "samples.json", tmp_path / "report.md", tmp_path / "report.html")
-    result = steps.evaluate(dataset, source, *files, test_batch_size=4)
-    for report in files[1:]:
+    test_files, note = jobs.test_split(find_splits(dataset))
+    result = jobs.evaluate(
+        test_files,
+        source,
+        test_batch_size=4,
+        note=note,
+        test_output_file=tmp_path / "samples.json",
+        report=tmp_path / "report.md",
+        html_report=tmp_path / "report.html",
+    )
+    for report in (tmp_path / "report.md", tmp_path / "report.html"):
         assert "no test split" in report.read_text(encoding="utf-8")
     assert {sample.wav_filename.split("/")[-2] for sample in result.samples} == {"dev-clips"}
     assert (tmp_path / "samples.json").is_file()
@@ -146,4 +171,4 @@ def test_without_a_test_split_the_report_says_what_was_measured(dataset, source,
 
 def test_refusal():
     with pytest.raises(RefusedError, match=r"^not allowed$"):
-        steps.refuse("not allowed")
+        jobs.refuse("not allowed")

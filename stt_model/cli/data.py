@@ -1,0 +1,107 @@
+"""The commands on a corpus: validate, pack, alphabet."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from stt_model import jobs
+from stt_model.base import RefusedError, check_output, redact
+from stt_model.cli.flags import (
+    DATASET_HELP,
+    add_alphabet,
+    add_files,
+    add_parameters,
+    add_path,
+    given_alphabet,
+)
+
+
+def validate_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``validate``."""
+    parser.add_argument("dataset", help=DATASET_HELP)
+    add_path(
+        parser,
+        "--output",
+        "DIR",
+        "where the clean manifests, rejected.csv and report.md go",
+        required=True,
+    )
+    add_alphabet(parser, "also check that transcripts keep to this alphabet")
+    add_parameters(parser, jobs.ValidationSettings, "strict")
+
+
+def validate(args: argparse.Namespace) -> int:
+    """Check a dataset and write the manifests of what can be used."""
+    result = jobs.validate(
+        args.dataset,
+        args.output,
+        alphabet=given_alphabet(args),
+        strict=args.strict,
+        show=lambda finding: print(finding, file=sys.stderr),
+    )
+    print(result.summary())
+    print(f"manifests, rejected.csv and report.md: {args.output}")
+    return 0
+
+
+def pack_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``pack``."""
+    parser.add_argument("dataset", help=DATASET_HELP)
+    parser.add_argument("target", metavar="out", help="folder to make, as any such path or URI")
+    add_parameters(parser, jobs.PackSettings, "shard_size")
+
+
+def pack(args: argparse.Namespace) -> int:
+    """Put the clips of a dataset into tar shards."""
+    clips = jobs.pack(args.dataset, args.target, shard_size=args.shard_size)
+    print(f"{clips} clips packed: {redact(args.target)}")
+    return 0
+
+
+def alphabet_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``alphabet``."""
+    add_files(parser, "--train_files", "manifests whose transcripts count", required=True)
+    add_files(parser, "--dev_files", "more manifests")
+    add_files(parser, "--test_files", "more manifests")
+    add_path(
+        parser,
+        "--checkpoint_dir",
+        "DIR",
+        "checkpoint to compare with: says whether to fine-tune or to transfer",
+    )
+    add_parameters(parser, jobs.DecisionSettings, "mode")
+    add_alphabet(parser, "alphabet to use instead of one built from the transcripts")
+    parser.add_argument(
+        "--order",
+        choices=("codepoint", "frequency"),
+        default="codepoint",
+        help="order of the labels of a built alphabet",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the resulting alphabet here"
+    )
+
+
+def alphabet(args: argparse.Namespace) -> int:
+    """Build an alphabet, or decide what a checkpoint's alphabet means for the transcripts."""
+    from stt_model.text import build_alphabet, write_alphabet
+
+    check_output(args.output)
+    manifests = [*args.train_files, *args.dev_files, *args.test_files]
+    transcripts = jobs.transcripts_of(manifests)
+    given = given_alphabet(args)
+    if args.checkpoint_dir:
+        decision = jobs.decide(transcripts, args.checkpoint_dir, mode=args.mode, alphabet=given)
+        print(decision.to_markdown())
+        if decision.mode == "refuse":
+            raise RefusedError(decision.reason)
+        chosen = decision.alphabet
+    else:
+        chosen = given or build_alphabet(transcripts, order=args.order)
+        print("\n".join(repr(label) for label in chosen.labels))
+    if args.output and chosen and not chosen.is_bytes:
+        write_alphabet(chosen, args.output)
+        print(f"alphabet: {args.output}")
+    return 0

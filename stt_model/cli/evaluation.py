@@ -1,0 +1,139 @@
+"""The command ``evaluate``, and what ``train`` shares with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stt_model import jobs
+from stt_model.base import GateError
+from stt_model.cli.flags import (
+    add_checkpoint,
+    add_files,
+    add_parameters,
+    add_path,
+    given_alphabet,
+    show_log,
+    show_tensorflow,
+    values_of,
+)
+from stt_model.evaluation import EvaluationConfig
+
+if TYPE_CHECKING:
+    from stt_model.evaluation import EvaluationResult, Gate
+    from stt_model.text import Alphabet
+
+
+def evaluate_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``evaluate``."""
+    add_files(parser, "--test_files", "manifests to test on", required=True)
+    add_checkpoint(parser, "checkpoint to test")
+    add_parameters(parser, EvaluationConfig, "test_batch_size")
+    report_flags(parser)
+
+
+def report_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of decoding, reports and the gate."""
+    decoding_flags(parser.add_argument_group("decoding"))
+    output = parser.add_argument_group("output")
+    add_path(
+        output,
+        "--test_output_file",
+        "FILE",
+        "write every tested utterance to this JSON file, as Coqui does",
+    )
+    add_path(output, "--report_file", "FILE", "write the Markdown report here")
+    add_path(
+        output,
+        "--html_report_file",
+        "FILE",
+        "write the test report here as one HTML page, with the sound of the worst utterances",
+    )
+    add_parameters(output, EvaluationConfig, "report_count", "show_progressbar")
+    gate = parser.add_argument_group("gate")
+    add_path(
+        gate,
+        "--source_checkpoint_dir",
+        "DIR",
+        "checkpoint that the model was made from: tested too, to compare with",
+    )
+    add_parameters(gate, EvaluationConfig, "max_wer", "must_beat_source")
+
+
+_DECODING = ("beam_width", "lm_alpha", "lm_beta", "cutoff_prob", "cutoff_top_n")
+
+
+def decoding_flags(parser: argparse._ActionsContainer) -> None:
+    """Add the flags that say how logits become text."""
+    add_path(parser, "--scorer_path", "FILE", "language model to use")
+    vocab_flag(parser)
+    add_parameters(parser, EvaluationConfig, *_DECODING)
+
+
+def vocab_flag(parser: argparse._ActionsContainer) -> None:
+    """Add the flag that names a scorer's words."""
+    add_path(
+        parser,
+        "--vocab_file",
+        "FILE",
+        "words that the scorer may write, where its file has none or others",
+    )
+
+
+def decoding_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the flags that say how logits become text, the scorer apart, by name."""
+    return values_of(args, (*_DECODING, "vocab_file"))
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Test a checkpoint."""
+    show_log()
+    show_tensorflow(args)
+    result = test(args, args.checkpoint_dir, args.load_evaluate, given_alphabet(args))
+    jobs.write_report(args.report_file, result.to_markdown())
+    if args.report_file:
+        print(f"report: {args.report_file}")
+    check_gate(result.gate)
+    return 0
+
+
+def test(
+    args: argparse.Namespace, checkpoint_dir: Path, which: str, alphabet: Alphabet | None
+) -> EvaluationResult:
+    """Test a checkpoint as the flags say, and print the error rates."""
+    result = jobs.evaluate(
+        args.test_files,
+        checkpoint_dir,
+        load_evaluate=which,
+        alphabet=alphabet,
+        n_hidden=args.n_hidden,
+        scorer_uri=args.scorer_path or "",
+        html_report=args.html_report_file,
+        **values_of(
+            args,
+            (
+                "source_checkpoint_dir",
+                "test_output_file",
+                "test_batch_size",
+                "report_count",
+                "show_progressbar",
+                "max_wer",
+                "must_beat_source",
+            ),
+        ),
+        **decoding_of(args),
+    )
+    print(
+        f"{len(result.samples)} utterances: WER {result.wer:.4f}, CER {result.cer:.4f},"
+        f" loss {result.loss:.4f}"
+    )
+    if args.html_report_file:
+        print(f"page: {args.html_report_file}")
+    return result
+
+
+def check_gate(gate: Gate) -> None:
+    """Raise GateError for a model that does not pass."""
+    if not gate.passed:
+        raise GateError(f"the model does not pass: {'; '.join(gate.reasons)}")

@@ -1,0 +1,83 @@
+"""The command ``export``."""
+
+from __future__ import annotations
+
+import argparse
+
+from stt_model import jobs
+from stt_model.base import parameters_of
+from stt_model.cli.flags import (
+    add_checkpoint,
+    add_files,
+    add_parameter,
+    add_parameters,
+    add_path,
+    add_switch,
+    given_alphabet,
+    show_log,
+    show_tensorflow,
+    values_of,
+)
+from stt_model.export import ExportConfig, ModelIdentity
+
+_FORMS = (
+    "remove_export",
+    "export_file_name",
+    "export_tflite",
+    "export_quantize",
+    "export_savedmodel",
+    "export_beam_width",
+    "max_wer_change",
+    "released",
+)
+
+
+def export_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``export``."""
+    add_checkpoint(parser, "checkpoint to export")
+    what = parser.add_argument_group("what to make")
+    add_path(what, "--export_dir", "DIR", "a new or empty folder", required=True)
+    what.add_argument(
+        "--export_uri",
+        default="",
+        metavar="URI",
+        help="path, file:// or s3:// URI to copy the folder to, if the model is released",
+    )
+    add_parameters(what, ExportConfig, *_FORMS[:6])
+    add_switch(what, "--export_zip", False, "also all of it in a zip beside the folder")
+    add_path(what, "--scorer_path", "FILE", "language model to put beside the model")
+    check = parser.add_argument_group("check")
+    add_files(check, "--test_files", "utterances to compare export and checkpoint on")
+    add_parameters(check, ExportConfig, "max_wer_change")
+    card = parser.add_argument_group("model card")
+    for name, parameter in parameters_of(ModelIdentity).items():
+        add_parameter(card, parameter, flag=f"--export_{name}")
+    add_parameters(card, ExportConfig, "released")
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a checkpoint as what deployed runtimes load."""
+    show_log()
+    show_tensorflow(args)
+    folder = args.export_dir.absolute()
+    result = jobs.export(
+        args.checkpoint_dir,
+        args.export_dir,
+        test_files=args.test_files,
+        alphabet=given_alphabet(args),
+        scorer_uri=args.scorer_path or "",
+        identity={name: getattr(args, f"export_{name}") for name in parameters_of(ModelIdentity)},
+        # Where Coqui STT puts it.
+        zip_path=folder.with_name(f"{folder.name}.zip") if args.export_zip else None,
+        **values_of(args, ("load_evaluate", "n_hidden", "export_uri", *_FORMS)),
+    )
+    for name, comparison in result.comparisons.items():
+        print(f"{name}: {comparison}")
+    print(f"export: {result.directory}")
+    if args.export_uri:
+        print(
+            f"copied to {args.export_uri}"
+            if args.released
+            else f"not copied to {args.export_uri}: the model is not released"
+        )
+    return 0

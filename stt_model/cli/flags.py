@@ -1,0 +1,156 @@
+"""Flags: made from the parameters of configurations, and the few that commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stt_model.base import Parameter, parameters_of, read_boolean
+from stt_model.base.errors import AlphabetError
+
+if TYPE_CHECKING:
+    from stt_model.text import Alphabet
+
+DATASET_HELP = "folder (path, file:// or s3:// URI) with train.csv, dev.csv and test.csv"
+
+
+def add_parameters(
+    parser: argparse._ActionsContainer, config: type, *names: str, **changes: Any
+) -> None:
+    """Add flags for parameters of a configuration, with their ranges, defaults and help.
+
+    ``changes`` replace what ``add_argument`` is told of all of them.
+    """
+    declared = parameters_of(config)
+    for name in names:
+        add_parameter(parser, declared[name], **changes)
+
+
+def add_parameter(
+    parser: argparse._ActionsContainer, parameter: Parameter, *, flag: str = "", **changes: Any
+) -> None:
+    """Add the flag of one parameter, under another name than its own if ``flag`` says one."""
+    options: dict[str, Any] = {
+        "type": reader(parameter),
+        "default": parameter.default,
+        "metavar": parameter.metavar,
+        "help": parameter.help.replace("%", "%%"),
+    }
+    if parameter.type is bool:
+        options |= {"nargs": "?", "const": True}
+    if parameter.choices:
+        options |= {"metavar": "|".join(parameter.choices)}
+    parser.add_argument(flag or f"--{parameter.name}", **(options | changes))
+
+
+def reader(parameter: Parameter) -> Callable[[str], Any]:
+    """Return what reads a flag's value and refuses, as wrong usage, one that cannot work."""
+    return _refusing(parameter.read)
+
+
+def boolean(text: str) -> bool:
+    """Read a flag's value as Coqui writes it: true/false, yes/no, on/off, 1/0."""
+    return bool(_refusing(read_boolean)(text))
+
+
+def _refusing(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read_or_refuse(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
+
+    return read_or_refuse
+
+
+def add_switch(parser: argparse._ActionsContainer, name: str, default: bool, text: str) -> None:
+    """Add a flag that takes true or false, and means true when it stands alone."""
+    parser.add_argument(
+        name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text
+    )
+
+
+def add_files(
+    parser: argparse._ActionsContainer, name: str, text: str, required: bool = False
+) -> None:
+    """Add a flag that takes manifests."""
+    parser.add_argument(
+        name, nargs="+", type=Path, default=[], metavar="CSV", required=required, help=text
+    )
+
+
+def add_path(
+    parser: argparse._ActionsContainer, name: str, metavar: str, text: str, required: bool = False
+) -> None:
+    """Add a flag that takes the path of a file or a folder."""
+    parser.add_argument(name, type=Path, metavar=metavar, required=required, help=text)
+
+
+def add_alphabet(parser: argparse._ActionsContainer, text: str) -> None:
+    """Add the two flags that say an alphabet."""
+    add_path(parser, "--alphabet_config_path", "FILE", text)
+    add_switch(
+        parser, "--bytes_output_mode", False, "the alphabet is the bytes of UTF-8, not a file"
+    )
+
+
+def add_checkpoint(parser: argparse._ActionsContainer, text: str) -> None:
+    """Add the flags that say which checkpoint of a directory is used."""
+    from stt_model.jobs import ScratchSettings
+
+    parser.add_argument(
+        "--checkpoint_dir",
+        "--load_checkpoint_dir",
+        dest="checkpoint_dir",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help=text,
+    )
+    parser.add_argument(
+        "--load_evaluate",
+        choices=("auto", "best", "last"),
+        default="auto",
+        help="which checkpoint of the directory; auto: best, else last",
+    )
+    add_alphabet(parser, "the checkpoint's alphabet, where it lies elsewhere")
+    add_parameters(parser, ScratchSettings, "n_hidden", help="checked against the checkpoint's")
+
+
+def given_alphabet(args: argparse.Namespace) -> Alphabet | None:
+    """Return the alphabet that the flags name, if they name one."""
+    from stt_model.text import BytesAlphabet, read_alphabet
+
+    if args.bytes_output_mode and args.alphabet_config_path:
+        raise AlphabetError(
+            "expected --alphabet_config_path or --bytes_output_mode, found both; leave one out"
+        )
+    if args.bytes_output_mode:
+        return BytesAlphabet()
+    return read_alphabet(args.alphabet_config_path) if args.alphabet_config_path else None
+
+
+def values_of(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Return the values of some flags by name."""
+    return {name: getattr(args, name) for name in names}
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON that people can read."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def show_log() -> None:
+    """Print what the modules log to stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+def show_tensorflow(args: argparse.Namespace) -> None:
+    """With ``--debug``, import TensorFlow now, with every line that it prints."""
+    if args.debug:
+        import tensorflow  # noqa: F401

@@ -1,0 +1,119 @@
+"""What to evaluate, on what, and how; it is checked before TensorFlow starts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stt_model.base import DataError, check_parameters, real, switch, whole
+
+if TYPE_CHECKING:
+    from stt_model.text import Alphabet
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What to evaluate, on what, and how. Names and meanings are Coqui STT's, where it has them.
+
+    ``beam_width`` counts the prefixes that the search keeps; 0 takes the best label of each frame,
+    unless there is a scorer (see ``decoding.open_decoder`` for all that concerns decoding).
+    ``source_checkpoint_dir`` holds the checkpoint that the model was made from, to compare with.
+    ``max_wer`` is the highest word error rate with which the model passes; with 0, any does.
+    ``note`` goes to the top of the reports.
+    """
+
+    test_files: Sequence[Path]
+    load_checkpoint_dir: Path
+    load_evaluate: str = "auto"
+    alphabet: Alphabet | None = None
+    test_batch_size: int = whole(16, "Utterances that are transcribed at once.", minimum=1)
+    beam_width: int = whole(
+        0,
+        "Candidates kept while decoding; 0 takes the best label of every frame, or with a scorer"
+        " Coqui's default width.",
+        minimum=0,
+    )
+    lm_alpha: float | None = real(
+        None, "Weight of the language model; auto takes the scorer's own.", minimum=0
+    )
+    lm_beta: float | None = real(None, "Reward for each word; auto takes the scorer's own.")
+    cutoff_prob: float = real(
+        1.0,
+        "Labels of a frame that the search looks at: the likeliest, up to this share; 1 for all.",
+        above=0,
+        maximum=1,
+    )
+    cutoff_top_n: int = whole(300, "Most labels of a frame, if cutoff_prob is below 1.", minimum=1)
+    max_wer: float = real(
+        0.0, "Highest word error rate of a model to release; 0 releases any.", minimum=0
+    )
+    must_beat_source: bool = switch(
+        False,
+        "Release the model only if it makes fewer word errors than the source checkpoint.",
+    )
+    report_count: int = whole(
+        5,
+        "Utterances in each part of the report; the HTML page has four times as many.",
+        minimum=0,
+    )
+    show_progressbar: bool = switch(True, "Show progress on a terminal.")
+    scorer_path: Path | None = None
+    vocab_file: Path | None = None
+    source_checkpoint_dir: Path | None = None
+    test_output_file: Path | None = None
+    html_report: Path | None = None
+    note: str = ""
+
+    def check(self) -> None:
+        """Refuse numbers that cannot work, before anything is read."""
+        if not self.test_files:
+            raise DataError("--test_files: expected at least one CSV file, got none")
+        check_parameters(self, DataError)
+        if self.must_beat_source and not self.source_checkpoint_dir:
+            raise DataError(
+                "--must_beat_source: expected --source_checkpoint_dir beside it, got none;"
+                " say which checkpoint the model has to be better than"
+            )
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether each frame's best label is taken, and nothing searched."""
+        return not self.beam_width and not self.scorer_path
+
+    def describe_decoding(self) -> str:
+        """Return how logits become text, in words."""
+        if self.is_greedy:
+            return "greedy: the best label of each frame"
+        width = f"beam width {self.beam_width}" if self.beam_width else "default beam width"
+        if not self.scorer_path:
+            return f"beam search without a language model, {width}"
+        weights = {"alpha": self.lm_alpha, "beta": self.lm_beta}
+        given = [f"{name} {value}" for name, value in weights.items() if value is not None]
+        return ", ".join([f"beam search with {self.scorer_path.name}", width, *given])
+
+    def command(self) -> str:
+        """Return a command line that evaluates the same in the same way."""
+        flags: dict[str, object] = {
+            "checkpoint_dir": self.load_checkpoint_dir,
+            "load_evaluate": self.load_evaluate,
+            "test_batch_size": self.test_batch_size,
+            "beam_width": self.beam_width,
+            "scorer_path": self.scorer_path,
+            "vocab_file": self.vocab_file,
+            "lm_alpha": self.lm_alpha,
+            "lm_beta": self.lm_beta,
+            "cutoff_prob": self.cutoff_prob,
+            "cutoff_top_n": self.cutoff_top_n,
+            "source_checkpoint_dir": self.source_checkpoint_dir,
+            "max_wer": self.max_wer,
+            "must_beat_source": self.must_beat_source,
+        }
+        unset = EvaluationConfig(self.test_files, Path())
+        words = ["stt-bootstrap", "evaluate", "--test_files", *map(str, self.test_files)]
+        for name, value in flags.items():
+            if value != getattr(unset, name, None):
+                words += [f"--{name}", str(value)]
+        return shlex.join(words)

@@ -1,0 +1,233 @@
+"""Jobs on a checkpoint: fetch, inspect, decide what to do with it, replace its last layers."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stt_model.base import CheckpointError, RefusedError, check_output, redact
+from stt_model.checkpoint import Checkpoint, Surgery, open_checkpoint, operate
+from stt_model.corpus import find_splits, iter_utterances
+from stt_model.jobs.reports import as_table, write_report
+from stt_model.storage import GIB, local_file
+from stt_model.storage import fetch as bring
+from stt_model.text import (
+    Alphabet,
+    BytesAlphabet,
+    Decision,
+    format_alphabet,
+    read_alphabet,
+    write_alphabet,
+)
+from stt_model.text import decide as make_decision
+
+
+@dataclass(frozen=True)
+class FetchedCheckpoint:
+    """A checkpoint that was brought here."""
+
+    sha256: str
+    """Digest of the archive, or of the folder."""
+    bytes: int
+    checkpoint: Checkpoint
+
+    @property
+    def metadata(self) -> dict[str, str | int | bool]:
+        """What a pipeline keeps of it, beside the artifact."""
+        found = self.checkpoint
+        return {
+            "sha256": self.sha256,
+            "name": found.prefix.name,
+            "step": found.step,
+            "n_hidden": found.geometry.n_hidden,
+            "layer_norm": found.geometry.layer_norm,
+            "bytes_output_mode": found.alphabet.is_bytes,
+            "labels": found.alphabet.size,
+        }
+
+
+def fetch(
+    uri: str | Path,
+    target: str | Path,
+    *,
+    sha256: str = "",
+    size_limit: int = 20,
+    unpacked_limit: int = 40,
+    progress: bool = False,
+    report: Path | None = None,
+) -> FetchedCheckpoint:
+    """Bring a checkpoint to the folder ``target`` and open it, so that another file is refused.
+
+    Args:
+        uri: folder or archive: a path, ``file://``, ``s3://`` or ``http(s)://``.
+        target: folder to make.
+        sha256: digest that it must have, in hexadecimal; empty for no check.
+        size_limit: most that may be fetched, in GiB.
+        unpacked_limit: most that may come out of an archive, in GiB.
+        progress: draw a bar where there is a terminal.
+        report: where the report is written.
+
+    Raises:
+        StorageError: it cannot be brought here.
+        CheckpointError: it is no checkpoint; ``target`` is not made.
+    """
+
+    def check(folder: Path) -> None:
+        try:
+            open_checkpoint(folder)
+        except CheckpointError as error:
+            # The folder that the error names will be gone.
+            raise CheckpointError(f"{redact(str(uri))}: fetched, but not kept: {error}") from error
+
+    fetched = bring(
+        str(uri),
+        Path(target),
+        sha256=sha256,
+        size_limit=size_limit * GIB,
+        unpacked_limit=unpacked_limit * GIB,
+        check=check,
+        progress=progress,
+    )
+    result = FetchedCheckpoint(fetched.sha256, fetched.bytes, open_checkpoint(target))
+    write_report(report, as_table("Checkpoint", result.metadata))
+    return result
+
+
+def inspect(
+    checkpoint: str | Path, *, which: str = "auto", alphabet: Alphabet | None = None
+) -> dict[str, Any]:
+    """Return what a checkpoint is: geometry, alphabet, mode and lineage.
+
+    ``which`` is best, last or auto; ``alphabet`` is the checkpoint's, where it lies elsewhere.
+    """
+    return open_checkpoint(checkpoint, which=which, alphabet=alphabet).describe()
+
+
+def transcripts_of(manifests: Iterable[str | Path]) -> list[str]:
+    """Return the transcripts of all rows of some manifests."""
+    return [row.transcript for path in manifests for row in iter_utterances(Path(path))]
+
+
+def decide(
+    transcripts: Sequence[str],
+    checkpoint: str | Path,
+    *,
+    mode: str = "auto",
+    alphabet: Alphabet | None = None,
+) -> Decision:
+    """Decide between fine-tuning a checkpoint and transferring it to another alphabet.
+
+    A refusal is a decision too: its mode is ``refuse``, and its reason says what is wrong.
+    """
+    source = open_checkpoint(checkpoint)
+    return make_decision(source.alphabet, transcripts, mode=mode, alphabet=alphabet)
+
+
+def analyse_alphabet(
+    dataset: str | Path,
+    checkpoint: str | Path,
+    model_alphabet: Path,
+    report: Path,
+    *,
+    mode: str = "auto",
+    alphabet_uri: str = "",
+    scorer_uri: str = "",
+) -> Decision:
+    """Decide for a dataset, and write the alphabet that the model will have and the reasons.
+
+    After a refusal that alphabet is the checkpoint's. ``scorer_uri`` names the language model that
+    the new model will be tested with: one of another alphabet is refused here, before training.
+    """
+    with given_file(alphabet_uri) as path:
+        given = read_alphabet(path) if path else None
+    transcripts = transcripts_of(find_splits(str(dataset)).values())
+    decision = decide(transcripts, checkpoint, mode=mode, alphabet=given)
+    chosen = decision.alphabet or decision.source
+    if decision.mode != "refuse":
+        check_scorer_fits(scorer_uri, chosen)
+    write_alphabet(chosen, model_alphabet)
+    write_report(report, decision.to_markdown())
+    return decision
+
+
+def check_scorer_fits(
+    scorer_uri: str | Path | None, alphabet: Alphabet, vocab_file: Path | None = None
+) -> None:
+    """Refuse a scorer that cannot be read, or that is for another alphabet; none is fine.
+
+    ``vocab_file`` has the words that it may write, where its own file has none or others.
+
+    Raises:
+        StorageError: it cannot be brought here.
+        ScorerError: it is of no use to the model.
+    """
+    from stt_model.decoding import check_scorer, read_scorer
+
+    with given_file(str(scorer_uri or "")) as scorer:
+        if scorer:
+            opened = read_scorer(scorer, alphabet, vocab_file)
+            # The light image has no decoder: there only the package itself is looked at.
+            if importlib.util.find_spec("flashlight"):
+                check_scorer(opened)
+
+
+def replace_layers(
+    checkpoint: str | Path,
+    output: str | Path,
+    *,
+    alphabet: Alphabet,
+    drop_source_layers: int = 1,
+    warm_start: bool = True,
+    random_seed: int = 4568,
+    report: Path | None = None,
+) -> Surgery:
+    """Replace the last layers of a checkpoint by new ones for another alphabet.
+
+    Args:
+        checkpoint: folder in Coqui's layout.
+        output: folder to make; it must be empty or not be there.
+        alphabet: of the new output layer.
+        drop_source_layers: how many layers, counted from the output: 1 to 5.
+        warm_start: keep the output rows of characters that both alphabets share, where only the
+            output layer is replaced.
+        random_seed: of the new weights.
+        report: where the report is written.
+    """
+    check_output(Path(output), is_folder=True)
+    surgery = operate(
+        checkpoint,
+        output,
+        target_alphabet=alphabet,
+        mode="transfer",
+        drop_source_layers=drop_source_layers,
+        seed=random_seed,
+        warm_start=warm_start,
+    )
+    # In quotes, so that a space is seen.
+    warm_started = tuple(map(repr, surgery.warm_started))
+    table = as_table("Layer surgery", {**surgery.to_dict(), "warm_started": warm_started})
+    write_report(report, table)
+    return surgery
+
+
+def refuse(reason: str) -> None:
+    """Raise RefusedError with the reason, so that the run ends as failed and says why."""
+    raise RefusedError(reason)
+
+
+def read_model_alphabet(path: str | Path) -> Alphabet:
+    """Read an alphabet file as ``analyse_alphabet`` writes it.
+
+    Of a model in bytes output mode it holds a comment only, as its labels cannot be lines.
+    """
+    is_bytes = Path(path).read_bytes() == format_alphabet(BytesAlphabet())
+    return BytesAlphabet() if is_bytes else read_alphabet(path)
+
+
+def given_file(uri: str) -> AbstractContextManager[Path | None]:
+    """Yield where the file that a URI names lies on this machine, or None for an empty URI."""
+    return local_file(uri) if uri else nullcontext()

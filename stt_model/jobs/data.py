@@ -1,0 +1,96 @@
+"""Jobs on a corpus: look for changes, validate, pack."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stt_model.base import BootstrapError, ValidationError, check_output
+from stt_model.corpus import find_splits
+from stt_model.jobs.reports import write_report
+from stt_model.text import Alphabet
+
+if TYPE_CHECKING:
+    from stt_model.corpus import Finding, ValidationResult
+
+log = logging.getLogger(__name__)
+
+
+class SourceDigests(NamedTuple):
+    """What lies behind the URIs of a run; see ``corpus.source_digest``."""
+
+    dataset_digest: str
+    checkpoint_digest: str
+    alphabet_digest: str
+    scorer_digest: str
+
+
+def digest_sources(
+    dataset_uri: str, *, checkpoint_uri: str, alphabet_uri: str = "", scorer_uri: str = ""
+) -> SourceDigests:
+    """Look which version of everything lies behind these URIs; an empty one has the digest "".
+
+    What cannot be read gets an unknown digest, and is reported by the step that needs it.
+    """
+    from stt_model.corpus import digest_dataset, digest_source, unknown_digest
+
+    def known_or_not(digest: Callable[[str], str], uri: str) -> str:
+        try:
+            return digest(uri)
+        except BootstrapError as error:
+            log.warning("%s", error)
+            return unknown_digest()
+
+    return SourceDigests(
+        known_or_not(digest_dataset, dataset_uri),
+        *(known_or_not(digest_source, uri) for uri in (checkpoint_uri, alphabet_uri, scorer_uri)),
+    )
+
+
+def validate(
+    dataset: str | Path,
+    output: str | Path,
+    *,
+    strict: bool = False,
+    alphabet: Alphabet | None = None,
+    report: Path | None = None,
+    show: Callable[[Finding], object] = lambda finding: None,
+) -> ValidationResult:
+    """Check a dataset; write its clean manifests, ``rejected.csv`` and ``report.md``.
+
+    Args:
+        dataset: folder with train.csv, dev.csv and test.csv: a path, ``file://`` or ``s3://`` URI.
+        output: folder for the clean manifests.
+        strict: refuse a dataset with any error, instead of rejecting the row.
+        alphabet: transcripts must keep to it.
+        report: where else the report is written.
+        show: is called with each finding before anything is written.
+
+    Raises:
+        ValidationError: nothing may be trained on the dataset; the report is written even so.
+    """
+    from stt_model.corpus import validate as check
+
+    folder = Path(output)
+    check_output(folder, is_folder=True)
+    result = check(find_splits(str(dataset)), alphabet=alphabet, strict=strict)
+    for finding in result.findings:
+        show(finding)
+    try:
+        result.write(folder)
+    except ValidationError as error:
+        raise ValidationError(f"{error}; {folder / 'report.md'} shows them all") from error
+    finally:
+        written = folder / "report.md"
+        if report and written.is_file():
+            write_report(report, written.read_text(encoding="utf-8"))
+    return result
+
+
+def pack(dataset: str | Path, target: str | Path, *, shard_size: int = 256) -> int:
+    """Put the clips of a dataset into tar shards of up to ``shard_size`` MiB; return how many."""
+    from stt_model.corpus import pack as pack_clips
+
+    return pack_clips(str(dataset), str(target), shard_mib=shard_size)

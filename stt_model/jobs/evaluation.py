@@ -1,0 +1,123 @@
+"""The job of evaluation: how well a checkpoint transcribes a test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stt_model.base import BootstrapError, GateError, check_output, configure
+from stt_model.checkpoint import open_checkpoint
+from stt_model.corpus import iter_manifest
+from stt_model.evaluation import EvaluationConfig
+from stt_model.jobs import startup
+from stt_model.jobs.checkpoints import check_scorer_fits, given_file
+from stt_model.jobs.reports import write_report
+from stt_model.jobs.training import check_n_hidden
+from stt_model.text import Alphabet
+
+if TYPE_CHECKING:
+    from stt_model.evaluation import EvaluationResult
+
+NO_TEST_SPLIT = (
+    "The dataset has no test split. These figures are of the dev split, on which the best epoch was"
+    " chosen: expect worse on other speech."
+)
+
+
+def evaluate(
+    test_files: Sequence[str | Path],
+    checkpoint: str | Path,
+    *,
+    load_evaluate: str = "auto",
+    alphabet: Alphabet | None = None,
+    n_hidden: int | None = None,
+    scorer_uri: str | Path = "",
+    source_checkpoint_dir: str | Path | None = None,
+    test_output_file: Path | None = None,
+    html_report: Path | None = None,
+    report: Path | None = None,
+    note: str = "",
+    **settings: Any,
+) -> EvaluationResult:
+    """Transcribe a test set with a checkpoint and compare with what was said.
+
+    Args:
+        test_files: manifests to test on, CSV files in Coqui's form.
+        checkpoint: folder in Coqui's layout.
+        load_evaluate: best, last, or auto: best, else last.
+        alphabet: the checkpoint's, where it lies elsewhere.
+        n_hidden: width that the checkpoint must have.
+        scorer_uri: language model to decode with: a path, ``file://``, ``s3://`` or ``http(s)://``.
+        source_checkpoint_dir: checkpoint that it was made from, tested too, to compare with.
+        test_output_file: JSON file for every utterance, with Coqui's keys.
+        html_report: page for the report, with the sound of the worst utterances.
+        report: Markdown file for the report.
+        note: line for the top of the reports.
+        settings: further fields of ``EvaluationConfig``, such as ``beam_width`` and ``max_wer``.
+
+    Raises:
+        BootstrapError: the checkpoint, the scorer or an utterance cannot be read. A model that does
+            not pass the gate is a result, not an error.
+    """
+    tests = [Path(path) for path in test_files]
+    check_evaluation(
+        tests,
+        outputs=(test_output_file, html_report, report),
+        source_checkpoint_dir=source_checkpoint_dir,
+        settings=settings,
+    )
+    opened = open_checkpoint(checkpoint, which=load_evaluate, alphabet=alphabet)
+    check_n_hidden(n_hidden, opened)
+    with given_file(str(scorer_uri)) as scorer:
+        check_scorer_fits(scorer, opened.alphabet, settings.get("vocab_file"))
+        config = configure(
+            EvaluationConfig,
+            test_files=tests,
+            load_checkpoint_dir=Path(checkpoint),
+            load_evaluate=load_evaluate,
+            alphabet=alphabet,
+            scorer_path=scorer,
+            source_checkpoint_dir=Path(source_checkpoint_dir) if source_checkpoint_dir else None,
+            test_output_file=test_output_file,
+            html_report=html_report,
+            note=note,
+            **settings,
+        )
+        config.check()
+        startup.start_tensorflow()
+        from stt_model.evaluation import evaluate as run_evaluation
+
+        result = run_evaluation(config)
+    write_report(report, result.to_markdown())
+    return result
+
+
+def check_evaluation(
+    test_files: Sequence[Path],
+    *,
+    outputs: Sequence[Path | None] = (),
+    source_checkpoint_dir: str | Path | None = None,
+    settings: Mapping[str, Any],
+) -> None:
+    """Look at the head of each manifest and at the places of the reports, which takes no time."""
+    for path in test_files:
+        next(iter_manifest(path), None)
+    for output in outputs:
+        check_output(output)
+    if source_checkpoint_dir:
+        open_checkpoint(source_checkpoint_dir)
+    elif settings.get("must_beat_source"):
+        raise GateError(
+            "--must_beat_source: expected --source_checkpoint_dir beside it, found none;"
+            " say which checkpoint the model has to be better than"
+        )
+
+
+def test_split(splits: Mapping[str, Path]) -> tuple[list[Path], str]:
+    """Return the split to test on, and a note where it is not a test split."""
+    if "test" in splits:
+        return [splits["test"]], ""
+    if "dev" not in splits:
+        raise BootstrapError("expected a dataset with a test or a dev split, found neither")
+    return [splits["dev"]], NO_TEST_SPLIT

@@ -1,0 +1,142 @@
+"""The parameters of jobs whose work has no configuration of its own, and all parameters by name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stt_model.base import BootstrapError, Parameter, choice, parameters_of, switch, whole
+from stt_model.decoding import BuildConfig, TuningConfig
+from stt_model.evaluation import EvaluationConfig
+from stt_model.export import ExportConfig, ModelIdentity
+from stt_model.text import MODES
+from stt_model.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """How strict validation is."""
+
+    strict: bool = switch(
+        False, "Stop if any row of the dataset has an error, instead of rejecting it."
+    )
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """How clips are packed."""
+
+    shard_size: int = whole(
+        256,
+        "Size of a shard, in MiB; a clip is never divided.",
+        minimum=1,
+        metavar="MIB",
+    )
+
+
+@dataclass(frozen=True)
+class FetchSettings:
+    """How much may be fetched."""
+
+    size_limit: int = whole(20, "Most that may be fetched, in GiB.", minimum=1, metavar="GIB")
+    unpacked_limit: int = whole(
+        40, "Most that may come out of an archive, in GiB.", minimum=1, metavar="GIB"
+    )
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    """What is asked for."""
+
+    mode: str = choice("auto", MODES, "auto, fine-tune or transfer.")
+
+
+@dataclass(frozen=True)
+class SurgerySettings:
+    """Which layers are replaced, and by what."""
+
+    drop_source_layers: int = whole(
+        1,
+        "Layers to replace when transferring, counted from the output: 1 to 5.",
+        minimum=1,
+        maximum=5,
+    )
+    warm_start: bool = switch(
+        True,
+        "Keep the output rows of characters that both alphabets share, where only the output layer"
+        " is replaced.",
+    )
+    random_seed: int = parameters_of(TrainingConfig)["random_seed"].field()
+
+
+@dataclass(frozen=True)
+class ScratchSettings:
+    """The network of a training that starts from nothing."""
+
+    n_hidden: int | None = whole(
+        None,
+        "Width of the layers; a checkpoint brings its own, and from scratch auto stands for 2048.",
+        minimum=1,
+    )
+    layer_norm: bool = switch(False, "From scratch: normalise the layers.")
+
+
+_CONFIGURATIONS = (
+    ValidationSettings,
+    PackSettings,
+    FetchSettings,
+    DecisionSettings,
+    SurgerySettings,
+    ScratchSettings,
+    TrainingConfig,
+    EvaluationConfig,
+    TuningConfig,
+    BuildConfig,
+    ExportConfig,
+)
+
+
+@functools.cache
+def all_parameters() -> Mapping[str, Parameter]:
+    """Return every parameter of every job by its name; the model card's begin with ``export_``."""
+    card = {f"export_{name}": each for name, each in parameters_of(ModelIdentity).items()}
+    found: dict[str, Parameter] = {}
+    for config in reversed(_CONFIGURATIONS):
+        found |= parameters_of(config)
+    return {**found, **card}
+
+
+def check_settings(values: Mapping[str, object]) -> None:
+    """Refuse settings that some job would refuse later on; names that no job knows are left alone.
+
+    Raises:
+        BootstrapError: one line for all that are out of range.
+    """
+    problems = []
+    for name, value in values.items():
+        parameter = all_parameters().get(name)
+        if parameter is None:
+            continue
+        try:
+            if isinstance(value, str) and parameter.type is not str:
+                parameter.read(value)
+            else:
+                parameter.check(value)
+            _check_meaning(name, value)
+        except (ValueError, BootstrapError) as problem:
+            problems.append(f"{name}: {problem}")
+    if problems:
+        raise BootstrapError("; ".join(problems))
+
+
+def _check_meaning(name: str, value: object) -> None:
+    """Check what a range cannot say."""
+    if name == "augment":
+        from stt_model.augmentation import parse_augmentations
+
+        parse_augmentations(str(value))
+    if name.startswith("export_") and value:
+        field = name.removeprefix("export_")
+        if field in parameters_of(ModelIdentity):
+            ModelIdentity(**{field: str(value)}).check()

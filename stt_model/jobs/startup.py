@@ -1,0 +1,18 @@
+"""TensorFlow started only when a job needs it, and without its own lines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from stt_model.network import import_tensorflow_quietly
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow, quietly unless a caller that wants to see its lines did so before."""
+    if "tensorflow" in sys.modules:
+        return
+    import_tensorflow_quietly()
+    # What concerns its own insides, such as retracing or how a loop is split over devices.
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,328 @@
+"""The job of training: settle where to start from, refuse what cannot work, train."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stt_model.base import (
+    CheckpointError,
+    SurgeryError,
+    TrainingError,
+    check_output,
+    configure,
+)
+from stt_model.checkpoint import (
+    Checkpoint,
+    Geometry,
+    open_checkpoint,
+    operate,
+    start_from_scratch,
+)
+from stt_model.corpus import iter_manifest
+from stt_model.jobs import startup
+from stt_model.jobs.checkpoints import check_scorer_fits, transcripts_of
+from stt_model.jobs.reports import write_report
+from stt_model.text import Alphabet, build_alphabet
+from stt_model.training import TrainingConfig, find_run, of_this_run, run_folder
+
+if TYPE_CHECKING:
+    from stt_model.training import TrainingResult
+
+log = logging.getLogger(__name__)
+
+DEFAULT_N_HIDDEN = 2048
+"""Width of a network from scratch: that of the released checkpoints."""
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """A training of which everything was checked that takes no time to check."""
+
+    config: TrainingConfig
+    """As it was asked for; ``run`` puts in where the weights come from."""
+    source: Checkpoint | None
+    """What training starts from, before surgery; None for training from scratch."""
+    alphabet: Alphabet
+    """Of the model to be trained."""
+    test_files: Sequence[Path]
+    drop_source_layers: int
+    warm_start: bool
+    scratch: Geometry | None
+    """The network of a training from scratch."""
+    run_state_uri: str
+    report: Path | None
+
+    def run(self) -> TrainingResult:
+        """Train; a run that was broken off goes on from what it saved.
+
+        Raises:
+            StoppedError: SIGTERM ended it; what it did is saved.
+            BootstrapError: any other failure that a person can mend.
+        """
+        startup.start_tensorflow()
+        from stt_model.corpus import read_samples
+        from stt_model.training import train as run_training
+
+        if self.test_files:
+            # Now, and not after hours of training.
+            read_samples(self.test_files, self.alphabet)
+        target = self.config.save_checkpoint_dir
+        uri = of_this_run(self.run_state_uri)
+        with run_folder(uri, target) as (folder, after_save), self._start(folder) as start:
+            config = replace(
+                self.config,
+                load_checkpoint_dir=start.directory,
+                load_train=start.which,
+                alphabet=start.alphabet,
+                save_checkpoint_dir=folder,
+                origin=self._origin(),
+            )
+            result = run_training(config, after_save)
+        if result.is_chief:
+            write_report(self.report, result.to_markdown())
+        return result
+
+    @contextmanager
+    def _start(self, folder: Path) -> Iterator[Checkpoint]:
+        """Yield the checkpoint to train: the source as it is or after surgery, or a new one."""
+        run = None if self.config.restart else find_run(folder)
+        if run:
+            # It has been through surgery, and goes on from where it stands.
+            yield run[0]
+            return
+        source = self.source
+        if source is not None and source.alphabet == self.alphabet and not self.drop_source_layers:
+            yield source
+            return
+        with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as temporary:
+            made = Path(temporary) / "source"
+            if source is None:
+                assert self.scratch is not None
+                start_from_scratch(made, self.alphabet, self.scratch, seed=self.config.random_seed)
+            else:
+                self._operate(source, made)
+            yield open_checkpoint(made)
+
+    def _operate(self, source: Checkpoint, output_dir: Path) -> None:
+        try:
+            operate(
+                source.directory,
+                output_dir,
+                which=source.which,
+                source_alphabet=source.alphabet,
+                target_alphabet=self.alphabet,
+                mode="transfer" if self.drop_source_layers else "fine-tune",
+                drop_source_layers=self.drop_source_layers,
+                seed=self.config.random_seed,
+                warm_start=self.warm_start,
+            )
+        except SurgeryError as error:
+            raise SurgeryError(f"{source.prefix}: {error}") from error
+
+    def _origin(self) -> Mapping[str, str]:
+        """Return how the starting point is made, which must be the same for a run to go on."""
+        if self.source is None:
+            made_from = str(self.scratch)
+        elif same_place(self.source.directory, self.config.save_checkpoint_dir):
+            # The run has changed what lies there.
+            made_from = "the same folder as --save_checkpoint_dir"
+        else:
+            made_from = self.source.digest()
+        return {
+            "load_train": self.config.load_train,
+            "load_checkpoint_dir": made_from,
+            "drop_source_layers": str(self.drop_source_layers),
+            "warm_start": str(self.warm_start),
+            "alphabet_config_path": self.alphabet.digest,
+        }
+
+
+def prepare_training(
+    train_files: Sequence[str | Path],
+    dev_files: Sequence[str | Path] = (),
+    *,
+    save_checkpoint_dir: str | Path,
+    load_checkpoint_dir: str | Path | None = None,
+    load_train: str = "auto",
+    test_files: Sequence[str | Path] = (),
+    alphabet: Alphabet | None = None,
+    drop_source_layers: int = 0,
+    warm_start: bool = True,
+    n_hidden: int | None = None,
+    layer_norm: bool = False,
+    run_state_uri: str = "",
+    scorer_uri: str | Path = "",
+    vocab_file: Path | None = None,
+    report: Path | None = None,
+    **settings: Any,
+) -> PreparedTraining:
+    """Check everything about a training that takes no time to check; see ``train``."""
+    target_dir = Path(save_checkpoint_dir)
+    source_dir = Path(load_checkpoint_dir or save_checkpoint_dir)
+    check_output(target_dir, is_folder=True)
+    if load_train == "init":
+        _check_start_from_scratch(target_dir, drop_source_layers, bool(settings.get("restart")))
+    elif drop_source_layers and same_place(source_dir, target_dir):
+        raise TrainingError(
+            f"{target_dir}: --drop_source_layers would write over its own source;"
+            " give --save_checkpoint_dir another folder than --load_checkpoint_dir"
+        )
+    manifests = [[Path(path) for path in paths] for paths in (train_files, dev_files, test_files)]
+    for path in (path for paths in manifests for path in paths):
+        next(iter_manifest(path), None)
+    source = None
+    if load_train != "init":
+        source = _open_source(source_dir, load_train, drop_source_layers, alphabet)
+        check_n_hidden(n_hidden, source)
+    target = _target_alphabet(manifests, source, alphabet, drop_source_layers)
+    config = configure(
+        TrainingConfig,
+        train_files=manifests[0],
+        dev_files=manifests[1],
+        load_checkpoint_dir=source_dir,
+        load_train=load_train,
+        save_checkpoint_dir=target_dir,
+        **settings,
+    )
+    config.check()
+    check_scorer_fits(scorer_uri, target, vocab_file)
+    scratch = None
+    if source is None:
+        scratch = Geometry(n_hidden or DEFAULT_N_HIDDEN, target.classes, layer_norm=layer_norm)
+    return PreparedTraining(
+        config=config,
+        source=source,
+        alphabet=target,
+        test_files=manifests[2],
+        drop_source_layers=drop_source_layers,
+        warm_start=warm_start,
+        scratch=scratch,
+        run_state_uri=run_state_uri,
+        report=report,
+    )
+
+
+def train(
+    train_files: Sequence[str | Path],
+    dev_files: Sequence[str | Path] = (),
+    *,
+    save_checkpoint_dir: str | Path,
+    load_checkpoint_dir: str | Path | None = None,
+    load_train: str = "auto",
+    test_files: Sequence[str | Path] = (),
+    alphabet: Alphabet | None = None,
+    drop_source_layers: int = 0,
+    warm_start: bool = True,
+    n_hidden: int | None = None,
+    layer_norm: bool = False,
+    run_state_uri: str = "",
+    scorer_uri: str | Path = "",
+    report: Path | None = None,
+    **settings: Any,
+) -> TrainingResult:
+    """Fine-tune a checkpoint, transfer it to another alphabet, or train from scratch.
+
+    Args:
+        train_files: manifests to train on, CSV files in Coqui's form.
+        dev_files: manifests that decide which epoch is the best.
+        save_checkpoint_dir: folder for the trained checkpoint.
+        load_checkpoint_dir: checkpoint to start from; by default ``save_checkpoint_dir``, in place.
+        load_train: best, last, auto (best, else last), or init for training from scratch.
+        test_files: manifests that the model will be tested on: their transcripts are checked
+            beforehand and count for an alphabet that is built.
+        alphabet: of the model. By default the source's, or after a transfer and from scratch one
+            that is built from the transcripts.
+        drop_source_layers: layers to replace, counted from the output: 1 to 5; 0 fine-tunes.
+        warm_start: see ``replace_layers``.
+        n_hidden: width of the layers, from scratch.
+        layer_norm: normalise the layers, from scratch.
+        run_state_uri: where the run is kept while it lasts: a path, ``file://`` or ``s3://`` URI.
+        scorer_uri: language model that the model will be tested with; one that is for another
+            alphabet is refused before training.
+        report: where the report is written.
+        settings: fields of ``TrainingConfig``, such as ``epochs`` and ``learning_rate``.
+
+    Raises:
+        StoppedError: SIGTERM ended it; what it did is saved.
+        BootstrapError: any other failure that a person can mend.
+    """
+    return prepare_training(
+        train_files,
+        dev_files,
+        save_checkpoint_dir=save_checkpoint_dir,
+        load_checkpoint_dir=load_checkpoint_dir,
+        load_train=load_train,
+        test_files=test_files,
+        alphabet=alphabet,
+        drop_source_layers=drop_source_layers,
+        warm_start=warm_start,
+        n_hidden=n_hidden,
+        layer_norm=layer_norm,
+        run_state_uri=run_state_uri,
+        scorer_uri=scorer_uri,
+        report=report,
+        **settings,
+    ).run()
+
+
+def same_place(first: Path, second: Path) -> bool:
+    """Tell whether two paths lead to one place."""
+    return first.resolve() == second.resolve()
+
+
+def check_n_hidden(n_hidden: int | None, source: Checkpoint) -> None:
+    """Raise CheckpointError unless the width that was asked for is the checkpoint's."""
+    if n_hidden is not None and n_hidden != source.geometry.n_hidden:
+        raise CheckpointError(
+            f"{source.prefix}: --n_hidden says {n_hidden}, the checkpoint's layers are"
+            f" {source.geometry.n_hidden} wide; leave --n_hidden out"
+        )
+
+
+def _check_start_from_scratch(target_dir: Path, drop_source_layers: int, restart: bool) -> None:
+    if drop_source_layers:
+        raise TrainingError(
+            "--load_train init starts without a checkpoint, but --drop_source_layers needs one;"
+            " leave one of them out"
+        )
+    goes_on = restart or find_run(target_dir)
+    if any(target_dir.glob("*.index")) and not goes_on:
+        raise TrainingError(
+            f"{target_dir}: holds a checkpoint, which training from scratch would"
+            " replace; give --save_checkpoint_dir another folder, or leave --load_train init out"
+        )
+
+
+def _open_source(
+    folder: Path, which: str, drop_source_layers: int, alphabet: Alphabet | None
+) -> Checkpoint:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise CheckpointError(
+            f"{folder}: expected a checkpoint, found none; check the path, or train from scratch"
+            " with --load_train init"
+        )
+    # A checkpoint without an alphabet of its own is fine-tuned with the one given.
+    bare = not drop_source_layers and not (folder / "alphabet.txt").exists()
+    return open_checkpoint(folder, which=which, alphabet=alphabet if bare else None)
+
+
+def _target_alphabet(
+    manifests: Sequence[Sequence[Path]],
+    source: Checkpoint | None,
+    given: Alphabet | None,
+    drop_source_layers: int,
+) -> Alphabet:
+    """Return the alphabet of the model to be trained."""
+    if given is not None:
+        return given
+    if source is not None and not drop_source_layers:
+        return source.alphabet
+    built = build_alphabet(transcripts_of(path for paths in manifests for path in paths))
+    log.info("alphabet built from the transcripts: %d labels", built.size)
+    return built
