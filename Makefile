@@ -9,8 +9,8 @@ KUSTOMIZE_VERSION ?= v5.8.0
 # Of the images; `components/images.py` says where they go unless it is said here.
 ENGINE ?= $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))
 IMAGES ?= light model
-REGISTRY ?= $(shell $(PYTHON) -c 'from components import images; print(images.REGISTRY)')
-TAG ?= $(shell $(PYTHON) -c 'from components import images; print(images.TAG)')
+REGISTRY ?= $(shell sed -n 's/^REGISTRY = "\(.*\)"/\1/p' components/images.py)
+TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' stt_model/__init__.py)
 REVISION ?= $(shell git describe --always --dirty --abbrev=40)
 BASE ?=
 BUILD_FLAGS ?=

@@ -4,8 +4,10 @@
 missing, not pulled from strangers. ``pipelines.compile`` writes packages for other registries.
 """
 
+from stt_model import __version__
+
 REGISTRY = "localhost/stt-bootstrap"
-TAG = "0.1.0"
+TAG = __version__
 
 # Who the images run as, uid and gid, unless a pod says otherwise.
 USER = 1000

@@ -41,7 +41,9 @@ def test_workers_know_nothing_of_kubeflow(path):
 def test_components_import_workers_only_inside_functions(path):
     tree = ast.parse(path.read_text())
     outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
-    assert not set().union(*map(imports, outside)) & {"stt_model", "pipelines"}
+    found = set().union(*map(imports, outside)) & {"stt_model", "pipelines"}
+    # The tag of the images is the version.
+    assert found == ({"stt_model"} if path.name == "images.py" else set())
 
 
 @pytest.mark.parametrize("path", modules("components", "component.py"))

@@ -66,7 +66,7 @@ def model_export(
     from stt_model.corpus import find_splits
 
     test_files, _ = jobs.test_split(find_splits(dataset.path))
-    result = jobs.export(
+    result = jobs.export_model(
         checkpoint.path,
         exported_model.path,
         test_files=test_files,

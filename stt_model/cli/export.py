@@ -60,7 +60,7 @@ def export(args: argparse.Namespace) -> int:
     show_log()
     show_tensorflow(args)
     folder = args.export_dir.absolute()
-    result = jobs.export(
+    result = jobs.export_model(
         args.checkpoint_dir,
         args.export_dir,
         test_files=args.test_files,

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
+from stt_model import __version__
 from stt_model.base import BootstrapError
 
 # argparse has no public name for what ``add_subparsers`` returns.
@@ -141,6 +142,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
     """Return the parser with every command, and where more commands can be added."""
     parser = _Parser(prog=PROGRAM, description=DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and TensorFlow's log")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name, (summary, function) in COMMANDS.items():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stt_model.export import ExportResult
 
 
-def export(
+def export_model(
     checkpoint: str | Path,
     export_dir: str | Path,
     *,

@@ -233,7 +233,7 @@ def test_an_export_is_copied_where_it_is_released(
 
     monkeypatch.setitem(vars(stt_model.export), "export", write_export)
     monkeypatch.setattr("stt_model.jobs.startup.start_tensorflow", lambda: None)
-    result = jobs.export(
+    result = jobs.export_model(
         GOLDEN / "checkpoints/alphabet",
         tmp_path / "export",
         released=released,

@@ -1,0 +1,37 @@
+__version__: str
+
+from .base import BootstrapError as BootstrapError
+from .checkpoint import Checkpoint as Checkpoint
+from .checkpoint import Geometry as Geometry
+from .checkpoint import Surgery as Surgery
+from .checkpoint import open_checkpoint as open_checkpoint
+from .checkpoint import read_weights as read_weights
+from .checkpoint import write_checkpoint as write_checkpoint
+from .corpus import ValidationResult as ValidationResult
+from .corpus import find_splits as find_splits
+from .corpus import read_audio as read_audio
+from .corpus import read_manifest as read_manifest
+from .evaluation import EvaluationResult as EvaluationResult
+from .export import ExportResult as ExportResult
+from .jobs import FetchedCheckpoint as FetchedCheckpoint
+from .jobs import build_scorer as build_scorer
+from .jobs import decide as decide
+from .jobs import evaluate as evaluate
+from .jobs import export_model as export_model
+from .jobs import fetch as fetch
+from .jobs import inspect as inspect
+from .jobs import pack as pack
+from .jobs import replace_layers as replace_layers
+from .jobs import train as train
+from .jobs import transcribe as transcribe
+from .jobs import transcripts_of as transcripts_of
+from .jobs import tune_scorer as tune_scorer
+from .jobs import validate as validate
+from .text import Alphabet as Alphabet
+from .text import BytesAlphabet as BytesAlphabet
+from .text import CharacterAlphabet as CharacterAlphabet
+from .text import Decision as Decision
+from .text import build_alphabet as build_alphabet
+from .text import read_alphabet as read_alphabet
+from .text import write_alphabet as write_alphabet
+from .training import TrainingResult as TrainingResult
