@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands,
         "submit",
         "run the pipeline on a cluster: upload it if it changed, start a run, wait for its end",
-        "pipelines.commands:submit",
+        "pipelines.submit_command:main",
         _submit,
     )
     return cli.run(parser, arguments)
@@ -94,7 +94,26 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         "--pipeline_root", default="", metavar="URI", help="where artifacts go, if not as usual"
     )
     cli.add_switch(parser, "--wait", True, "wait for the end, and exit with 1 if the run failed")
-    cli.add_switch(parser, "--follow", False, "show the logs of failed tasks while waiting")
+    cli.add_switch(parser, "--follow", False, "show what failed tasks printed, behind the reason")
+    parser.add_argument(
+        "--retries",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="times to go on with a run that failed because a pod was lost or evicted, and for "
+        "nothing else (default: 2)",
+    )
+    parser.add_argument(
+        "--output",
+        choices=("text", "json"),
+        default="text",
+        help="for a person, or one JSON object a line on stdout for a program",
+    )
+    parser.add_argument(
+        "--context",
+        default="",
+        help="context of the kubeconfig to look at pods with, in place of its current one",
+    )
     parser.add_argument(
         "--attach", default="", metavar="RUN_ID", help="wait for a run that was started before"
     )
@@ -142,6 +161,12 @@ def _preflight(parser: argparse.ArgumentParser) -> None:
     from pipelines.preflight.flags import add_flags
 
     add_flags(parser)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected 0, 1, 2, …, found {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,78 +1,135 @@
-"""What the pods of a run's failed tasks printed, from the API of Kubernetes."""
+"""Why pods of a run failed, in one line each, and what they printed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import kubernetes
-import urllib3
-from kubernetes.client import CoreV1Api
-from kubernetes.config import ConfigException
+from pipelines.run_pods import CONTAINER, LOOK_ERRORS, RunPods, one_line, pod_title, reason_of
 
-from pipelines.cluster import COMPONENT_LABEL, NAME_LABEL, PROJECT
+_LONGEST = 700
+"""Characters of a reason."""
 
-_CONTAINER = "main"
-"""What Argo names the container of a task."""
-_LINES = 200
-_TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the answer
+# What Kubernetes says of a pod that it ended itself.
+_LOST_REASONS = {
+    "Evicted",
+    "NodeAffinity",
+    "NodeLost",
+    "NodeShutdown",
+    "Preempting",
+    "Shutdown",
+    "Terminated",
+    "UnexpectedAdmissionError",
+}
+_OWN_ERROR = re.compile(r"stt_model(?:\.\w+)+Error: (.+)")
+_ANY_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)(?:: .+)?")
+# Google's logger writes level, date, time, thread and place before what it says; F is for fatal.
+_RECORD = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] (.*)")
+_ARGO = re.compile(r"time=\S+ level=")
+_DRIVER = re.compile(r"KFP driver: driver\.\w+\(.*?\) failed: ", re.DOTALL)
+# Says no more than that the step failed.
+_EMPTY_FATAL = re.compile(r"failed to execute component: exit status \d+")
 
 
-class PodLogs:
-    """Reads the logs of failed pods of runs in a namespace, each once."""
+@dataclass(frozen=True)
+class Failure:
+    """A pod that failed."""
 
-    def __init__(self, namespace: str, core: CoreV1Api | None = None) -> None:
-        """Use ``core``, or the cluster that the kubeconfig or the pod's own account leads to."""
-        self._namespace = namespace
-        self._core = core
+    title: str
+    """Of its task."""
+    pod: str
+    reason: str
+    """One line."""
+    lines: tuple[str, ...]
+    """The last that it printed."""
+
+
+class PodFailures:
+    """Finds the failed pods of a run, each once."""
+
+    def __init__(self, pods: RunPods, titles: Mapping[str, str]) -> None:
+        self._pods = pods
+        self._titles = titles
         self._seen: set[str] = set()
 
-    def of_failed_pods(self, run_id: str) -> Iterator[str]:
-        """Yield what pods printed that failed since the last call: the last lines of each.
-
-        Where it cannot be had, a line says so, once, and which command shows it.
-        """
-        try:
-            yield from self._read(run_id)
-        except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError, ConfigException) as e:
-            if "" not in self._seen:
-                self._seen.add("")
-                reason = " ".join(str(getattr(e, "reason", None) or e).split())
-                yield f"no logs: {reason}; see them with: {logs_command(self._namespace, run_id)}"
-
-    def _read(self, run_id: str) -> Iterator[str]:
-        core = self._connect()
-        pods = core.list_namespaced_pod(
-            self._namespace, label_selector=_selector(run_id), _request_timeout=_TIMEOUT
-        )
-        for pod in pods.items:
-            name, labels = pod.metadata.name, pod.metadata.labels
+    def new(self, found: Iterable[Any]) -> Iterator[Failure]:
+        """Yield what failed, of the pods that were ``found``, since the last call."""
+        for pod in found:
+            name = pod.metadata.name
             if pod.status.phase != "Failed" or name in self._seen:
                 continue
             self._seen.add(name)
-            log = core.read_namespaced_pod_log(
-                name,
-                self._namespace,
-                container=_CONTAINER,
-                tail_lines=_LINES,
-                _preload_content=False,
-                _request_timeout=_TIMEOUT,
-            )
-            component = labels.get(COMPONENT_LABEL, name)
-            for line in log:
-                yield f"{component} | {line.decode(errors='replace').rstrip()}"
-
-    def _connect(self) -> CoreV1Api:
-        if self._core is None:
-            kubernetes.config.load_config()
-            self._core = CoreV1Api()
-        return self._core
+            try:
+                lines, trouble = self._pods.log(name), ""
+            except LOOK_ERRORS as error:
+                lines, trouble = [], f" (its log cannot be read: {reason_of(error)})"
+            reason = failure_reason(pod, lines) + trouble
+            yield Failure(pod_title(pod, self._titles), name, reason, tuple(lines))
 
 
-def logs_command(namespace: str, run_id: str) -> str:
-    """Return the line that shows the logs of a run's tasks."""
-    selector = _selector(run_id)
-    return f"kubectl logs -n {namespace} -l {selector} -c {_CONTAINER} --prefix --tail {_LINES}"
+def is_lost(pod: Any) -> bool:
+    """Return whether a failed pod was ended from outside: evicted, preempted, or with its node."""
+    disrupted = any(
+        each.type == "DisruptionTarget" and each.status == "True"
+        for each in pod.status.conditions or ()
+    )
+    return disrupted or pod.status.reason in _LOST_REASONS
 
 
-def _selector(run_id: str) -> str:
-    return f"pipeline/runid={run_id},{NAME_LABEL}={PROJECT}"
+def failure_reason(pod: Any, lines: Sequence[str]) -> str:
+    """Return in one line why a pod failed, of its status and the last ``lines`` that it printed."""
+    if is_lost(pod):
+        return _cut(f"{pod.status.reason or 'disrupted'}: {one_line(pod.status.message)}")
+    ended = _ended(pod)
+    if ended and ended.reason == "OOMKilled":
+        limit = _memory_limit(pod)
+        return f"killed for want of memory{f', of which it may have {limit}' if limit else ''}"
+    if said := _last_error(lines):
+        return _cut(said)
+    if pod.status.message:
+        return _cut(f"{pod.status.reason or 'failed'}: {one_line(pod.status.message)}")
+    if ended:
+        said = one_line(ended.message) or next((each for each in reversed(lines) if each), "")
+        return _cut(f"exit code {ended.exit_code}{f': {said}' if said else ''}")
+    return "no reason is given"
+
+
+def _last_error(lines: Sequence[str]) -> str:
+    """Return our own error, or another exception, or the launcher's or driver's fatal line."""
+    for pattern in (_OWN_ERROR, _ANY_ERROR):
+        for line in reversed(lines):
+            if found := pattern.fullmatch(line):
+                return found[1] if pattern.groups else line
+    for index in reversed(range(len(lines))):
+        if lines[index].startswith("F") and (found := _RECORD.fullmatch(lines[index])):
+            said = one_line(" ".join((found[1], *_rest(lines[index + 1 :]))))
+            return "" if _EMPTY_FATAL.fullmatch(said) else _DRIVER.sub("", said)
+    return ""
+
+
+def _rest(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the lines that belong to the record before them."""
+    for line in lines:
+        if _RECORD.match(line) or _ARGO.match(line):
+            return
+        yield line
+
+
+def _ended(pod: Any) -> Any:
+    for container in pod.status.container_statuses or ():
+        if container.name == CONTAINER and container.state:
+            return container.state.terminated
+    return None
+
+
+def _memory_limit(pod: Any) -> str:
+    for container in pod.spec.containers:
+        if container.name == CONTAINER and container.resources and container.resources.limits:
+            return str(container.resources.limits.get("memory", ""))
+    return ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,23 +1,26 @@
-"""Follow a run on a cluster: which task runs, how it ends, and what failed pods printed."""
+"""Follow a run on a cluster: which task runs or waits, how it ends, and why."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kfp_server_api as api
 import tenacity
 
 from pipelines.kubeflow import TIMEOUT, Kubeflow, KubeflowError, explained
-
-if TYPE_CHECKING:
-    from pipelines.pod_logs import PodLogs
+from pipelines.pod_watch import PodWatch
+from pipelines.run_pods import title_of
+from pipelines.run_report import RunReport
 
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 5.0
+_MORE_LOOKS = 4
+"""After the end: what Kubeflow says of the tasks may lag behind what it says of the run."""
 _PATIENCE = tenacity.stop_after_delay(15 * 60)  # seconds that a server may be away
 _WAIT = tenacity.wait_exponential(max=60)  # seconds
 
@@ -29,14 +32,30 @@ class RunResult:
     state: str
     """One of FINAL_STATES."""
     failed: tuple[str, ...]
-    """Titles of the tasks that failed."""
+    """Titles of the tasks that failed, or whose driver did."""
+    reasons: Mapping[str, str]
+    """Why, by the title, as far as it is known."""
     message: str
     """What Kubeflow says of it, often nothing."""
+    lost: tuple[str, ...]
+    """Titles of the tasks that failed because their pods were lost, where nothing else failed."""
 
     @property
     def succeeded(self) -> bool:
         """Whether it came to its end without a failure."""
         return self.state == "SUCCEEDED"
+
+    @property
+    def explanation(self) -> str:
+        """What failed and why, in one line."""
+        titles = dict.fromkeys((*self.failed, *self.reasons))
+        told = [
+            f"{title}: {self.reasons[title]}" if title in self.reasons else title
+            for title in titles
+        ]
+        if self.lost and not self.reasons:
+            told = [f"{title}: its pod was lost" for title in self.lost]
+        return "; ".join(told) or self.message or "see its page"
 
 
 class RunWatch:
@@ -48,16 +67,16 @@ class RunWatch:
         run_id: str,
         tasks: Mapping[str, str],
         *,
-        say: Callable[[str], None],
-        logs: PodLogs | None = None,
+        report: RunReport,
+        pods: PodWatch,
     ) -> None:
-        """Watch the ``tasks``, titles by names in the package; ``say`` takes one line at a time."""
+        """Watch the ``tasks``, titles by names in the package, and the pods behind them."""
         self._runs = api.RunServiceApi(kubeflow.client)
         self._run_id = run_id
         # Kubeflow shows a task by either, depending on its version.
         self._titles = {**tasks, **{title: title for title in tasks.values()}}
-        self._say = say
-        self._logs = logs
+        self._report = report
+        self._pods = pods
         self._states: dict[str, str] = {}
 
     def wait(self) -> RunResult:
@@ -67,26 +86,44 @@ class RunWatch:
         """
         while True:
             run = self._look()
-            self._say_changes((run.run_details and run.run_details.task_details) or [])
-            if self._logs:
-                for line in self._logs.of_failed_pods(self._run_id):
-                    self._say(line)
             if run.state in FINAL_STATES:
-                return self._result(run)
+                return self._result(self._look_again(run))
             time.sleep(POLL_SECONDS)
 
+    def retry(self) -> None:
+        """Have Kubeflow run again what failed, in the same run and with what is done kept.
+
+        Raises KubeflowError.
+        """
+        with explained(f"trying run {self._run_id} again"):
+            self._runs.run_service_retry_run(self._run_id, _request_timeout=TIMEOUT)
+        self._states = {title: s for title, s in self._states.items() if s == "SUCCEEDED"}
+        self._pods.reasons.clear()
+
+    def _look_again(self, run: Any) -> Any:
+        """Look until every task that was running has ended, but not for long."""
+        for _ in range(_MORE_LOOKS):
+            time.sleep(POLL_SECONDS)
+            run = self._look()
+            if "RUNNING" not in self._states.values():
+                break
+        return run
+
     def _look(self) -> Any:
-        return tenacity.Retrying(
+        run = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
             stop=_PATIENCE,
             wait=_WAIT,
             before_sleep=self._say_again,
             reraise=True,
         )(self._ask)
+        self._pods.look(self._run_id)
+        self._say_changes((run.run_details and run.run_details.task_details) or [])
+        return run
 
     def _say_again(self, attempt: tenacity.RetryCallState) -> None:
         if attempt.outcome:
-            self._say(f"{attempt.outcome.exception()}; asking again")
+            self._report.note(f"{attempt.outcome.exception()}; asking again")
 
     def _ask(self) -> Any:
         with explained(f"looking at run {self._run_id}"):
@@ -94,32 +131,48 @@ class RunWatch:
 
     def _say_changes(self, details: list[Any]) -> None:
         for detail in sorted(details, key=lambda each: (each.start_time is None, each.start_time)):
-            title = self._titles.get(detail.display_name)
+            title = self._title(detail)
             if title and detail.state != self._states.get(title):
                 self._states[title] = detail.state
-                if verdict := _verdict(detail):
-                    self._say(f"{title}: {verdict}")
+                self._say(title, detail)
+
+    def _say(self, title: str, detail: Any) -> None:
+        seconds = _seconds(detail.start_time, detail.end_time)
+        verdict = {
+            # Kubeflow calls a task running as soon as there is to be a pod: that may wait yet.
+            "RUNNING": "starting" if self._pods.sees else "running",
+            "SUCCEEDED": f"done in {seconds:.0f} s",
+            "FAILED": f"failed after {seconds:.0f} s",
+            "CANCELED": "canceled",
+        }.get(detail.state)
+        if detail.state == "RUNNING" and title in self._pods.running:
+            verdict = None
+        if verdict:
+            self._report.note(
+                f"{title}: {verdict}", "task", task=title, state=detail.state, seconds=seconds
+            )
+
+    def _title(self, detail: Any) -> str | None:
+        """Return what a task is called; None for what nobody needs to see."""
+        name = re.sub(r"\(\d+\)$", "", detail.display_name or "")
+        if name == detail.display_name and name in self._titles:
+            return self._titles[name]
+        # A driver that failed is all that there is of its task.
+        if name == detail.display_name and name.endswith("-driver") and detail.state == "FAILED":
+            return title_of(name, self._titles)
+        return None
 
     def _result(self, run: Any) -> RunResult:
         failed = tuple(title for title, state in self._states.items() if state == "FAILED")
         message = " ".join(str((run.error and run.error.message) or "").split())
-        return RunResult(run.state, failed, message)
+        lost = self._pods.lost_tasks(self._run_id) if run.state == "FAILED" else ()
+        return RunResult(run.state, failed, dict(self._pods.reasons), message, lost)
 
 
 def _may_pass(error: BaseException) -> bool:
     if not isinstance(error, KubeflowError):
         return False
     return error.status is None or error.status == 429 or error.status >= 500
-
-
-def _verdict(detail: Any) -> str | None:
-    seconds = _seconds(detail.start_time, detail.end_time)
-    return {
-        "RUNNING": "running",
-        "SUCCEEDED": f"done in {seconds:.0f} s",
-        "FAILED": f"failed after {seconds:.0f} s",
-        "CANCELED": "canceled",
-    }.get(detail.state)
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float:

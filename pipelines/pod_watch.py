@@ -1,0 +1,113 @@
+"""Watch the pods of a run: why one does not start, that one runs, why one failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.lost_pods import lost_tasks
+from pipelines.pod_logs import PodFailures
+from pipelines.pod_waits import waits
+from pipelines.run_pods import (
+    LOOK_ERRORS,
+    RunPods,
+    is_driver,
+    logs_command,
+    pod_title,
+    pods_command,
+    reason_of,
+)
+from pipelines.run_report import RunReport
+
+
+class PodWatch:
+    """Tells of each thing once.
+
+    Attributes:
+        reasons: why tasks failed, by title: the last one of each.
+        running: the titles of the tasks whose container was seen running.
+        sees: whether the pods could be looked at last time.
+    """
+
+    def __init__(
+        self, pods: RunPods, titles: Mapping[str, str], report: RunReport, *, follow: bool = False
+    ) -> None:
+        """Use ``titles`` of tasks by name; ``follow`` shows what failed pods printed too."""
+        self.reasons: dict[str, str] = {}
+        self.running: set[str] = set()
+        self.sees = True
+        self._pods = pods
+        self._titles = titles
+        self._report = report
+        self._follow = follow
+        self._failures = PodFailures(pods, titles)
+        self._told: set[tuple[str, ...]] = set()
+
+    def look(self, run_id: str) -> None:
+        """Tell what is new. A cluster that cannot be looked at is told of once, and no error."""
+        self.sees = False
+        try:
+            found = self._pods.pods(run_id)
+            self._look_at_failures(found)
+            self._look_at_phases(found)
+            self.sees = True
+            self._look_at_waits(run_id, found)
+        except LOOK_ERRORS as error:
+            self._tell_blindness(error, run_id)
+
+    def lost_tasks(self, run_id: str) -> tuple[str, ...]:
+        """Return the tasks that the run lost pods of, if it failed for nothing else."""
+        try:
+            return lost_tasks(self._pods, run_id, self._titles)
+        except LOOK_ERRORS as error:
+            self._tell_blindness(error, run_id)
+            return ()
+
+    def _look_at_waits(self, run_id: str, found: list[Any]) -> None:
+        for wait in waits(self._pods, run_id, found, self._titles):
+            if wait.key not in self._told:
+                self._told.add(wait.key)
+                self._report.note(
+                    f"{wait.title}: waiting ({wait.reason}): {wait.message}",
+                    "waiting",
+                    task=wait.title,
+                    pod=wait.pod,
+                    reason=wait.reason,
+                    message=wait.message,
+                )
+
+    def _look_at_phases(self, found: list[Any]) -> None:
+        for pod in found:
+            name = pod.metadata.name
+            if pod.status.phase == "Running" and not is_driver(pod) and (name,) not in self._told:
+                self._told.add((name,))
+                title = pod_title(pod, self._titles)
+                self.running.add(title)
+                self._report.note(f"{title}: running", "running", task=title, pod=name)
+
+    def _look_at_failures(self, found: list[Any]) -> None:
+        for failure in self._failures.new(found):
+            self.reasons[failure.title] = failure.reason
+            self._report.note(
+                f"{failure.title}: a pod failed: {failure.reason}",
+                "pod_failed",
+                task=failure.title,
+                pod=failure.pod,
+                reason=failure.reason,
+                log=failure.lines,
+            )
+            if self._follow:
+                for line in failure.lines:
+                    self._report.note(f"{failure.title} | {line}")
+
+    def _tell_blindness(self, error: Exception, run_id: str) -> None:
+        reason = reason_of(error)
+        if ("", reason) not in self._told:
+            self._told.add(("", reason))
+            command = logs_command if self._follow else pods_command
+            self._report.note(
+                f"the pods cannot be looked at ({reason}); see why one waits or failed with: "
+                f"{command(self._pods.namespace, run_id)}",
+                "no_pods",
+                reason=reason,
+            )
