@@ -15,6 +15,7 @@ from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
 from kubernetes.config import ConfigException
 
 from pipelines.cluster import NAME_LABEL, PROJECT
+from pipelines.kubeconfig import cluster_configuration
 
 LINES = 200
 """Of a log, from its end."""
@@ -84,12 +85,7 @@ class RunPods:
 
     def _connect(self) -> ApiClient:
         if self._client is None:
-            configuration = kubernetes.client.Configuration()
-            kubernetes.config.load_config(
-                context=self._context or None, client_configuration=configuration
-            )
-            configuration.retries = 1
-            self._client = ApiClient(configuration)
+            self._client = ApiClient(cluster_configuration(self._context))
         return self._client
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
-import os
 from collections.abc import Callable
 from typing import Any
 
 from kubernetes import client, config
 from kubernetes.client import ApiException
 
+from pipelines.kubeconfig import cluster_configuration
 from pipelines.preflight.plan import PreflightError
 
 _TIMEOUT = 15
@@ -36,24 +35,12 @@ class Cluster:
         Raises:
             PreflightError: neither is there, or there is no such context.
         """
-        configuration = client.Configuration()
         try:
-            config.load_kube_config(
-                # Read now: the library would take what it was when it was imported.
-                config_file=os.environ.get("KUBECONFIG"),
-                context=context or None,
-                client_configuration=configuration,
-            )
-        except config.ConfigException as no_file:
-            try:
-                config.load_incluster_config(client_configuration=configuration)
-            except config.ConfigException:
-                raise PreflightError(
-                    f"no cluster to look at: {no_file}; set KUBECONFIG, or give --context"
-                ) from no_file
-        configuration.retries = 1
-        # At DEBUG it logs whole answers, secrets included.
-        logging.getLogger("kubernetes.client.rest").setLevel(logging.INFO)
+            configuration = cluster_configuration(context)
+        except config.ConfigException as error:
+            raise PreflightError(
+                f"no cluster to look at: {error}; set KUBECONFIG, or give --context"
+            ) from error
         return cls(client.ApiClient(configuration), namespace)
 
     def ask(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:

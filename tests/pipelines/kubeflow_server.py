@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,7 +34,18 @@ def task(name: str, state: str, seconds: int = 0) -> api.V2beta1PipelineTaskDeta
 def pod(name: str, component: str, phase: str) -> dict[str, Any]:
     """Return a pod as Kubernetes lists it."""
     labels = {"app.kubernetes.io/name": "stt-bootstrap", "app.kubernetes.io/component": component}
-    return {"metadata": {"name": name, "labels": labels}, "status": {"phase": phase}}
+    node = {"workflows.argoproj.io/node-name": f"run(0).root(0).{component}(0).executor(0)"}
+    return {
+        "metadata": {"name": name, "labels": labels, "annotations": node},
+        "spec": {"containers": [{"name": "main"}]},
+        "status": {"phase": phase},
+    }
+
+
+def recorded(name: str) -> Any:
+    """Return an answer that a real cluster gave, shortened."""
+    text = (Path(__file__).with_name("recorded") / name).read_text(encoding="utf-8")
+    return json.loads(text) if name.endswith(".json") else text
 
 
 class KubeflowServer(LoopbackServer):
@@ -46,6 +58,9 @@ class KubeflowServer(LoopbackServer):
         refusals: status and body of the answer, by method and path, in place of the real one.
         after_run_began: called when a run was asked for.
         pods: what there is of pods, and ``logs`` what they printed, by name.
+        events: those of pods.
+        workflows: Argo's, one answer after the other; the last one stays.
+        retries: how often the run was asked to be tried again; ``after_retry`` is called then.
     """
 
     def __init__(self) -> None:
@@ -55,10 +70,14 @@ class KubeflowServer(LoopbackServer):
         self.pipelines: dict[str, str | None] = {}
         self.experiments: dict[str, str | None] = {}
         self.runs: list[dict[str, Any]] = []
-        self.states: list[tuple[str, list[api.V2beta1PipelineTaskDetail]]] = []
+        self.states: list[tuple[str, list[api.V2beta1PipelineTaskDetail]] | dict[str, Any]] = []
         self.refusals: dict[tuple[str, str], list[tuple[int, bytes, str]]] = {}
         self.pods: list[dict[str, Any]] = []
         self.logs: dict[str, str] = {}
+        self.events: list[dict[str, Any]] = []
+        self.workflows: list[dict[str, Any]] = [{"items": []}]
+        self.retries = 0
+        self.after_retry: Callable[[], None] = lambda: None
         self.requests: list[tuple[str, str]] = []
         self.after_run_began: Callable[[], None] = lambda: None
         server = self
@@ -111,7 +130,10 @@ class KubeflowServer(LoopbackServer):
             ("POST", r".*/experiments"): self._create_experiment,
             ("POST", r".*/runs"): self._create_run,
             ("GET", r".*/runs/run-1"): self._get_run,
+            ("POST", r".*/runs/run-1:retry"): self._retry_run,
             ("GET", r"/api/v1/namespaces/[\w-]+/pods"): self._list_pods,
+            ("GET", r"/api/v1/namespaces/[\w-]+/events"): self._list_events,
+            ("GET", r"/apis/argoproj.io/v1alpha1/namespaces/[\w-]+/workflows"): self._workflows,
         }.items():
             if method == request.command and re.fullmatch(pattern, path):
                 return play
@@ -171,15 +193,35 @@ class KubeflowServer(LoopbackServer):
         return api.V2beta1Run(run_id="run-1", state="PENDING")
 
     def _get_run(self, *_: Any) -> Any:
-        state, tasks = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        answer = _next(self.states)
+        if isinstance(answer, dict):
+            return answer
+        state, tasks = answer
         details = api.V2beta1RunDetails(task_details=tasks)
         return api.V2beta1Run(run_id="run-1", state=state, run_details=details)
 
+    def _retry_run(self, *_: Any) -> Any:
+        self.retries += 1
+        self.after_retry()
+        return {}
+
     def _list_pods(self, query: dict[str, list[str]], *_: Any) -> Any:
-        assert query["labelSelector"] == [
-            "pipeline/runid=run-1,app.kubernetes.io/name=stt-bootstrap"
-        ]
+        assert query["labelSelector"] == ["pipeline/runid=run-1"]
         return {"apiVersion": "v1", "kind": "PodList", "items": self.pods}
+
+    def _list_events(self, query: dict[str, list[str]], *_: Any) -> Any:
+        (selector,) = query["fieldSelector"]
+        name = selector.removeprefix("involvedObject.kind=Pod,involvedObject.name=")
+        items = [each for each in self.events if each["involvedObject"]["name"] == name]
+        return {"apiVersion": "v1", "kind": "EventList", "items": items}
+
+    def _workflows(self, query: dict[str, list[str]], *_: Any) -> Any:
+        assert query["labelSelector"] == ["pipeline/runid=run-1"]
+        return _next(self.workflows)
+
+
+def _next(answers: list[Any]) -> Any:
+    return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 def _version(name: str) -> api.V2beta1PipelineVersion:

@@ -24,6 +24,7 @@ def surroundings(request, monkeypatch):
     monkeypatch.setattr(run_watch, "POLL_SECONDS", 0.01)
     for name in [name for name in os.environ if name.startswith(("KFP_", "KF_", "KUBE"))]:
         monkeypatch.delenv(name)
+    use_kubeconfig(monkeypatch, "/nowhere")
 
 
 @pytest.fixture
@@ -42,9 +43,7 @@ def submit(server):
 
 
 def use_kubeconfig(monkeypatch, path):
-    # The library reads KUBECONFIG when it is imported, and keeps what it read in two places.
-    for module in ("kubernetes.config", "kubernetes.config.kube_config"):
-        monkeypatch.setattr(f"{module}.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    monkeypatch.setenv("KUBECONFIG", str(path))
 
 
 @pytest.fixture
@@ -91,7 +90,8 @@ def test_uploads_starts_waits_and_succeeds(submit, server):
     ]
     said = outcome.err.splitlines()
     assert said[0].startswith("the package names localhost/")
-    assert said[1:] == [
+    assert said[1].startswith("the pods cannot be looked at (")
+    assert said[2:] == [
         "Look for changes: running",
         "Look for changes: done in 7 s",
         "Train: done in 50 s",
@@ -145,30 +145,42 @@ def test_not_waiting(submit, server):
     assert "run: run-1" in outcome.out
 
 
-def test_follow_shows_what_failed_pods_printed_once(submit, server, kubeconfig):
+def test_follow_shows_the_reason_first_and_then_what_failed_pods_printed_once(
+    submit, server, kubeconfig
+):
     server.pods = [pod("x-1", "training", "Failed"), pod("x-2", "evaluation", "Running")]
-    server.logs = {"x-1": "epoch 1\nTrainingError: the loss is not finite\n"}
+    server.logs = {"x-1": "epoch 1\nstt_model.base.errors.TrainingError: the loss is not finite\n"}
     server.states = [("RUNNING", []), ("FAILED", [task("training", "FAILED", 5)])]
     outcome = submit(*SOURCES, "--follow")
     assert outcome.code == 1
-    assert outcome.err.count("training | TrainingError: the loss is not finite\n") == 1
-    assert outcome.err.index("training | epoch 1") < outcome.err.index("training | TrainingError")
-    assert "evaluation |" not in outcome.err
+    told = [line for line in outcome.err.splitlines() if line.startswith("Train")]
+    assert told == [
+        "Train: a pod failed: the loss is not finite",
+        "Train | epoch 1",
+        "Train | stt_model.base.errors.TrainingError: the loss is not finite",
+        "Train: failed after 5 s",
+    ]
+    assert outcome.err.endswith("error: the run ended as failed: Train: the loss is not finite\n")
+    assert "Evaluate on the test split: running" in outcome.err
 
 
-def test_follow_without_a_way_to_the_pods_says_so_and_goes_on(submit, server, kubeconfig):
+def test_without_a_way_to_the_pods_says_so_once_and_goes_on(submit, server, kubeconfig):
     server.refuse("GET", "/api/v1/namespaces/kubeflow/pods", 403, "pods is forbidden")
     server.states = [("RUNNING", []), ("RUNNING", []), ("SUCCEEDED", [])]
     outcome = submit(*SOURCES, "--follow")
     assert outcome.code == 0
-    assert outcome.err.count("no logs: Forbidden; see them with: kubectl logs -n kubeflow") == 1
+    said = (
+        "the pods cannot be looked at (Forbidden); see why one waits or failed with: kubectl logs"
+    )
+    assert outcome.err.count(said) == 1
 
 
-def test_follow_without_a_kubeconfig(submit, server, monkeypatch, tmp_path):
+def test_without_a_kubeconfig(submit, server, monkeypatch, tmp_path):
     use_kubeconfig(monkeypatch, tmp_path / "nowhere")
-    outcome = submit(*SOURCES, "--follow")
+    outcome = submit(*SOURCES)
     assert outcome.code == 0
-    assert "no logs: " in outcome.err
+    assert outcome.err.count("the pods cannot be looked at (") == 1
+    assert "kubectl describe pods -n kubeflow -l pipeline/runid=run-1" in outcome.err
 
 
 def test_namespace_of_a_kubeflow_with_users(submit, server):
