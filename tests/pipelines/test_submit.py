@@ -359,10 +359,11 @@ def test_files_that_hold_no_parameters(submit, server, tmp_path, content, messag
     assert server.requests == []
 
 
-def test_a_path_of_this_machine_is_refused(submit, server):
-    outcome = submit(
-        "--dataset_uri", "my-data", "--checkpoint_uri", "s3://c/c.zip", "--gpu_count", "-"
+def test_a_path_of_this_machine_is_refused(submit, server, tmp_path):
+    (tmp_path / "run.yaml").write_text(
+        "dataset_uri: my-data\ncheckpoint_uri: s3://c/c.zip\ngpu_count: '-'\n"
     )
+    outcome = submit("--parameters", tmp_path / "run.yaml")
     assert outcome.code == 1
     assert "parameter 'gpu_count': expected a quantity" in outcome.error
     assert "parameter 'dataset_uri': expected what pods can read, such as s3://" in outcome.error
