@@ -13,6 +13,10 @@ class AlphabetError(BootstrapError):
     """An alphabet file that cannot be read, or text that an alphabet cannot write."""
 
 
+class RulesError(BootstrapError):
+    """Rules for writing transcripts that are not there, or that cannot be understood."""
+
+
 class DataError(BootstrapError):
     """A manifest or an audio file that cannot be used."""
 

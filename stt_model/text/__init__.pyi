@@ -13,3 +13,11 @@ from .alphabet import write_alphabet as write_alphabet
 from .decision import MODES as MODES
 from .decision import Decision as Decision
 from .decision import decide as decide
+from .language_rules import GENERIC as GENERIC
+from .language_rules import rule_languages as rule_languages
+from .normalisation import NUMBERS as NUMBERS
+from .normalisation import NormalisedText as NormalisedText
+from .normalisation import Normaliser as Normaliser
+from .normalisation import Numbers as Numbers
+from .normalisation import open_normaliser as open_normaliser
+from .normalisation_log import NormalisationLog as NormalisationLog
