@@ -10,7 +10,9 @@ from typing import Any
 from stt_model.base import RulesError
 
 # A whole number that stands alone: no decimal, date, time, range, ordinal or number with a sign.
-_ALONE = re.compile(r"(?<![\w.,:/'\u2019+\u2212\u2013-])(?!0\d)\d{1,12}(?![\w:/'\u2019\u2013-]|[.,]\w)")
+_ALONE = re.compile(
+    r"(?<![\w.,:/'\u2019+\u2212\u2013-])(?!0\d)\d{1,12}(?![\w:/'\u2019\u2013-]|[.,]\w)"
+)
 _YEARS = range(1100, 2100)
 
 
