@@ -18,7 +18,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type compile bench bench-decoding bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
+.PHONY: help setup demo test test-slow docs lint type compile bench bench-decoding bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,10 @@ lint: $(INSTALLED) ## check style, and that imports go one way only
 type: $(INSTALLED) ## check types
 	$(BIN)/mypy
 
-compile: $(INSTALLED) ## write bootstrap.yaml, every component.yaml and the README's parameters anew
+docs: $(INSTALLED) ## build the documentation in build/site; dead links fail
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+compile: $(INSTALLED) ## write the compiled pipelines and components anew
 	$(BIN)/stt-bootstrap compile
 
 bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference` installed it

@@ -12,6 +12,11 @@ from stt_model import cli
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0 if done, 1 if refused or failed with one line, 2 for wrong usage."""
+    return cli.run(build_parser()[0], arguments)
+
+
+def build_parser() -> tuple[argparse.ArgumentParser, cli.Commands]:
+    """Return the parser with every command, and its commands."""
     parser, commands = cli.build_parser()
     cli.add_command(
         commands,
@@ -41,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pipelines.submit_command:main",
         _submit,
     )
-    return cli.run(parser, arguments)
+    return parser, commands
 
 
 def _run(parser: argparse.ArgumentParser) -> None:

@@ -59,9 +59,8 @@ def _check_inputs(args: argparse.Namespace) -> None:
 
 
 def compile_packages(args: argparse.Namespace) -> int:
-    """Write the packages, and their parameters into a README that has a place for them."""
+    """Write the packages."""
     from pipelines.compile import compile_all, parse_images
-    from pipelines.parameter_table import has_marks, write_table
 
     written = compile_all(
         args.output,
@@ -70,10 +69,6 @@ def compile_packages(args: argparse.Namespace) -> int:
         overrides=parse_images(args.image),
         cache_claim=args.cache_claim,
     )
-    readme = args.output / "README.md"
-    if has_marks(readme):
-        write_table(readme, package=written[-1])
-        written.append(readme)
     for path in written:
         print(path)
     return 0

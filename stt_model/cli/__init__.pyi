@@ -3,6 +3,7 @@ from .flags import add_switch as add_switch
 from .flags import boolean as boolean
 from .flags import reader as reader
 from .parser import PROGRAM as PROGRAM
+from .parser import Commands as Commands
 from .parser import add_command as add_command
 from .parser import build_parser as build_parser
 from .parser import guard as guard

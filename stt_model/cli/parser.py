@@ -130,10 +130,18 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
         """Parse, after the flags of this command, and of no other, have been added."""
+        self._complete()
+        return super().parse_known_args(*arguments, **options)
+
+    def full_help(self) -> str:
+        """Return the help with all flags, for the documentation."""
+        self._complete()
+        return self.format_help()
+
+    def _complete(self) -> None:
         add_flags, self.add_flags = self.add_flags, None
         if add_flags:
             (load(add_flags) if isinstance(add_flags, str) else add_flags)(self)
-        return super().parse_known_args(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see {self.prog} --help\n")

@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import pytest
 
-from pipelines import parameter_table
 from pipelines.package import Parameter, ParameterError, check_parameters, package_parameters
+from pipelines.parameter_table import parameter_table
 
 NEEDED = {"dataset_uri": "data", "checkpoint_uri": "checkpoint"}
 
@@ -96,30 +94,8 @@ def test_all_problems_are_told_at_once():
     assert "\n" not in message
 
 
-def test_parameters_in_the_readme_are_those_of_the_package():
-    readme = Path(__file__).parents[2] / "README.md"
-    assert parameter_table.has_marks(readme)
-    listed = (
-        readme.read_text().partition(parameter_table.BEGIN)[2].partition(parameter_table.END)[0]
-    )
-    assert listed.strip() == parameter_table.parameter_table(), "run: stt-bootstrap compile"
-
-
-def test_the_table_replaces_what_was_between_the_marks(tmp_path):
-    document = tmp_path / "README.md"
-    document.write_text(f"# Before\n{parameter_table.BEGIN}\nold\n{parameter_table.END}\nafter\n")
-    for _ in range(2):
-        parameter_table.write_table(document)
-    lines = document.read_text().splitlines()
-    assert (lines[0], lines[-1]) == ("# Before", "after")
-    assert "old" not in lines
+def test_the_table_has_a_row_for_each_parameter():
+    lines = parameter_table().splitlines()
+    assert len(lines) == len(package_parameters()) + 2
     assert "| `epochs` | int | `75` | Passes over the training split. |" in lines
-    assert len(lines) == len(package_parameters()) + 6
-
-
-@pytest.mark.parametrize("text", ["", parameter_table.BEGIN, parameter_table.END])
-def test_a_document_without_a_place_for_the_table(tmp_path, text):
-    document = tmp_path / "README.md"
-    assert not parameter_table.has_marks(document)
-    document.write_text(text)
-    assert not parameter_table.has_marks(document)
+    assert lines[2].startswith("| `checkpoint_uri` | str | required | ")
