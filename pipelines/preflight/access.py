@@ -23,10 +23,12 @@ RUNNER_PERMISSIONS = (
     ("", "pods", "", ("get",)),
     ("", "configmaps", "kfp-launcher", ("get",)),
 )
-# Resource, subresource, verb, what is done with it.
+# Group, resource, subresource, verb, what is done with it.
 OWN_PERMISSIONS = (
-    ("pods", "", "list", "watch a run's pods"),
-    ("pods", "log", "get", "read the log of a failed task"),
+    ("", "pods", "", "list", "watch a run's pods"),
+    ("", "pods", "log", "get", "read the log of a failed task"),
+    ("", "events", "", "list", "see why a pod does not start"),
+    ("argoproj.io", "workflows", "", "list", "see that a pod was lost, and try again"),
 )
 _PULL_SECRETS = {
     "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
@@ -65,9 +67,13 @@ def check_namespace(plan: Plan, cluster: Cluster) -> Findings:
 def check_own_permissions(plan: Plan, cluster: Cluster) -> Findings:
     """Whoever asks may follow a run."""
     lacking = []
-    for resource, subresource, verb, purpose in OWN_PERMISSIONS:
+    for group, resource, subresource, verb, purpose in OWN_PERMISSIONS:
         attributes = client.V1ResourceAttributes(
-            namespace=cluster.namespace, resource=resource, subresource=subresource, verb=verb
+            namespace=cluster.namespace,
+            group=group,
+            resource=resource,
+            subresource=subresource,
+            verb=verb,
         )
         review = client.V1SelfSubjectAccessReview(
             spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
@@ -99,7 +105,7 @@ def check_runner_permissions(plan: Plan, cluster: Cluster) -> Findings:
         f"{verb} {resource}{f' {name}' if name else ''}"
         for group, resource, name, verbs in RUNNER_PERMISSIONS
         for verb in verbs
-        if not _runner_may(plan, cluster, group, resource, name, verb)
+        if not runner_may(plan, cluster, group, resource, name, verb)
     ]
     if lacking:
         yield failed(f"{plan.service_account} may not {', '.join(lacking)}", APPLY)
@@ -107,9 +113,10 @@ def check_runner_permissions(plan: Plan, cluster: Cluster) -> Findings:
         yield ok(f"{plan.service_account} may report its tasks' outcomes")
 
 
-def _runner_may(
+def runner_may(
     plan: Plan, cluster: Cluster, group: str, resource: str, name: str, verb: str
 ) -> bool:
+    """Return whether the account of the runs may do this in the namespace."""
     attributes = client.V1ResourceAttributes(
         namespace=cluster.namespace, group=group, resource=resource, name=name, verb=verb
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +10,9 @@ from kubernetes.utils.quantity import parse_quantity
 
 from pipelines.preflight.access import APPLY
 from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Findings, failed, ok, warning
+from pipelines.preflight.findings import Finding, Findings, failed, ok, warning
 from pipelines.preflight.plan import Plan
+from pipelines.preflight.steps import Step
 
 GIB = 2**30
 _DONE = {"Succeeded", "Failed"}
@@ -19,39 +20,59 @@ _KEEPING_OUT = {"NoSchedule", "NoExecute"}
 
 
 def check_nodes(plan: Plan, cluster: Cluster) -> Findings:
-    """Some node offers what training asks for, lets it in, and has it free."""
-    asked = plan.asked()
+    """For each step some node offers what it asks for, lets it in, and has it free."""
     nodes = cluster.ask(cluster.core.list_node).items
+    free = {node.metadata.name: _free(cluster, node) for node in nodes}
+    good = True
+    for step in plan.steps():
+        trouble = _trouble(step, plan, nodes, free)
+        if trouble:
+            good = False
+            yield trouble
+    if good:
+        for step in plan.steps():
+            names = [name for name, left in free.items() if _covers(left, step.asked)]
+            yield ok(f"{step.name}: {_text(step.asked)} free on {', '.join(names)}")
+
+
+def _trouble(
+    step: Step, plan: Plan, nodes: list[Any], free: Mapping[str, Mapping[str, Decimal]]
+) -> Finding | None:
+    """Return what keeps a step from every node, or None if there is one for it."""
+    asked, change = step.asked, " or ".join(step.parameters) or "the package"
     large = [node for node in nodes if _covers(_quantities(node.status.allocatable), asked)]
-    open_to = [node for node in large if not _obstacles(node, plan)]
+    open_to = [node for node in large if not _obstacles(node, plan, step)]
     if not large:
-        kind = plan.gpu_type or "enough"
-        yield failed(
-            f"none of {len(nodes)} nodes offers {_text(asked)}; at most {_most(nodes, asked)}",
-            f"add a node with {kind} (an autoscaler may), or change training_cpu, training_memory, "
-            "gpu_type or gpu_count",
+        kind = plan.gpu_type if step.is_placed and plan.gpu_type else "enough"
+        return failed(
+            f"{step.name}: none of {len(nodes)} nodes offers {_text(asked)}; at most "
+            f"{_most(nodes, asked)}",
+            f"add a node with {kind} (an autoscaler may), or change {change}",
         )
-    elif not open_to:
+    if not open_to:
         obstacles = "; ".join(
-            f"{node.metadata.name}: {', '.join(_obstacles(node, plan))}" for node in large
+            f"{node.metadata.name}: {', '.join(_obstacles(node, plan, step))}" for node in large
         )
-        yield failed(
-            f"nodes offer {_text(asked)}, but keep the pod out: {obstacles}",
-            "change the parameters node_selector and tolerations, or the nodes' labels and taints",
+        return failed(
+            f"{step.name}: nodes offer {_text(asked)}, but keep the pod out: {obstacles}",
+            "change the parameters node_selector and tolerations, or the nodes' labels and taints"
+            if step.is_placed
+            else "change the nodes' taints",
         )
-    else:
-        yield from _check_free(cluster, open_to, asked)
+    if not any(_covers(free[node.metadata.name], asked) for node in open_to):
+        left = _most_free([free[node.metadata.name] for node in open_to], asked)
+        return _no_room(step, left, change)
+    return None
 
 
-def _check_free(cluster: Cluster, nodes: Iterable[Any], asked: Mapping[str, Decimal]) -> Findings:
-    names = [node.metadata.name for node in nodes if _covers(_free(cluster, node), asked)]
-    if names:
-        yield ok(f"{_text(asked)} free on {', '.join(names)}")
-    else:
-        yield warning(
-            f"nodes offer {_text(asked)}, but other pods have it now",
-            "the task will wait for them; ask for less, or add a node",
-        )
+def _no_room(step: Step, left: str, change: str) -> Finding:
+    """Return the finding that other pods have what a step asks for."""
+    return warning(
+        f"{step.name}: nodes offer {_text(step.asked)}, but other pods have it now; at most {left} "
+        "are free",
+        f"the step will wait for them, for ever where they stay; ask for less ({change}), or add a "
+        "node",
+    )
 
 
 def _free(cluster: Cluster, node: Any) -> dict[str, Decimal]:
@@ -69,18 +90,20 @@ def _free(cluster: Cluster, node: Any) -> dict[str, Decimal]:
     return free
 
 
-def _obstacles(node: Any, plan: Plan) -> list[str]:
-    """Return what keeps a pod of the plan from a node, as it would be said to its owner."""
+def _obstacles(node: Any, plan: Plan, step: Step) -> list[str]:
+    """Return what keeps a step's pod from a node, as it would be said to its owner."""
     labels = node.metadata.labels or {}
+    selector = plan.node_selector if step.is_placed else {}
+    tolerations = plan.tolerations if step.is_placed else ()
     found = [
         f"label {key} is {labels.get(key)!r}, not {value!r}"
-        for key, value in plan.node_selector.items()
+        for key, value in selector.items()
         if labels.get(key) != value
     ]
     found += [
         f"taint {taint.key}={taint.value or ''}:{taint.effect}"
         for taint in node.spec.taints or ()
-        if taint.effect in _KEEPING_OUT and not any(_tolerates(t, taint) for t in plan.tolerations)
+        if taint.effect in _KEEPING_OUT and not any(_tolerates(t, taint) for t in tolerations)
     ]
     conditions = node.status.conditions or ()
     if not any(each.type == "Ready" and each.status == "True" for each in conditions):
@@ -99,8 +122,8 @@ def _tolerates(toleration: Mapping[str, Any], taint: Any) -> bool:
 
 
 def check_quota(plan: Plan, cluster: Cluster) -> Findings:
-    """The namespace's quotas leave what training asks for."""
-    asked = {"pods": Decimal(1), **plan.asked()}
+    """The namespace's quotas leave what the largest steps ask for."""
+    asked = {"pods": Decimal(1), **_largest(plan)}
     quotas = cluster.ask(cluster.core.list_namespaced_resource_quota, cluster.namespace).items
     good = True
     for quota in quotas:
@@ -123,9 +146,18 @@ def check_quota(plan: Plan, cluster: Cluster) -> Findings:
         yield ok(f"{len(quotas)} quotas leave {_text(asked)}" if quotas else "no quota")
 
 
+def _largest(plan: Plan) -> dict[str, Decimal]:
+    """Return the most that any step asks for, of each resource."""
+    most: dict[str, Decimal] = {}
+    for step in plan.steps():
+        for name, amount in step.asked.items():
+            most[name] = max(amount, most.get(name, amount))
+    return most
+
+
 def check_limits(plan: Plan, cluster: Cluster) -> Findings:
-    """The namespace's limit ranges let a container be as large as training's."""
-    asked = plan.asked()
+    """The namespace's limit ranges let a container be as large as the largest steps'."""
+    asked = _largest(plan)
     good = True
     for limits in cluster.ask(cluster.core.list_namespaced_limit_range, cluster.namespace).items:
         for limit in limits.spec.limits:
@@ -194,7 +226,10 @@ def _covers(offered: Mapping[str, Decimal], asked: Mapping[str, Decimal]) -> boo
 
 def _most(nodes: Iterable[Any], asked: Mapping[str, Decimal]) -> str:
     """Return the most that any node offers of each resource."""
-    offers = [_quantities(node.status.allocatable) for node in nodes]
+    return _most_free([_quantities(node.status.allocatable) for node in nodes], asked)
+
+
+def _most_free(offers: Sequence[Mapping[str, Decimal]], asked: Mapping[str, Decimal]) -> str:
     return _text(
         {name: max((o.get(name, Decimal(0)) for o in offers), default=Decimal(0)) for name in asked}
     )

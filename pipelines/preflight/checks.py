@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import urllib3
 from kubernetes.client import ApiException
 
-from pipelines.preflight import access, capacity, sources
+from pipelines.preflight import access, artifacts, capacity, retries, sources
 from pipelines.preflight.cluster import Cluster, message
 from pipelines.preflight.findings import Finding, Findings, Status, failed, skipped, warning
 from pipelines.preflight.plan import Plan
@@ -22,6 +22,8 @@ OF_THE_CLUSTER = (
     access.check_runner_permissions,
     access.check_secret,
     access.check_config_map,
+    retries.check_retries,
+    artifacts.check_artifacts,
     access.check_images,
     capacity.check_nodes,
     capacity.check_quota,
@@ -42,7 +44,8 @@ def preflight(plan: Plan, cluster: Cluster) -> list[Finding]:
     Raises:
         PreflightError: a plan that asks for what no cluster understands.
     """
-    plan.asked()
+    plan.steps()
+    plan.training_memory_bytes()
     findings = list(_run(access.check_version, plan, cluster))
     if any(finding.status is Status.FAILED for finding in findings):
         return findings

@@ -47,10 +47,10 @@ class Cluster:
         """Return the API's answer, or raise what the client raises."""
         return function(*args, **options, _request_timeout=_TIMEOUT)
 
-    def find(self, function: Callable[..., Any], name: str) -> Any:
+    def find(self, function: Callable[..., Any], name: str, namespace: str = "") -> Any:
         """Return an object of the namespace, or None if there is none of this name."""
         try:
-            return self.ask(function, name, self.namespace)
+            return self.ask(function, name, namespace or self.namespace)
         except ApiException as error:
             if error.status == 404:
                 return None

@@ -13,7 +13,7 @@ from pipelines.package import package_parameters
 from pipelines.preflight.checks import preflight
 from pipelines.preflight.cluster import Cluster
 from pipelines.preflight.findings import Status, as_json, as_table
-from pipelines.preflight.flags import PARAMETERS
+from pipelines.preflight.flags import PARAMETERS, size_parameters
 from pipelines.preflight.plan import Plan, PreflightError
 
 
@@ -46,9 +46,12 @@ def _plan(args: argparse.Namespace) -> Plan:
         )
     settings.update({name: given[name] for name in PARAMETERS if name in given})
     for name in (field.name for field in dataclasses.fields(Plan)):
-        if getattr(args, name) is not None:
+        if getattr(args, name, None) is not None:
             settings[name] = getattr(args, name)
-    return Plan(**settings)
+    names = size_parameters(known)
+    sizes = {name: str(given[name]) for name in names if name in given}
+    sizes |= {name: flag for name in names if (flag := getattr(args, name, None)) is not None}
+    return Plan(**settings, sizes=sizes)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.package import PACKAGE, package_parameters, value_reader
@@ -20,6 +21,15 @@ PARAMETERS = (
     "node_selector",
     "tolerations",
 )
+
+
+def size_parameters(known: Iterable[str]) -> list[str]:
+    """Return the names of further parameters that say how much a step may use."""
+    return [
+        name
+        for name in known
+        if name.endswith(("_cpu", "_memory", "_gpu_count")) and name not in PARAMETERS
+    ]
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +59,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_names(parser.add_argument_group("names of objects in the namespace"))
     group = parser.add_argument_group("parameters of the run that are looked at")
     known = package_parameters()
-    for name in PARAMETERS:
+    for name in (*PARAMETERS, *size_parameters(known)):
         parameter = known[name]
         default = f" (default: {parameter.default})" if parameter.default else ""
         group.add_argument(
@@ -66,6 +76,10 @@ def _add_names(group: argparse._ArgumentGroup) -> None:
         ("secret", "secret with the keys to the object store"),
         ("config_map", "config map with the place of the object store"),
         ("cache_claim", "volume claim of the cache"),
+        (
+            "kubeflow_namespace",
+            "namespace that Kubeflow Pipelines itself is in (default: kubeflow)",
+        ),
         (
             "store_endpoint",
             "URL that leads to the object store from here, such as a forwarded port",

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
-from kubernetes.utils.quantity import parse_quantity
-
 from pipelines import cluster
-from pipelines.package import PACKAGE
-from stt_model.base import BootstrapError
+from pipelines.package import PACKAGE, package_parameters
+from pipelines.preflight.steps import (
+    PreflightError,
+    Step,
+    package_steps,
+    quantity,
+    read_package,
+)
 
-# The one in C is ten times as fast.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class PreflightError(BootstrapError):
-    """A cluster on which a run would fail, or that cannot be looked at."""
+__all__ = ["Plan", "PreflightError"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,10 @@ class Plan:
     store_endpoint: str = ""
     """Where the store is reached from here, if the cluster's own name for it leads nowhere here."""
     package: Path = PACKAGE
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    """The package's other parameters that say how much a step may use, by name."""
+    kubeflow_namespace: str = "kubeflow"
+    """Where Kubeflow Pipelines itself is."""
 
     @property
     def uris(self) -> dict[str, str]:
@@ -52,37 +53,30 @@ class Plan:
         names = ("dataset_uri", "checkpoint_uri", "alphabet_uri", "scorer_uri")
         return {name: uri for name in names if (uri := getattr(self, name))}
 
-    def asked(self) -> dict[str, Decimal]:
-        """Return what the training's pod asks for, by resource: its limits are its requests.
+    def steps(self) -> list[Step]:
+        """Return what the steps of the package ask for, the largest first.
 
         Raises:
             PreflightError: a quantity that Kubernetes would not understand.
         """
-        asked = {
-            "cpu": _quantity("training_cpu", self.training_cpu),
-            "memory": _quantity("training_memory", self.training_memory),
-        }
-        if self.gpu_type:
-            count = _quantity("gpu_count", self.gpu_count)
-            if count < 1 or count % 1:
-                raise PreflightError(f"gpu_count: expected 1, 2, …, found {self.gpu_count!r}")
-            asked[self.gpu_type] = count
-        return asked
+        return package_steps(self.package, self._value)
+
+    def training_memory_bytes(self) -> int:
+        """Return what training may use.
+
+        Raises:
+            PreflightError: as ``steps``.
+        """
+        return int(quantity("training_memory", self.training_memory))
 
     def images(self) -> list[str]:
         """Return the images of the package's steps."""
-        # The second document, if there is one, says what the tasks get on a cluster.
-        text = self.package.read_text(encoding="utf-8")
-        pipeline = next(yaml.load_all(text, Loader=_LOADER))
-        executors = pipeline["deploymentSpec"]["executors"].values()
+        executors = read_package(self.package)["deploymentSpec"]["executors"].values()
         return sorted({executor["container"]["image"] for executor in executors})
 
-
-def _quantity(name: str, text: str) -> Decimal:
-    try:
-        quantity: Decimal = parse_quantity(text)
-    except ValueError as error:
-        raise PreflightError(
-            f"{name}: expected a quantity such as 8, 7500m or 32Gi, found {text!r}"
-        ) from error
-    return quantity
+    def _value(self, parameter: str) -> str:
+        """Return what a parameter of the pipeline is set to."""
+        value = self.sizes.get(parameter, getattr(self, parameter, None))
+        if value is None:
+            value = package_parameters(self.package)[parameter].default
+        return str(value)

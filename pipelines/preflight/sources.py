@@ -225,12 +225,10 @@ def check_sizes(sources: Sources) -> Findings:
     if not model and not dataset:
         yield skipped("neither dataset nor checkpoint was found in the store")
         return
-    memory, needed = plan.asked()["memory"], _COPIES * model + _RUNTIME
+    memory, needed = plan.training_memory_bytes(), _COPIES * model + _RUNTIME
     cache = cache_bytes(plan, cluster)
     findings = chain(
-        _compare(
-            needed, int(memory), "a model of this checkpoint", "training_memory", is_fatal=True
-        ),
+        _compare(needed, memory, "a model of this checkpoint", "training_memory", is_fatal=True),
         _compare(dataset, cache, "the dataset", f"the volume {plan.cache_claim}", is_fatal=False),
     )
     yield from findings

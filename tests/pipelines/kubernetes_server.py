@@ -12,8 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from tests.loopback import LoopbackServer
+from tests.pipelines.kubeflow_server import recorded
 
 NAMESPACE = "/api/v1/namespaces/speech"
+CONTROLLER = "/api/v1/namespaces/kubeflow/configmaps/workflow-controller-configmap"
 TOKEN = "token-of-the-tests"
 
 
@@ -160,6 +162,8 @@ def healthy_cluster() -> dict[str, Any]:
             {".dockerconfigjson": json.dumps({"auths": {"registry.example.org": {"auth": "x"}}})},
             "kubernetes.io/dockerconfigjson",
         ),
+        f"{NAMESPACE}/secrets/mlpipeline-minio-artifact": secret({"accesskey": "a"}),
+        CONTROLLER: recorded("configmap-workflow-controller.json"),
         f"{NAMESPACE}/configmaps/stt-bootstrap-store": {
             "metadata": {"name": "stt-bootstrap-store"},
             "data": {

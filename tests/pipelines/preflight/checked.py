@@ -13,3 +13,8 @@ def only(findings, status):
     [finding] = findings
     assert finding.status is status, finding
     return finding
+
+
+def of_step(findings, title, status):
+    """Return the one finding about the steps of this title."""
+    return only([each for each in findings if title in each.found.partition(":")[0]], status)

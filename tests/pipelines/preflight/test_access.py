@@ -8,12 +8,25 @@ import yaml
 
 from pipelines.preflight import checks
 from pipelines.preflight.access import RUNNER_PERMISSIONS
+from pipelines.preflight.artifacts import DEFAULT_SECRET
 from pipelines.preflight.cluster import Cluster
 from pipelines.preflight.findings import Status
 from pipelines.preflight.plan import Plan
 from tests.manifests.render import load
-from tests.pipelines.kubernetes_server import NAMESPACE, secret
+from tests.pipelines.kubeflow_server import recorded
+from tests.pipelines.kubernetes_server import CONTROLLER, NAMESPACE, secret
 from tests.pipelines.preflight.checked import GPU, PLACE, RUNNER, STORE, only
+
+PROVIDERS = """
+s3:
+  default:
+    credentials: {fromEnv: false, secretRef: {secretName: stt-bootstrap-store}}
+"""
+
+
+def _strategy(policy):
+    strategy = {"retryStrategy": {"limit": "2", "retryPolicy": policy}}
+    return yaml.safe_dump({"spec": {"templateDefaults": strategy}})
 
 
 def test_a_healthy_cluster_passes(api, package):
@@ -92,8 +105,85 @@ def test_the_permissions_asked_about_are_those_of_the_manifests():
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
     }
-    # The launcher reads only one of the secrets, which depends on where artifacts are kept.
+    # The launcher reads only one of the secrets, which depends on where artifacts are kept: the
+    # check of the artifacts asks about that one.
     assert {each for each in granted if each[1] != "secrets"} == set(RUNNER_PERMISSIONS)
+    assert ("", "secrets", DEFAULT_SECRET, ("get",)) in granted
+
+
+def test_a_service_account_that_may_not_get_the_keys_to_the_artifacts(api, look):
+    api.denied = {"get secrets"}
+    finding = only(look("artifacts"), Status.FAILED)
+    assert "stt-bootstrap-runner may not get secrets mlpipeline-minio-artifact" in finding.found
+    assert 'secrets "mlpipeline-minio-artifact" is forbidden' in finding.found
+    assert "kubectl apply" in finding.remedy
+
+
+def test_no_keys_to_the_artifacts(api, look):
+    del api.objects[f"{NAMESPACE}/secrets/mlpipeline-minio-artifact"]
+    finding = only(look("artifacts"), Status.FAILED)
+    assert "no secret mlpipeline-minio-artifact" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("launcher", "found"),
+    [
+        (recorded("configmap-kfp-launcher.json"), "may get secrets mlpipeline-minio-artifact"),
+        (
+            {"data": {"defaultPipelineRoot": "s3://b/a", "providers": PROVIDERS}},
+            "may get secrets stt-bootstrap-store",
+        ),
+        (
+            {
+                "data": {
+                    "defaultPipelineRoot": "s3://b/a",
+                    "providers": "s3: {default: {credentials: {fromEnv: true}}}",
+                }
+            },
+            "takes the keys from the pods' surroundings",
+        ),
+        (
+            {"data": {"defaultPipelineRoot": "s3://b/a", "providers": "["}},
+            "may get secrets mlpipeline-minio-artifact",
+        ),
+    ],
+)
+def test_which_secret_the_launcher_reads(api, look, launcher, found):
+    api.objects[f"{NAMESPACE}/configmaps/kfp-launcher"] = launcher
+    assert found in only(look("artifacts"), Status.OK).found
+
+
+def test_a_lost_pod_is_tried_again_by_the_stock_defaults_and_an_error_is_not(look):
+    found = only(look("retries"), Status.OK).found
+    assert "kubeflow/workflow-controller-configmap has retryPolicy OnError, limit 2" in found
+    assert "a pod that is lost is tried again 2 times" in found
+    assert "a step that ends with an error is not tried again, whatever the package says" in found
+
+
+@pytest.mark.parametrize(
+    ("defaults", "status", "found"),
+    [
+        ("spec: {ttlStrategy: {}}", Status.OK, "has no default retries: a step that ends with an"),
+        (None, Status.OK, "`submit --retries N` does that"),
+        (_strategy("Always"), Status.WARNING, "whole groups of steps are tried again"),
+        (_strategy("OnFailure"), Status.OK, "is tried again as the package says; a pod that is"),
+        (_strategy("OnTransientError"), Status.OK, "only what Argo takes for passing"),
+        ("{", Status.WARNING, "cannot be read as YAML"),
+    ],
+)
+def test_other_defaults_of_argo(api, look, defaults, status, found):
+    data = api.objects[CONTROLLER]["data"]
+    data.pop("workflowDefaults")
+    if defaults:
+        data["workflowDefaults"] = defaults
+    assert found in only(look("retries"), status).found
+
+
+def test_no_defaults_of_argo_to_look_at(api, look):
+    del api.objects[CONTROLLER]
+    assert "--kubeflow_namespace" in only(look("retries"), Status.WARNING).remedy
+    api.refusals[CONTROLLER] = 403
+    assert "you may not look" in only(look("retries"), Status.WARNING).found
 
 
 @pytest.mark.parametrize(

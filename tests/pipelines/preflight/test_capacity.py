@@ -1,38 +1,95 @@
 """Every check on room passes once and fails once, against answers as the API gives them."""
 
 import pytest
+import yaml
 
+from pipelines.package import package_tasks
+from pipelines.preflight.capacity import GIB
 from pipelines.preflight.findings import Status
-from pipelines.preflight.plan import PreflightError
-from tests.pipelines.kubernetes_server import NAMESPACE
-from tests.pipelines.preflight.checked import CLAIM, GPU, only
+from pipelines.preflight.plan import Plan, PreflightError
+from tests.pipelines.kubernetes_server import NAMESPACE, node, pod
+from tests.pipelines.preflight.checked import CLAIM, GPU, of_step, only
+
+
+@pytest.fixture
+def large_steps(package, tmp_path):
+    """Return a package whose validation asks for 2 processors and 4 GiB, by no parameter."""
+    documents = list(yaml.load_all(package.read_text(), Loader=yaml.CSafeLoader))
+    executors = documents[0]["deploymentSpec"]["executors"]
+    for executor in executors.values():
+        if "training" not in str(executor["container"].get("resources")):
+            executor["container"]["resources"] = {
+                "resourceCpuLimit": "500m",
+                "resourceMemoryLimit": "1Gi",
+            }
+    executors["exec-dataset-validation"]["container"]["resources"] = {
+        "resourceCpuLimit": "2",
+        "resourceMemoryLimit": "4Gi",
+    }
+    (tmp_path / "large.yaml").write_text(yaml.dump_all(documents, Dumper=yaml.CSafeDumper))
+    return tmp_path / "large.yaml"
 
 
 def test_gpus_that_no_node_has(look):
-    finding = only(look("nodes", gpu_type="amd.com/gpu"), Status.FAILED)
+    finding = of_step(look("nodes", gpu_type="amd.com/gpu"), "Train", Status.FAILED)
     assert "none of 2 nodes offers" in finding.found
     assert "amd.com/gpu 1" in finding.found
+    assert "training_memory" in finding.remedy
 
 
 def test_more_gpus_than_any_node_has(look):
-    finding = only(look("nodes", gpu_type="nvidia.com/gpu", gpu_count="8"), Status.FAILED)
+    findings = look("nodes", gpu_type="nvidia.com/gpu", gpu_count="8")
+    finding = only(findings, Status.FAILED)
+    assert finding.found.startswith("Train: ")
     assert "at most cpu 16, memory 64Gi, nvidia.com/gpu 4" in finding.found
 
 
 def test_gpus_that_others_have(look):
     finding = only(look("nodes", gpu_type="nvidia.com/gpu", gpu_count="3"), Status.WARNING)
-    assert "other pods" in finding.found
+    assert "other pods have it now" in finding.found
+    assert "nvidia.com/gpu 2 are free" in finding.found
 
 
 def test_pods_that_ended_hold_nothing(api, look):
     api.objects["/api/v1/pods"][0]["status"]["phase"] = "Succeeded"
-    assert "free on gpu" in only(look("nodes", **{**GPU, "gpu_count": "4"}), Status.OK).found
+    finding = of_step(look("nodes", **{**GPU, "gpu_count": "4"}), "Train", Status.OK)
+    assert "free on gpu" in finding.found
+
+
+def test_every_step_is_looked_at_and_not_only_training(api, look, large_steps):
+    # Two processors, of which the cluster's own pods have some: training asks for one only.
+    api.objects["/api/v1/nodes"] = [node("small", cpu="2", memory="6Gi")]
+    api.objects["/api/v1/pods"] = [pod("small", cpu="1", memory="1Gi")]
+    small = {"training_cpu": "500m", "training_memory": "2Gi"}
+    sizes = {"evaluation_cpu": "1", "evaluation_memory": "2Gi"}
+    findings = look("nodes", **small, sizes=sizes, package=large_steps)
+    finding = of_step(findings, "Validate the dataset", Status.WARNING)
+    assert "cpu 2, memory 4Gi, but other pods have it now; at most cpu 1, memory 5Gi" in (
+        finding.found
+    )
+    assert "for ever" in finding.remedy
+
+
+def test_a_step_that_no_node_has_room_for_is_named_with_its_parameters(look):
+    findings = look("nodes", sizes={"evaluation_memory": "640Gi"})
+    finding = only(findings, Status.FAILED)
+    assert finding.found.startswith("Evaluate on the test split: none of 2 nodes offers")
+    assert "evaluation_cpu or evaluation_memory" in finding.remedy
+
+
+def test_sizes_of_the_package_are_asked_for_where_no_parameter_says_them(package):
+    steps = {title: step.asked for step in Plan(package=package).steps() for title in step.titles}
+    assert steps["Train"] == {"cpu": 8, "memory": 32 * GIB}
+    assert set(steps) == set(package_tasks(package).values())
 
 
 def test_a_node_selector_that_no_gpu_node_matches(look):
-    finding = only(look("nodes", **GPU, node_selector={"disk": "tape"}), Status.FAILED)
+    findings = look("nodes", **GPU, node_selector={"disk": "tape"})
+    finding = of_step(findings, "Train", Status.FAILED)
     assert "gpu: label disk is 'ssd', not 'tape'" in finding.found
-    only(look("nodes", **GPU, node_selector={"disk": "ssd"}), Status.OK)
+    # The other steps go where there is room.
+    assert not [each for each in findings if each.found.startswith("Validate")]
+    assert {f.status for f in look("nodes", **GPU, node_selector={"disk": "ssd"})} == {Status.OK}
 
 
 @pytest.mark.parametrize(
@@ -51,13 +108,14 @@ def test_taints_keep_out_whoever_does_not_tolerate_them(api, look, toleration, s
     taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
     api.objects["/api/v1/nodes"][1]["spec"]["taints"] = [taint]
     tolerations = [toleration] if toleration else []
-    finding = only(look("nodes", **GPU, tolerations=tolerations), status)
+    # Steps without a GPU have the other node.
+    finding = of_step(look("nodes", **GPU, tolerations=tolerations), "Train", status)
     assert ("taint nvidia.com/gpu=present:NoSchedule" in finding.found) is (status is not Status.OK)
 
 
 def test_a_node_that_is_not_ready(api, look):
     api.objects["/api/v1/nodes"][1]["status"]["conditions"][0]["status"] = "Unknown"
-    assert "not ready" in only(look("nodes", **GPU), Status.FAILED).found
+    assert "not ready" in of_step(look("nodes", **GPU), "Train", Status.FAILED).found
 
 
 def test_a_quota_that_is_too_small(api, look):
