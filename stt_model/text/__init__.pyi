@@ -13,8 +13,12 @@ from .alphabet import write_alphabet as write_alphabet
 from .decision import MODES as MODES
 from .decision import Decision as Decision
 from .decision import decide as decide
+from .decision import with_labels as with_labels
 from .language_rules import GENERIC as GENERIC
 from .language_rules import rule_languages as rule_languages
+from .needless import FLAG_HINT as FLAG_HINT
+from .needless import describe_kinds as describe_kinds
+from .needless import needless_characters as needless_characters
 from .normalisation import NUMBERS as NUMBERS
 from .normalisation import NormalisedText as NormalisedText
 from .normalisation import Normaliser as Normaliser

@@ -2,24 +2,36 @@
 
 A bytes-output checkpoint writes every language, so it is fine-tuned. One with an alphabet is
 fine-tuned if its labels cover every character of the transcripts; otherwise its output layer is
-replaced (transfer). A mode that was asked for and cannot work is refused, never bent.
+replaced (transfer). Where all that the labels lack is capitals, punctuation, digits or look-alikes,
+``auto`` stops: normalised transcripts are fine-tuned on, and a transfer would lose letters. A mode
+that was asked for and cannot work is refused, never bent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from stt_model.base import AlphabetError, escape_markdown
 from stt_model.text.alphabet import (
     Alphabet,
     AlphabetComparison,
+    CharacterAlphabet,
     build_alphabet,
     compare_alphabet,
     describe_characters,
     show_characters,
 )
+from stt_model.text.needless import (
+    DECOMPOSED,
+    FLAG_HINT,
+    describe_kinds,
+    kinds_of_missing,
+    needless_characters,
+)
+from stt_model.text.normalisation import script_of
 
 MODES = ("auto", "fine-tune", "transfer")
 
@@ -37,6 +49,8 @@ class Decision:
     """Of the model to be trained; None if refused."""
     comparison: AlphabetComparison
     """The source alphabet against the transcripts."""
+    warnings: tuple[str, ...] = ()
+    """What to look at before training goes on, one line each."""
 
     @property
     def new_labels(self) -> tuple[str, ...]:
@@ -62,6 +76,7 @@ class Decision:
             "alphabet": _summary(self.alphabet) if self.alphabet else None,
             "new_labels": list(self.new_labels),
             "dropped_labels": list(self.dropped_labels),
+            "warnings": list(self.warnings),
             "comparison": self.comparison.to_dict(),
         }
 
@@ -82,6 +97,7 @@ class Decision:
             "",
             escape_markdown(f"{self.reason[0].upper()}{self.reason[1:]}."),
             "",
+            *(line for each in self.warnings for line in (f"**{escape_markdown(each)}.**", "")),
             "| | |",
             "| --- | --- |",
             *(f"| {name} | {escape_markdown(value)} |" for name, value in rows),
@@ -99,12 +115,14 @@ def decide(
     *,
     mode: str = "auto",
     alphabet: Alphabet | None = None,
+    keep_source_labels: bool = False,
 ) -> Decision:
     """Decide how a checkpoint with ``source_alphabet`` comes to write ``transcripts``.
 
-    ``transcripts`` are those of every split, as training will see them. ``mode`` is one of
-    ``MODES``. ``alphabet``, if given, is the one to train with; a bytes-output checkpoint needs
-    none and keeps its own. Raises nothing: what cannot work is a decision to refuse.
+    ``transcripts`` are those of every split, as training will see them. ``mode`` is in ``MODES``.
+    ``alphabet``, if given, is the one to train with; a bytes-output checkpoint needs none and keeps
+    its own. With ``keep_source_labels``, the alphabet after a transfer has all labels of the
+    checkpoint, before those that are new. Raises nothing: what cannot work is a decision to refuse.
     """
     texts = list(transcripts)
     comparison = compare_alphabet(source_alphabet, texts)
@@ -116,10 +134,16 @@ def decide(
         if source_alphabet.is_bytes:
             outcome = _decide_bytes(source_alphabet, comparison, mode, alphabet)
         else:
-            outcome = _decide_characters(source_alphabet, comparison, texts, mode, alphabet)
+            kept = source_alphabet.labels if keep_source_labels else ()
+            outcome = _decide_characters(source_alphabet, comparison, texts, mode, alphabet, kept)
     except (_Refusal, AlphabetError) as refusal:
         return Decision("refuse", mode, str(refusal), source_alphabet, None, comparison)
-    return Decision(outcome.mode, mode, outcome.reason, source_alphabet, outcome.target, comparison)
+    decision = Decision(
+        outcome.mode, mode, outcome.reason, source_alphabet, outcome.target, comparison
+    )
+    if alphabet is None and outcome.mode == "transfer":
+        decision = replace(decision, warnings=tuple(_warnings(decision, texts)))
+    return decision
 
 
 @dataclass(frozen=True)
@@ -155,6 +179,7 @@ def _decide_characters(
     texts: Sequence[str],
     mode: str,
     alphabet: Alphabet | None,
+    kept: tuple[str, ...],
 ) -> _Outcome:
     obstacle = _obstacle_to_fine_tuning(source, comparison, alphabet)
     if mode == "fine-tune" and obstacle:
@@ -164,7 +189,9 @@ def _decide_characters(
         if alphabet is not None and alphabet != source:
             reason += "; its labels are put in the order of the given alphabet"
         return _Outcome("fine-tune", alphabet or source, reason)
-    target = _target_alphabet(texts, alphabet)
+    if mode == "auto" and alphabet is None:
+        _stop_for_what_a_normaliser_mends(comparison)
+    target = with_labels(_target_alphabet(texts, alphabet), kept)
     return _Outcome("transfer", target, obstacle or "transfer was asked for")
 
 
@@ -182,6 +209,47 @@ def _obstacle_to_fine_tuning(
     differences = [f"adds {describe_characters(sorted(new))}"] if new else []
     differences += [f"lacks {describe_characters(sorted(gone))}"] if gone else []
     return f"the given alphabet is not the checkpoint's: it {' and '.join(differences)}"
+
+
+def _stop_for_what_a_normaliser_mends(comparison: AlphabetComparison) -> None:
+    kinds, needed = kinds_of_missing(comparison)
+    # Without NFC no alphabet can be built either, which is refused in its own words.
+    if set(kinds) - {DECOMPOSED} and not needed:
+        raise _Refusal(
+            f"all that the checkpoint's alphabet lacks is {describe_kinds(kinds)}; normalised"
+            f" transcripts can be fine-tuned on: give {FLAG_HINT}; or --mode transfer for a model"
+            " that writes them too"
+        )
+
+
+def _warnings(decision: Decision, texts: Sequence[str]) -> Iterator[str]:
+    """Yield what an alphabet that was built from the transcripts may have too much or too little.
+
+    A letter that no transcript holds may be one of the language even so: the corpus is small.
+    """
+    source = set(_characters(decision.source))
+    characters = Counter(character for text in texts for character in text)
+    if kinds := needless_characters(characters, known=source):
+        yield (
+            f"The model will have to learn {describe_kinds(kinds)}; transcripts are written without"
+            f" them by {FLAG_HINT}"
+        )
+    scripts = {script_of(character) for character in characters} - {""}
+    lost = [
+        label for label in decision.dropped_labels if label == "'" or script_of(label) in scripts
+    ]
+    if lost:
+        yield (
+            f"The new alphabet loses {show_characters(lost)} of the checkpoint's, which no"
+            " transcript holds; if the language has them, give --keep_source_labels"
+        )
+
+
+def with_labels(alphabet: Alphabet, kept: Sequence[str]) -> Alphabet:
+    """Return the alphabet with these labels before its own others; unchanged where it has all."""
+    if alphabet.is_bytes or set(kept) <= set(alphabet.labels):
+        return alphabet
+    return CharacterAlphabet(dict.fromkeys((*kept, *alphabet.labels)))
 
 
 def _target_alphabet(texts: Sequence[str], alphabet: Alphabet | None) -> Alphabet:

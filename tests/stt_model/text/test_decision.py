@@ -4,6 +4,7 @@ import pytest
 
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
 from stt_model.text.decision import decide
+from stt_model.text.normalisation import open_normaliser
 
 ENGLISH = CharacterAlphabet(" abcdefghijklmnopqrstuvwxyz'")
 SPANISH = ["el niño", "la mañana", "una casa"]
@@ -119,3 +120,55 @@ def test_the_evidence_is_json_and_markdown(mode):
     text = decision.to_markdown()
     assert text.startswith(f"# Mode: {decision.mode}\n")
     assert "LATIN SMALL LETTER N WITH TILDE | 2 | 1: el niño |" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The cat.", ["capitals (T, 1 times)", "punctuation (., 1 times)"]),
+        ("room 12", ["digits (1 2, 2 times)"]),
+        ("p\u0430per", ["look-alikes (\u0430, 1 times)"]),
+        ("non\u00a0stop\u00ad", ["invisible characters (U+00A0 U+00AD, 2 times)"]),
+    ],
+)
+def test_auto_stops_where_all_that_is_missing_can_be_mended(text, found):
+    decision = decide(ENGLISH, ["a clean one", text])
+    assert (decision.mode, decision.alphabet) == ("refuse", None)
+    assert decision.reason.startswith("all that the checkpoint's alphabet lacks is ")
+    assert all(each in decision.reason for each in found)
+    assert "--normalise" in decision.reason and "\n" not in decision.reason
+
+
+def test_what_the_message_advises_does_mend_it():
+    texts = ["It’s The Cat.", "“Well-known”, p\u0430per!", "Yes"]  # noqa: RUF001
+    assert decide(ENGLISH, texts).mode == "refuse"
+    normaliser = open_normaliser("en")
+    assert decide(ENGLISH, [normaliser(text).text for text in texts]).mode == "fine-tune"
+
+
+@pytest.mark.parametrize("options", [{"mode": "transfer"}, {"alphabet": CharacterAlphabet("Te. ")}])
+def test_what_is_asked_for_is_done_even_where_it_could_be_mended(options):
+    assert decide(ENGLISH, ["Te."], **options).mode == "transfer"
+
+
+def test_a_letter_that_is_needed_means_transfer_with_a_warning_of_the_rest():
+    decision = decide(ENGLISH, ["El niño.", "El gato"])
+    assert decision.mode == "transfer"
+    first, second = decision.warnings
+    assert "capitals (E, 2 times) and punctuation (., 1 times)" in first and "--normalise" in first
+    assert "loses b c d e f h j k m" in second and "--keep_source_labels" in second
+    assert "loses b c d e f" in decision.to_markdown()
+
+
+def test_letters_of_another_script_are_lost_without_a_warning():
+    assert decide(ENGLISH, ["мама мыла раму 'да'"]).warnings == ()
+
+
+def test_no_warning_where_the_alphabet_was_given():
+    assert decide(ENGLISH, SPANISH, alphabet=CharacterAlphabet(" aceilmnosuñ")).warnings == ()
+
+
+def test_the_labels_of_the_source_can_be_kept():
+    decision = decide(ENGLISH, SPANISH, keep_source_labels=True)
+    assert decision.alphabet.labels == (*ENGLISH.labels, "ñ")
+    assert (decision.dropped_labels, decision.warnings) == ((), ())
