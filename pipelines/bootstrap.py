@@ -32,7 +32,10 @@ def bootstrap(
     checkpoint_sha256: str = "",
     mode: str = "auto",
     alphabet_uri: str = "",
+    keep_source_labels: bool = False,
     strict_validation: bool = False,
+    normalise: str = "",
+    drop_suspects_uri: str = "",
     drop_source_layers: int = 1,
     warm_start: bool = True,
     epochs: int = 75,
@@ -89,7 +92,13 @@ def bootstrap(
         mode: auto, fine-tune or transfer.
         alphabet_uri: Alphabet file to train with, as any such URI; empty for the
             checkpoint's, or one built from the transcripts.
+        keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
+            transcripts.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
+            rules; empty leaves them as they are.
+        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+            and dev splits that it marks with drop are left out; empty for none.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
@@ -162,12 +171,15 @@ def bootstrap(
         checkpoint_uri=checkpoint_uri,
         alphabet_uri=alphabet_uri,
         scorer_uri=scorer_uri,
+        drop_suspects_uri=drop_suspects_uri,
     ).set_display_name("Look for changes")
     sources.set_caching_options(False)
     validated = dataset_validation(
         dataset_uri=dataset_uri,
         dataset_digest=sources.outputs["dataset_digest"],
         strict=strict_validation,
+        normalise=normalise,
+        drop_suspects_uri=drop_suspects_uri,
     ).set_display_name("Validate the dataset")
     fetched = checkpoint_fetch(
         checkpoint_uri=checkpoint_uri,
@@ -180,6 +192,7 @@ def bootstrap(
         mode=mode,
         alphabet_uri=alphabet_uri,
         alphabet_digest=sources.outputs["alphabet_digest"],
+        keep_source_labels=keep_source_labels,
     ).set_display_name("Choose the mode")
     for task in (sources, validated, fetched, analysed):
         cluster.place(task, cluster.DATA)

@@ -16,6 +16,7 @@ def alphabet_analysis(
     mode: str = "auto",
     alphabet_uri: str = "",
     alphabet_digest: str = "",
+    keep_source_labels: bool = False,
 ) -> NamedTuple("Outputs", [("mode", str), ("reason", str)]):  # type: ignore[valid-type]
     """Decide between fine-tuning and transfer by what the checkpoint's output layer can write.
 
@@ -26,6 +27,8 @@ def alphabet_analysis(
         alphabet_uri: Alphabet file to train with, as any URI; empty for the
             checkpoint's, or one built from the transcripts.
         alphabet_digest: Its digest, of source_digests; kept with the model's alphabet.
+        keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
+            transcripts.
 
     Returns:
         model_alphabet: Alphabet file of the model to be trained; one comment line in bytes mode.
@@ -44,6 +47,7 @@ def alphabet_analysis(
         Path(report.path),
         mode=mode,
         alphabet_uri=alphabet_uri,
+        keep_source_labels=keep_source_labels,
     )
     model_alphabet.metadata["source_digest"] = alphabet_digest
     return (decided.mode, decided.reason)

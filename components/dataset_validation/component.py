@@ -13,6 +13,8 @@ def dataset_validation(
     metrics: dsl.Output[dsl.Metrics],
     dataset_digest: str = "",
     strict: bool = False,
+    normalise: str = "",
+    drop_suspects_uri: str = "",
 ) -> None:
     """Check every row and every audio file of a dataset, and keep what can be trained on.
 
@@ -21,6 +23,10 @@ def dataset_validation(
             file:// or s3:// URI.
         dataset_digest: Its digest, of source_digests; kept with the manifests.
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
+            rules; empty leaves them as they are.
+        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+            and dev splits that it marks with drop are left out; empty for none.
 
     Returns:
         clean_dataset: Manifests of the accepted rows with absolute audio paths, and rejected.csv
@@ -32,7 +38,14 @@ def dataset_validation(
 
     from stt_model import jobs
 
-    result = jobs.validate(dataset_uri, clean_dataset.path, strict=strict, report=Path(report.path))
+    result = jobs.validate(
+        dataset_uri,
+        clean_dataset.path,
+        strict=strict,
+        normalise=normalise,
+        drop_suspects=drop_suspects_uri,
+        report=Path(report.path),
+    )
     clean_dataset.metadata["source_digest"] = dataset_digest
     for name, value in result.metrics().items():
         metrics.log_metric(name, value)

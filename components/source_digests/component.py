@@ -13,6 +13,7 @@ def source_digests(
     checkpoint_uri: str,
     alphabet_uri: str = "",
     scorer_uri: str = "",
+    drop_suspects_uri: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     [
@@ -32,9 +33,11 @@ def source_digests(
         checkpoint_uri: Checkpoint folder or archive, as a path, file://, s3:// or http(s):// URI.
         alphabet_uri: Alphabet file; empty for none.
         scorer_uri: Scorer package; empty for none.
+        drop_suspects_uri: List of clips to leave out; empty for none.
 
     Returns:
-        dataset_digest: Of the manifests and every clip that they name.
+        dataset_digest: Of the manifests, every clip that they name, and the list of those to leave
+            out.
         checkpoint_digest: Of the checkpoint.
         alphabet_digest: Of the alphabet file; empty for none.
         scorer_digest: Of the scorer package; empty for none.
@@ -42,5 +45,9 @@ def source_digests(
     from stt_model import jobs
 
     return jobs.digest_sources(
-        dataset_uri, checkpoint_uri=checkpoint_uri, alphabet_uri=alphabet_uri, scorer_uri=scorer_uri
+        dataset_uri,
+        checkpoint_uri=checkpoint_uri,
+        alphabet_uri=alphabet_uri,
+        scorer_uri=scorer_uri,
+        drop_suspects_uri=drop_suspects_uri,
     )

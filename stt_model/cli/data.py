@@ -15,6 +15,7 @@ from stt_model.cli.flags import (
     add_parameters,
     add_path,
     given_alphabet,
+    values_of,
 )
 
 
@@ -30,6 +31,9 @@ def validate_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_alphabet(parser, "also check that transcripts keep to this alphabet")
     add_parameters(parser, jobs.ValidationSettings, "strict")
+    # Alone it stands for the rules that hold in any language.
+    add_parameters(parser, jobs.ValidationSettings, "normalise", nargs="?", const="generic")
+    add_parameters(parser, jobs.ValidationSettings, "numbers", "drop_suspects")
 
 
 def validate(args: argparse.Namespace) -> int:
@@ -38,10 +42,14 @@ def validate(args: argparse.Namespace) -> int:
         args.dataset,
         args.output,
         alphabet=given_alphabet(args),
-        strict=args.strict,
+        **values_of(args, ("strict", "normalise", "numbers", "drop_suspects")),
         show=lambda finding: print(finding, file=sys.stderr),
     )
     print(result.summary())
+    if result.normalisation:
+        print(result.normalisation.summary())
+    if advice := result.advice():
+        print(f"warning: {advice}", file=sys.stderr)
     print(f"manifests, rejected.csv and report.md: {args.output}")
     return 0
 
@@ -71,7 +79,7 @@ def alphabet_flags(parser: argparse.ArgumentParser) -> None:
         "DIR",
         "checkpoint to compare with: says whether to fine-tune or to transfer",
     )
-    add_parameters(parser, jobs.DecisionSettings, "mode")
+    add_parameters(parser, jobs.DecisionSettings, "mode", "keep_source_labels")
     add_alphabet(parser, "alphabet to use instead of one built from the transcripts")
     parser.add_argument(
         "--order",
@@ -93,8 +101,15 @@ def alphabet(args: argparse.Namespace) -> int:
     transcripts = jobs.transcripts_of(manifests)
     given = given_alphabet(args)
     if args.checkpoint_dir:
-        decision = jobs.decide(transcripts, args.checkpoint_dir, mode=args.mode, alphabet=given)
+        decision = jobs.decide(
+            transcripts,
+            args.checkpoint_dir,
+            alphabet=given,
+            **values_of(args, ("mode", "keep_source_labels")),
+        )
         print(decision.to_markdown())
+        for warning in decision.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         if decision.mode == "refuse":
             raise RefusedError(decision.reason)
         chosen = decision.alphabet

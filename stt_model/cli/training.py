@@ -110,6 +110,7 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
     add_alphabet(group, "alphabet of the transcripts, where it is not the checkpoint's")
     add_parameters(group, jobs.ScratchSettings, "n_hidden", "layer_norm")
     add_parameters(group, jobs.SurgerySettings, "warm_start", "random_seed")
+    add_parameters(group, jobs.DecisionSettings, "keep_source_labels")
 
 
 def _training_flags(group: argparse._ArgumentGroup) -> None:
@@ -195,6 +196,7 @@ _WHERE = (
     "load_train",
     "drop_source_layers",
     "warm_start",
+    "keep_source_labels",
     "n_hidden",
     "layer_norm",
     "vocab_file",

@@ -23,6 +23,7 @@ from .packing import pack as pack
 from .source_digest import digest_dataset as digest_dataset
 from .source_digest import digest_source as digest_source
 from .source_digest import unknown_digest as unknown_digest
+from .suspect_rows import read_dropped as read_dropped
 from .validation import validate as validate
 from .validation_report import Finding as Finding
 from .validation_report import ValidationResult as ValidationResult

@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,9 @@ from stt_model.corpus.manifests import ManifestError, RaggedRow, Utterance, iter
 from stt_model.corpus.validation_report import Check, Finding, Rejected, Severity, ValidationResult
 from stt_model.text import (
     Alphabet,
+    NormalisationLog,
+    NormalisedText,
+    Normaliser,
     describe_characters,
     is_control,
     normalise,
@@ -97,6 +100,8 @@ class Item:
     audio: Measurement | None
     audio_problem: str
     """Why there is no measurement."""
+    normalised: NormalisedText | None = None
+    """What the normaliser made of the transcript, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class Settings:
 
     alphabet: Alphabet | None
     limits: Limits
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    """Why clips are to be left out of training, by their place."""
 
 
 class Discrepancy(NamedTuple):
@@ -112,6 +119,14 @@ class Discrepancy(NamedTuple):
 
     expected: str
     found: str
+
+
+def suspect_dropped(item: Item, settings: Settings) -> Discrepancy | None:
+    """The list of suspects says to drop the row; those of the test split stay."""
+    why = settings.dropped.get(item.utterance.place)
+    if why is None or item.split == "test":
+        return None
+    return Discrepancy("a row that is not to be dropped", f"a suspect: {why or 'no reason given'}")
 
 
 def audio_readable(item: Item, settings: Settings) -> Discrepancy | None:
@@ -122,6 +137,13 @@ def audio_readable(item: Item, settings: Settings) -> Discrepancy | None:
 def transcript_blank(item: Item, settings: Settings) -> Discrepancy | None:
     """The transcript is empty or only spaces."""
     return None if item.text.strip() else Discrepancy("a transcript", repr(item.text))
+
+
+def transcript_normalised(item: Item, settings: Settings) -> Discrepancy | None:
+    """The rules of the language cannot know what was said, or nothing of the transcript is left."""
+    if item.normalised is None or not item.normalised.problem:
+        return None
+    return Discrepancy("a transcript that the rules can write", item.normalised.problem)
 
 
 def transcript_control_characters(item: Item, settings: Settings) -> Discrepancy | None:
@@ -157,7 +179,8 @@ def transcript_fits_audio(item: Item, settings: Settings) -> Discrepancy | None:
 def transcript_normal_form(item: Item, settings: Settings) -> Discrepancy | None:
     """The transcript is not in NFC; the clean manifest has it in NFC."""
     written = item.utterance.transcript
-    if item.text == written:
+    # With a normaliser, whose report shows this among its rules, nothing is to be said here.
+    if item.normalised or item.text == written:
         return None
     changed = describe_characters(sorted(set(written) - set(item.text))) or "marks in another order"
     return Discrepancy("composed characters (NFC)", f"{changed} in {shorten(written)!r}")
@@ -224,8 +247,10 @@ def wav_filesize(item: Item, settings: Settings) -> Discrepancy | None:
 
 UtteranceCheck = Callable[[Item, Settings], Discrepancy | None]
 UTTERANCE_CHECKS: Mapping[UtteranceCheck, Severity] = {
+    suspect_dropped: "error",
     audio_readable: "error",
     transcript_blank: "error",
+    transcript_normalised: "error",
     transcript_control_characters: "error",
     transcript_in_alphabet: "error",
     transcript_fits_audio: "error",
@@ -320,19 +345,24 @@ def validate(
     limits: Limits | None = None,
     strict: bool = False,
     workers: int | None = None,
+    normaliser: Normaliser | None = None,
+    dropped: Mapping[str, str] | None = None,
 ) -> ValidationResult:
     """Run every check on every row and every audio file.
 
     ``splits`` names the manifests, from the one trained on to the most held out. With an
     ``alphabet``, transcripts must keep to it. With ``strict``, ``ValidationResult.write`` refuses a
-    corpus with any error. ``workers`` threads decode audio (default: one a processor).
+    corpus with any error. A ``normaliser`` writes the transcripts before they are checked: what it
+    sets aside is rejected. ``dropped`` says by place why clips are to be left out of training, as
+    ``read_dropped`` reads it. ``workers`` threads decode audio (default: one a processor).
     Nothing in a manifest or an audio file makes this raise: it becomes a finding. A store that does
     not answer does: StoreError, which names the row.
     """
-    settings = Settings(alphabet, limits or Limits())
+    settings = Settings(alphabet, limits or Limits(), dropped or {})
     log = _Log(splits)
     rows = [(split, row) for split in splits for row in _read(split, splits[split], log)]
-    items = list(_inspect_all(rows, settings.limits, workers))
+    normalisation = NormalisationLog(normaliser) if normaliser else None
+    items = list(_inspect_all(rows, settings.limits, workers, normalisation))
     for check, severity in UTTERANCE_CHECKS.items():
         for item in items:
             if discrepancy := check(item, settings):
@@ -341,7 +371,7 @@ def validate(
         sound = [item for item in items if not log.rejects(item.split, item.utterance.row)]
         for item, discrepancy in corpus_check(sound, settings):
             log.add(item.split, item.utterance.row, corpus_check.__name__, severity, discrepancy)
-    return _result(splits, rows, items, log, strict)
+    return replace(_result(splits, rows, items, log, strict), normalisation=normalisation)
 
 
 class _Log:
@@ -382,9 +412,15 @@ def _read(split: str, path: Path, log: _Log) -> Iterator[Utterance | RaggedRow]:
 
 
 def _inspect_all(
-    rows: Sequence[tuple[str, Utterance | RaggedRow]], limits: Limits, workers: int | None
+    rows: Sequence[tuple[str, Utterance | RaggedRow]],
+    limits: Limits,
+    workers: int | None,
+    normalisation: NormalisationLog | None,
 ) -> Iterator[Item]:
-    """Yield each utterance with its audio measured, in order; ragged rows are left out."""
+    """Yield each utterance, its audio measured and its text written as asked, in order.
+
+    Ragged rows are left out.
+    """
     utterances = ((split, row) for split, row in rows if isinstance(row, Utterance))
     with (
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
@@ -393,7 +429,14 @@ def _inspect_all(
         while chunk := list(itertools.islice(utterances, _CHUNK)):
             for item in pool.map(lambda pair: _inspect(pair[0], pair[1], limits), chunk):
                 bar.update()
-                yield item
+                yield _normalise(item, normalisation) if normalisation else item
+
+
+def _normalise(item: Item, log: NormalisationLog) -> Item:
+    written = item.utterance.transcript
+    outcome = log.normaliser(written)
+    log.add(_place(item), written, outcome)
+    return replace(item, text=normalise(outcome.text), normalised=outcome)
 
 
 def _inspect(split: str, utterance: Utterance, limits: Limits) -> Item:

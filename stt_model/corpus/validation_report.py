@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from stt_model.base import ValidationError, embed, escape_markdown, new_figure
 from stt_model.corpus.manifests import COLUMNS, RaggedRow, Utterance, write_manifest
-from stt_model.text import shorten, show_characters
+from stt_model.text import (
+    FLAG_HINT,
+    NormalisationLog,
+    describe_kinds,
+    needless_characters,
+    shorten,
+    show_characters,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,6 +97,8 @@ class ValidationResult:
     """By split, the durations of the accepted utterances: float64 [utterances]."""
     rejected: Sequence[Rejected]
     strict: bool
+    normalisation: NormalisationLog | None = None
+    """What the normaliser did to the transcripts, where there was one."""
 
     @cached_property
     def errors(self) -> tuple[Finding, ...]:
@@ -126,6 +135,16 @@ class ValidationResult:
             f"{len(self.findings) - len(self.errors)} warnings"
         )
 
+    def advice(self) -> str:
+        """Return what a normaliser would take out of the transcripts; empty where there is one."""
+        kinds = {} if self.normalisation else needless_characters(self.characters)
+        if not kinds:
+            return ""
+        return (
+            f"The transcripts hold {describe_kinds(kinds)}, which few models learn well; to write"
+            f" them without, give {FLAG_HINT}"
+        )
+
     def problem(self) -> str | None:
         """Return why nothing may be trained on this corpus, in one line; None if it may."""
         if unreadable := [each for each in self.errors if not each.row]:
@@ -135,8 +154,10 @@ class ValidationResult:
                 errors = [each for each in self.errors if each.split == split]
                 why = f" but rejected ones, the first: {errors[0]}" if errors else ""
                 return f"{path}: expected rows to use for {split}, found none{why}"
-        if self.strict and self.errors:
-            return f"expected no errors (strict), found {len(self.errors)}: {self.errors[0]}"
+        # What was asked to be left out is no error of the corpus.
+        errors = [each for each in self.errors if each.check != "suspect_dropped"]
+        if self.strict and errors:
+            return f"expected no errors (strict), found {len(errors)}: {errors[0]}"
         return None
 
     def raise_for_errors(self) -> None:
@@ -173,7 +194,9 @@ class ValidationResult:
         sections = [
             "# Dataset validation",
             escape_markdown(outcome),
+            *([f"**{escape_markdown(advice)}.**"] if (advice := self.advice()) else []),
             "\n".join(self._split_table()),
+            *([self.normalisation.to_markdown().rstrip()] if self.normalisation else []),
             "## Checks",
             "\n".join(self._check_table()),
             *self._examples(),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 from stt_model.base import CheckpointError, RefusedError, check_output, redact
 from stt_model.checkpoint import Checkpoint, Surgery, open_checkpoint, operate
 from stt_model.corpus import find_splits, iter_utterances
-from stt_model.jobs.reports import as_table, write_report
-from stt_model.storage import GIB, local_file
+from stt_model.jobs.reports import as_table, given_file, write_report
+from stt_model.storage import GIB
 from stt_model.storage import fetch as bring
 from stt_model.text import (
     Alphabet,
@@ -24,6 +24,8 @@ from stt_model.text import (
     write_alphabet,
 )
 from stt_model.text import decide as make_decision
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,20 @@ def decide(
     *,
     mode: str = "auto",
     alphabet: Alphabet | None = None,
+    keep_source_labels: bool = False,
 ) -> Decision:
     """Decide between fine-tuning a checkpoint and transferring it to another alphabet.
 
     A refusal is a decision too: its mode is ``refuse``, and its reason says what is wrong.
     """
     source = open_checkpoint(checkpoint)
-    return make_decision(source.alphabet, transcripts, mode=mode, alphabet=alphabet)
+    return make_decision(
+        source.alphabet,
+        transcripts,
+        mode=mode,
+        alphabet=alphabet,
+        keep_source_labels=keep_source_labels,
+    )
 
 
 def analyse_alphabet(
@@ -135,6 +144,7 @@ def analyse_alphabet(
     *,
     mode: str = "auto",
     alphabet_uri: str = "",
+    keep_source_labels: bool = False,
     scorer_uri: str = "",
 ) -> Decision:
     """Decide for a dataset, and write the alphabet that the model will have and the reasons.
@@ -145,7 +155,15 @@ def analyse_alphabet(
     with given_file(alphabet_uri) as path:
         given = read_alphabet(path) if path else None
     transcripts = transcripts_of(find_splits(str(dataset)).values())
-    decision = decide(transcripts, checkpoint, mode=mode, alphabet=given)
+    decision = decide(
+        transcripts,
+        checkpoint,
+        mode=mode,
+        alphabet=given,
+        keep_source_labels=keep_source_labels,
+    )
+    for warning in decision.warnings:
+        log.warning("%s", warning)
     chosen = decision.alphabet or decision.source
     if decision.mode != "refuse":
         check_scorer_fits(scorer_uri, chosen)
@@ -226,8 +244,3 @@ def read_model_alphabet(path: str | Path) -> Alphabet:
     """
     is_bytes = Path(path).read_bytes() == format_alphabet(BytesAlphabet())
     return BytesAlphabet() if is_bytes else read_alphabet(path)
-
-
-def given_file(uri: str) -> AbstractContextManager[Path | None]:
-    """Yield where the file that a URI names lies on this machine, or None for an empty URI."""
-    return local_file(uri) if uri else nullcontext()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stt_model.base import BootstrapError, ValidationError, check_output
 from stt_model.corpus import find_splits
-from stt_model.jobs.reports import write_report
-from stt_model.text import Alphabet
+from stt_model.jobs.reports import given_file, write_report
+from stt_model.text import Alphabet, open_normaliser
 
 if TYPE_CHECKING:
     from stt_model.corpus import Finding, ValidationResult
@@ -28,10 +28,16 @@ class SourceDigests(NamedTuple):
 
 
 def digest_sources(
-    dataset_uri: str, *, checkpoint_uri: str, alphabet_uri: str = "", scorer_uri: str = ""
+    dataset_uri: str,
+    *,
+    checkpoint_uri: str,
+    alphabet_uri: str = "",
+    scorer_uri: str = "",
+    drop_suspects_uri: str = "",
 ) -> SourceDigests:
     """Look which version of everything lies behind these URIs; an empty one has the digest "".
 
+    That of the dataset includes the list of clips to leave out.
     What cannot be read gets an unknown digest, and is reported by the step that needs it.
     """
     from stt_model.corpus import digest_dataset, digest_source, unknown_digest
@@ -43,8 +49,10 @@ def digest_sources(
             log.warning("%s", error)
             return unknown_digest()
 
+    dropped = known_or_not(digest_source, drop_suspects_uri)
+    dataset = known_or_not(digest_dataset, dataset_uri)
     return SourceDigests(
-        known_or_not(digest_dataset, dataset_uri),
+        f"{dataset}-{dropped}" if dropped else dataset,
         *(known_or_not(digest_source, uri) for uri in (checkpoint_uri, alphabet_uri, scorer_uri)),
     )
 
@@ -55,6 +63,9 @@ def validate(
     *,
     strict: bool = False,
     alphabet: Alphabet | None = None,
+    normalise: str = "",
+    numbers: str = "set_aside",
+    drop_suspects: str | Path = "",
     report: Path | None = None,
     show: Callable[[Finding], object] = lambda finding: None,
 ) -> ValidationResult:
@@ -65,17 +76,32 @@ def validate(
         output: folder for the clean manifests.
         strict: refuse a dataset with any error, instead of rejecting the row.
         alphabet: transcripts must keep to it.
+        normalise: language by whose rules transcripts are written, ``generic``, or a YAML file.
+        numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
+        drop_suspects: ``suspects.csv`` of an earlier run: its rows with ``drop`` are left out of
+            the train and dev splits.
         report: where else the report is written.
         show: is called with each finding before anything is written.
 
     Raises:
         ValidationError: nothing may be trained on the dataset; the report is written even so.
+        RulesError: there are no such rules.
     """
+    from stt_model.corpus import read_dropped
     from stt_model.corpus import validate as check
 
     folder = Path(output)
     check_output(folder, is_folder=True)
-    result = check(find_splits(str(dataset)), alphabet=alphabet, strict=strict)
+    normaliser = open_normaliser(normalise, numbers=numbers) if normalise else None
+    with given_file(str(drop_suspects)) as suspects:
+        dropped = read_dropped(suspects) if suspects else {}
+    result = check(
+        find_splits(str(dataset)),
+        alphabet=alphabet,
+        strict=strict,
+        normaliser=normaliser,
+        dropped=dropped,
+    )
     for finding in result.findings:
         show(finding)
     try:

@@ -1,11 +1,13 @@
-"""What the jobs' reports share."""
+"""What the jobs' reports and given files share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from stt_model.base import atomic_write, cell
+from stt_model.storage import local_file
 
 
 def write_report(path: Path | None, report: str) -> None:
@@ -22,3 +24,8 @@ def as_table(title: str, values: Mapping[str, object]) -> str:
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         rows.append(f"| {name.replace('_', ' ')} | {cell(shown)} |")
     return "\n".join(rows) + "\n"
+
+
+def given_file(uri: str) -> AbstractContextManager[Path | None]:
+    """Yield where the file that a URI names lies on this machine, or None for an empty URI."""
+    return local_file(uri) if uri else nullcontext()

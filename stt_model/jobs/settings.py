@@ -6,11 +6,19 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stt_model.base import BootstrapError, Parameter, choice, parameters_of, switch, whole
+from stt_model.base import (
+    BootstrapError,
+    Parameter,
+    choice,
+    parameters_of,
+    switch,
+    text,
+    whole,
+)
 from stt_model.decoding import BuildConfig, TuningConfig
 from stt_model.evaluation import EvaluationConfig
 from stt_model.export import ExportConfig, ModelIdentity
-from stt_model.text import MODES
+from stt_model.text import MODES, NUMBERS
 from stt_model.training import TrainingConfig
 
 
@@ -20,6 +28,24 @@ class ValidationSettings:
 
     strict: bool = switch(
         False, "Stop if any row of the dataset has an error, instead of rejecting it."
+    )
+    normalise: str = text(
+        "",
+        "Write transcripts by the rules of a language, such as en or pt-BR, by generic rules, or by"
+        " a YAML file of your own; empty leaves them as they are.",
+        metavar="LANG",
+    )
+    numbers: str = choice(
+        "set_aside",
+        NUMBERS,
+        "What normalise does with numbers in digits: set the clip aside, spell them where there is"
+        " one way to read them, or keep them.",
+    )
+    drop_suspects: str = text(
+        "",
+        "File suspects.csv of an earlier run, as a path or URI: rows of the train and dev splits"
+        " that it marks with drop are left out; empty for none.",
+        metavar="FILE",
     )
 
 
@@ -50,6 +76,10 @@ class DecisionSettings:
     """What is asked for."""
 
     mode: str = choice("auto", MODES, "auto, fine-tune or transfer.")
+    keep_source_labels: bool = switch(
+        False,
+        "Keep the labels of the checkpoint in an alphabet that is built from the transcripts.",
+    )
 
 
 @dataclass(frozen=True)

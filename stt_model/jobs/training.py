@@ -28,7 +28,7 @@ from stt_model.corpus import iter_manifest
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits, transcripts_of
 from stt_model.jobs.reports import write_report
-from stt_model.text import Alphabet, build_alphabet
+from stt_model.text import Alphabet, build_alphabet, with_labels
 from stt_model.training import TrainingConfig, find_run, of_this_run, run_folder
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def prepare_training(
     alphabet: Alphabet | None = None,
     drop_source_layers: int = 0,
     warm_start: bool = True,
+    keep_source_labels: bool = False,
     n_hidden: int | None = None,
     layer_norm: bool = False,
     run_state_uri: str = "",
@@ -181,6 +182,8 @@ def prepare_training(
         source = _open_source(source_dir, load_train, drop_source_layers, alphabet)
         check_n_hidden(n_hidden, source)
     target = _target_alphabet(manifests, source, alphabet, drop_source_layers)
+    if alphabet is None and source is not None and keep_source_labels:
+        target = with_labels(target, source.alphabet.labels)
     config = configure(
         TrainingConfig,
         train_files=manifests[0],
@@ -219,6 +222,7 @@ def train(
     alphabet: Alphabet | None = None,
     drop_source_layers: int = 0,
     warm_start: bool = True,
+    keep_source_labels: bool = False,
     n_hidden: int | None = None,
     layer_norm: bool = False,
     run_state_uri: str = "",
@@ -240,6 +244,7 @@ def train(
             that is built from the transcripts.
         drop_source_layers: layers to replace, counted from the output: 1 to 5; 0 fine-tunes.
         warm_start: see ``replace_layers``.
+        keep_source_labels: give an alphabet that is built the labels of the checkpoint too.
         n_hidden: width of the layers, from scratch.
         layer_norm: normalise the layers, from scratch.
         run_state_uri: where the run is kept while it lasts: a path, ``file://`` or ``s3://`` URI.
@@ -262,6 +267,7 @@ def train(
         alphabet=alphabet,
         drop_source_layers=drop_source_layers,
         warm_start=warm_start,
+        keep_source_labels=keep_source_labels,
         n_hidden=n_hidden,
         layer_norm=layer_norm,
         run_state_uri=run_state_uri,

@@ -22,6 +22,5 @@ from .needless import needless_characters as needless_characters
 from .normalisation import NUMBERS as NUMBERS
 from .normalisation import NormalisedText as NormalisedText
 from .normalisation import Normaliser as Normaliser
-from .normalisation import Numbers as Numbers
 from .normalisation import open_normaliser as open_normaliser
 from .normalisation_log import NormalisationLog as NormalisationLog

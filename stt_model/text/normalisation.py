@@ -14,15 +14,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from stt_model.base import RulesError
 from stt_model.text.alphabet import describe_characters, shorten
 from stt_model.text.language_rules import GENERIC, LanguageRules, Pattern, read_rules
 from stt_model.text.numbers import NumberReader
 
-Numbers = Literal["set_aside", "spell", "keep"]
-NUMBERS: tuple[Numbers, ...] = ("set_aside", "spell", "keep")
+NUMBERS = ("set_aside", "spell", "keep")
 
 _ROUNDS = 5
 """Passes after which rules that still change something are taken for ones that never end."""
@@ -63,7 +61,7 @@ _Step = tuple[str, Callable[[str], str]]
 class Normaliser:
     """Writes texts by the rules of a language. Calling it is free of side effects: threads may."""
 
-    def __init__(self, rules: LanguageRules, numbers: Numbers = "set_aside") -> None:
+    def __init__(self, rules: LanguageRules, numbers: str = "set_aside") -> None:
         if numbers not in NUMBERS:
             raise RulesError(f"numbers: expected {', '.join(NUMBERS)}, found {numbers!r}")
         self.rules = rules
@@ -103,7 +101,7 @@ class Normaliser:
         return text
 
 
-def open_normaliser(language: str = GENERIC, *, numbers: Numbers = "set_aside") -> Normaliser:
+def open_normaliser(language: str = GENERIC, *, numbers: str = "set_aside") -> Normaliser:
     """Return the normaliser of a language tag, of ``generic`` rules, or of a YAML rules file.
 
     ``numbers`` says what becomes of a text with digits: it is set aside, they are spelled out by
@@ -134,7 +132,7 @@ def check_examples(rules: LanguageRules) -> None:
         )
 
 
-def _steps(rules: LanguageRules, numbers: Numbers) -> Iterator[_Step]:
+def _steps(rules: LanguageRules, numbers: str) -> Iterator[_Step]:
     """Yield the steps in their order: what later ones look for, earlier ones leave in place."""
     keep = rules.keep | set(rules.apostrophe) | ({"-"} if rules.hyphen == "keep" else set())
     yield "white space", _translator(lambda each: " " if _is_space(each) else each)
