@@ -1,3 +1,4 @@
+from .apart import call_apart as call_apart
 from .errors import AlphabetError as AlphabetError
 from .errors import AugmentationError as AugmentationError
 from .errors import BootstrapError as BootstrapError
@@ -18,6 +19,8 @@ from .files import atomic_directory as atomic_directory
 from .files import atomic_write as atomic_write
 from .files import check_output as check_output
 from .files import locked as locked
+from .machine import usable_cpus as usable_cpus
+from .machine import usable_memory as usable_memory
 from .markdown import cell as cell
 from .markdown import escape_markdown as escape_markdown
 from .parallel import in_parallel as in_parallel
@@ -36,8 +39,13 @@ from .parameters import whole as whole
 from .pictures import embed as embed
 from .pictures import new_figure as new_figure
 from .progress import Progress as Progress
+from .quiet import native_lines_dropped as native_lines_dropped
+from .quiet import separate_stderr as separate_stderr
 from .quiet import stderr_held_back as stderr_held_back
 from .redaction import holds_credentials as holds_credentials
 from .redaction import keep_secrets_out_of_logs as keep_secrets_out_of_logs
 from .redaction import redact as redact
 from .spool import Spool as Spool
+from .untrusted import open_regular as open_regular
+from .untrusted import parse_json as parse_json
+from .untrusted import read_json as read_json

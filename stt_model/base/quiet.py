@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,3 +27,69 @@ def stderr_held_back() -> Iterator[None]:
         finally:
             os.dup2(original, 2)
             os.close(original)
+
+
+class _NativeStderr:
+    """File 2, into which native libraries print; Python's own lines go elsewhere (``separate``)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holding = 0
+        self._original = -1
+        self._nowhere = -1
+
+    @property
+    def is_separate(self) -> bool:
+        return self._original >= 0
+
+    def separate(self) -> None:
+        """Give Python's stderr a file of its own that leads to the same place."""
+        if self.is_separate or not _is_file_2(sys.stderr):
+            return
+        sys.stderr.flush()
+        self._original, self._nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        sys.stderr = io.TextIOWrapper(
+            os.fdopen(os.dup(2), "wb", 0),
+            encoding=sys.stderr.encoding,
+            errors="backslashreplace",
+            write_through=True,
+        )
+
+    def hold(self) -> None:
+        with self._lock:
+            if not self._holding:
+                os.dup2(self._nowhere, 2)
+            self._holding += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._holding -= 1
+            if not self._holding:
+                os.dup2(self._original, 2)
+
+
+_native_stderr = _NativeStderr()
+separate_stderr = _native_stderr.separate
+
+
+@contextmanager
+def native_lines_dropped() -> Iterator[None]:
+    """Drop what native libraries print to stderr, in any number of threads at once.
+
+    Nothing is dropped before ``separate_stderr`` was called, since Python's own lines would be too.
+    """
+    if not _native_stderr.is_separate:
+        yield
+        return
+    _native_stderr.hold()
+    try:
+        yield
+    finally:
+        _native_stderr.release()
+
+
+def _is_file_2(stream: object) -> bool:
+    try:
+        return isinstance(stream, io.TextIOWrapper) and stream.fileno() == 2
+    except (OSError, ValueError):
+        return False

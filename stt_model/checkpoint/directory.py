@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import AlphabetError, CheckpointError, atomic_write
+from stt_model.base import AlphabetError, CheckpointError, atomic_write, read_json
 from stt_model.checkpoint.bundle import Bundle
 from stt_model.checkpoint.bundle_writer import Variable, blocks_of, write_bundle
 from stt_model.checkpoint.flags import is_true, read_flags
@@ -479,7 +479,7 @@ def _read_lineage(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
     if not path.is_file():
         return None, []
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))), []
+        return dict(read_json(path)), []
     except (OSError, ValueError, TypeError):
         return None, ["lineage.json cannot be read"]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from stt_model.base import CheckpointError
+from stt_model.base import CheckpointError, parse_json
 
 
 def read_flags(path: Path) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def read_flags(path: Path) -> dict[str, Any]:
     if not text.lstrip().startswith("{"):
         return _parse_flag_lines(text)
     try:
-        return dict(json.loads(text))
+        return dict(parse_json(text))
     except ValueError as error:
         raise CheckpointError(f"{path}: damaged JSON ({error}); correct or remove it") from error
 
@@ -45,7 +44,7 @@ def _parse_flag_lines(text: str) -> dict[str, Any]:
 
 def _parse_flag_value(value: str) -> Any:
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         return value
 

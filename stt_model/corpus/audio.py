@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from stt_model.base import DataError
-from stt_model.corpus.clips import ShardError, is_file, open_clip
+from stt_model.base import DataError, native_lines_dropped
+from stt_model.corpus.clips import ClipSizeError, ShardError, is_file, open_clip
 from stt_model.storage import MissingError
 
 SAMPLE_RATE = 16000
@@ -72,7 +73,7 @@ class AudioInfo:
 def audio_info(path: Path | str) -> AudioInfo:
     """Read the header only; AudioError if the file is missing, empty or no audio."""
     with _open(path) as sound:
-        return AudioInfo(sound.samplerate, sound.channels, sound.frames)
+        return AudioInfo(sound.rate, sound.channels, sound.frames)
 
 
 def read_audio(
@@ -85,7 +86,7 @@ def read_audio(
     AudioError if the file is missing, empty or damaged.
     """
     with _open(path) as sound:
-        rate = sound.samplerate
+        rate = sound.rate
         if start:
             sound.seek(round(start * rate))
         blocks = [block.mean(axis=1) for block in _blocks(sound, seconds * rate)]
@@ -114,15 +115,10 @@ def clip_digest(path: Path | str) -> str:
 
 def read_clip(path: Path | str) -> bytes:
     """Return a clip as it is stored; AudioError if it cannot be read."""
-    try:
+    with _explained(path):
+        _check_kind(path)
         with open_clip(path) as clip:
             return clip.read()
-    except OSError as error:
-        raise AudioError(path, f"a file that fails: {error.strerror}") from error
-    except MissingError as error:
-        raise AudioError(path, "nothing") from error
-    except ShardError as error:
-        raise AudioError(path, error.found) from error
 
 
 def clip_size(path: Path | str) -> int:
@@ -152,33 +148,83 @@ def find_audio(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _blocks(sound: soundfile.SoundFile, samples: float) -> Iterator[NDArray[np.float32]]:
-    while len(block := sound.read(round(min(_BLOCK, samples)), dtype="float32", always_2d=True)):
+def _blocks(sound: _Sound, samples: float) -> Iterator[NDArray[np.float32]]:
+    while len(block := sound.read(round(min(_BLOCK, samples)))):
         samples -= len(block)
         yield block
 
 
+class _FailedError(Exception):
+    """What the library says of a file; apart from all that the reader of the file may raise."""
+
+
 @contextmanager
-def _open(path: Path | str) -> Iterator[soundfile.SoundFile]:
-    try:
-        # Opening a pipe or a device could block for ever.
-        if is_file(path) and not Path(path).is_file():
-            raise AudioError(path, _what_is_at(Path(path)))
+def _open(path: Path | str) -> Iterator[_Sound]:
+    """Yield an audio file, opened; AudioError for what is wrong with it, then or in reading it."""
+    with _explained(path):
+        _check_kind(path)
         with open_clip(path) as handle:
             if not handle.read(1):
                 raise AudioError(path, "an empty file")
             handle.seek(0)
-            # By handle, not by name: the library would guess the format of a *.raw from its name.
-            with soundfile.SoundFile(handle) as sound:
+            sound = _Sound(handle)
+            try:
                 yield sound
+            finally:
+                sound.close()
+
+
+class _Sound:
+    """An audio file as soundfile reads it; _FailedError for whatever it raises."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        # By handle, not by name: the library would guess the format of a *.raw from its name.
+        self._file = self._ask(soundfile.SoundFile, handle)
+        self.rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        self.frames: int = self._file.frames
+
+    def seek(self, frame: int) -> None:
+        self._ask(self._file.seek, frame)
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """Return float32 [up to ``frames``, channels]."""
+        block: NDArray[np.float32] = self._ask(
+            self._file.read, frames, dtype="float32", always_2d=True
+        )
+        return block
+
+    def close(self) -> None:
+        self._file.close()
+
+    @staticmethod
+    def _ask(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            with native_lines_dropped():
+                return function(*arguments, **options)
+        except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+            # The library's own reason, without the handle that it was given.
+            reason = getattr(error, "error_string", str(error))
+            raise _FailedError(" ".join(reason.split())) from error
+
+
+@contextmanager
+def _explained(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AudioError(path, f"a file that fails: {error.strerror}") from error
+    except _FailedError as error:
+        raise AudioError(path, f"a file that fails: {error}") from error
     except MissingError as error:
         raise AudioError(path, "nothing") from error
-    except ShardError as error:
+    except (ShardError, ClipSizeError) as error:
         raise AudioError(path, error.found) from error
-    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        # The library's own reason, without the handle that it was given.
-        reason = getattr(error, "error_string", str(error))
-        raise AudioError(path, f"a file that fails: {' '.join(reason.split())}") from error
+
+
+def _check_kind(path: Path | str) -> None:
+    if is_file(path) and not Path(path).is_file():
+        raise AudioError(path, _what_is_at(Path(path)))
 
 
 def _what_is_at(path: Path) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from stt_model.base import AlreadyLockedError, DataError, atomic_write, locked
+from stt_model.base import AlreadyLockedError, DataError, atomic_write, locked, open_regular
 from stt_model.storage import ObjectStore, StoredObject, cache_directory, is_stored
 
 LIMIT_VARIABLE = "STT_BOOTSTRAP_CLIP_CACHE_GIB"
@@ -31,8 +31,12 @@ _SHARE_BETWEEN_SCANS = 50
 _KNOWN_VERSIONS = 1 << 17
 _LOCK_SUFFIX = ".lock"
 _MEMBER = re.compile(
-    r"(?P<holder>.*\.tar)#(?P<name>[^#]*)@(?P<start>\d+)\+(?P<size>\d+)", re.DOTALL
+    r"(?P<holder>.*\.tar)#(?P<name>[^#]*)@(?P<start>[0-9]+)\+(?P<size>[0-9]+)", re.DOTALL
 )
+_LONGEST_NUMBER = 18
+"""Digits of a place within a shard; more of them lie behind the end of every shard."""
+CLIP_LIMIT = 2**30
+"""Bytes of a clip, which is read whole: an hour of the best recording is below that."""
 
 _logger = logging.getLogger(__name__)
 
@@ -43,6 +47,14 @@ class ShardError(DataError):
     def __init__(self, holder: str, expected: int, found: int) -> None:
         self.found = f"a shard of {found} bytes, not {expected} or more; pack the dataset again"
         super().__init__(f"{holder}: {self.found}")
+
+
+class ClipSizeError(DataError):
+    """A clip that is too large to be read; ``found`` says so without its name."""
+
+    def __init__(self, place: str, size: int) -> None:
+        self.found = f"{size} bytes, where at most {CLIP_LIMIT} are read; cut it into utterances"
+        super().__init__(f"{place}: {self.found}")
 
 
 class _Place(NamedTuple):
@@ -72,11 +84,16 @@ def is_file(place: Path | str) -> bool:
 def open_clip(place: Path | str) -> BinaryIO:
     """Open a clip for reading, wherever it lies.
 
-    Raises OSError for a file that cannot be read, MissingError for an object that is not there, any
-    other StoreError for a store that does not answer, and ShardError for a shard that is too short.
+    Raises OSError for a file that cannot be read or is a pipe or a device, MissingError for an
+    object that is not there, any other StoreError for a store that does not answer, ShardError for
+    a shard that is too short, and ClipSizeError for what is above ``CLIP_LIMIT``.
     """
     if is_file(place):
-        return Path(place).open("rb")
+        file = open_regular(place)
+        if (size := os.fstat(file.fileno()).st_size) > CLIP_LIMIT:
+            file.close()
+            raise ClipSizeError(str(place), size)
+        return file
     found = _parse(str(place))
     if is_stored(found.holder):
         return io.BytesIO(_cache().read(found))
@@ -84,19 +101,34 @@ def open_clip(place: Path | str) -> BinaryIO:
 
 
 def _parse(place: str) -> _Place:
-    match = _MEMBER.fullmatch(place)
-    return (
-        _Place(match["holder"], int(match["start"]), int(match["size"])) if match else _Place(place)
-    )
+    if match := _MEMBER.fullmatch(place):
+        return _Place(match["holder"], _number(match["start"]), _number(match["size"]))
+    return _Place(place)
+
+
+def _number(digits: str) -> int:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else 10**_LONGEST_NUMBER
 
 
 def _read_part(path: Path, place: _Place) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        total = os.fstat(file.fileno()).st_size
+        size = _checked_size(place, total)
         file.seek(place.start)
-        content = file.read(-1 if place.size is None else place.size)
-    if place.size is not None and len(content) != place.size:
-        raise ShardError(place.holder, place.start + place.size, path.stat().st_size)
+        content = file.read(size)
+    if len(content) != size:
+        raise ShardError(place.holder, place.start + size, total)
     return content
+
+
+def _checked_size(place: _Place, total: int) -> int:
+    """Return the bytes of a clip whose holder has ``total``, before any memory is taken for it."""
+    size = total if place.size is None else place.size
+    if place.start + size > total:
+        raise ShardError(place.holder, place.start + size, total)
+    if size > CLIP_LIMIT:
+        raise ClipSizeError(place.holder, size)
+    return size
 
 
 class ClipCache:
@@ -126,6 +158,7 @@ class ClipCache:
     def read(self, place: _Place) -> bytes:
         """Return the bytes of a clip; errors as of ``open_clip``."""
         stored = self._stat(place.holder)
+        size = _checked_size(place, stored.size)
         kept = self._path(stored)
         with contextlib.suppress(FileNotFoundError):
             return self._read_kept(kept, place)
@@ -133,12 +166,10 @@ class ClipCache:
             content = self._store.read(stored, 0, stored.size)
             self._keep(kept, content)
             return content
-        if place.start + place.size > stored.size:
-            raise ShardError(place.holder, place.start + place.size, stored.size)
         self._bring_shard(stored, kept)
         with contextlib.suppress(FileNotFoundError):
             return self._read_kept(kept, place)
-        return self._store.read(stored, place.start, place.size)
+        return self._store.read(stored, place.start, size)
 
     def _path(self, stored: StoredObject) -> Path:
         name = stored.version

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stt_model.base import DataError, atomic_write
+from stt_model.base import DataError, atomic_write, open_regular
 from stt_model.corpus.stored_manifests import bring_manifests
 from stt_model.storage import is_stored, local_path
 
@@ -80,7 +81,7 @@ def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
     """
     source = Path(csv_path).absolute()
     try:
-        with source.open(encoding="utf-8-sig", newline="") as handle:
+        with io.TextIOWrapper(open_regular(source), encoding="utf-8-sig", newline="") as handle:
             yield from _iter_rows(source, _reader(handle))
     except OSError as error:
         raise ManifestError(source, "a readable file", f"{error.strerror}") from error

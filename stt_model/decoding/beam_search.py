@@ -29,12 +29,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import DataError, ScorerError, stderr_held_back
+from stt_model.base import DataError, ScorerError, call_apart, stderr_held_back
 from stt_model.decoding.scorer import Scorer
 from stt_model.decoding.search_defaults import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N
 
 _SAMPLED_UNITS = 2000
 """Units that are looked up to see whether the scorer is of the model's alphabet."""
+_MEMORY_TO_LOAD = 8 * 2**30
+_MEMORY_A_BYTE = 16
+"""Bytes of address space that a check may take, and more for each of the file: ARPA text grows."""
+_SECONDS_TO_LOAD = 120.0
+_BYTES_A_SECOND = 2 * 2**20
+"""How long a check may take at most: on the slowest disk, and in text."""
 _LEFT_OUT = -1000.0
 """Natural logarithm of the probability of a label that the cutoffs leave out."""
 _FAR_BEHIND = 15.0
@@ -154,9 +160,10 @@ class ScorerSearch:
 
 
 def check_scorer(scorer: Scorer) -> None:
-    """Refuse a scorer of another alphabet, without loading all of it.
+    """Refuse a scorer that is damaged, or of another alphabet.
 
-    A package says nothing of its characters. But spelled with the wrong ones, its vocabulary is no
+    KenLM reads it in a process of its own, since a damaged language model can end the process. A
+    package says nothing of its characters. But spelled with the wrong ones, its vocabulary is no
     longer that of its language model.
 
     Raises:
@@ -164,8 +171,18 @@ def check_scorer(scorer: Scorer) -> None:
     """
     step = math.ceil(len(scorer.units) / _SAMPLED_UNITS)
     units = scorer.units[::step]
-    language_model = _load_language_model(scorer, units)
-    scores, unknown = _score_alone(language_model, len(units))
+    _import_flashlight()
+    scores, unknown = call_apart(
+        _score_units,
+        scorer,
+        units,
+        memory=_MEMORY_TO_LOAD + _MEMORY_A_BYTE * scorer.path.stat().st_size,
+        seconds=_SECONDS_TO_LOAD + scorer.path.stat().st_size / _BYTES_A_SECOND,
+        failure=lambda end: ScorerError(
+            f"{scorer.path}: KenLM cannot read it: {end}; the file is damaged, or this machine has"
+            " too little memory for it: copy it again"
+        ),
+    )
     strange = [unit for unit, score in zip(units, scores, strict=True) if score == unknown]
     if 2 * len(strange) > len(units):
         raise ScorerError(
@@ -173,6 +190,15 @@ def check_scorer(scorer: Scorer) -> None:
             f" {len(strange) / len(units):.0%} of its words are unknown to its language model,"
             f" such as {strange[0]!r}"
         )
+    if any(not score <= 0 for score in [*scores, unknown]):
+        raise ScorerError(
+            f"{scorer.path}: expected logarithms of probabilities, found numbers above 0 or none at"
+            " all; the file is damaged: copy it again"
+        )
+
+
+def _score_units(scorer: Scorer, units: Sequence[str]) -> tuple[list[float], float]:
+    return _score_alone(_load_language_model(scorer, units), len(units))
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -223,11 +249,11 @@ def _load_language_model(scorer: Scorer, units: Sequence[str]) -> Any:
     with stderr_held_back():
         try:
             language_model = KenLM(str(scorer.path), dictionary)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError, ValueError) as error:
             problem = error
     if problem is not None:
         # Above its last line KenLM says where in its source it was.
-        reason = str(problem).strip().splitlines()[-1]
+        reason = [type(problem).__name__, *str(problem).strip().splitlines()][-1]
         raise ScorerError(f"{scorer.path}: KenLM cannot read it: {reason}") from problem
     return language_model
 

@@ -177,7 +177,7 @@ class ScorerDecoder:
             raise ScorerError(
                 f"{self.scorer_path}: a process that decodes has died, most likely for want of"
                 " memory: each holds the whole vocabulary; give this machine more, or the scorer"
-                " fewer words"
+                " fewer words; or the scorer is damaged: copy it again"
             ) from error
 
 

@@ -38,6 +38,9 @@ _STATE = np.dtype(
 _ARC = np.dtype([("label", "<i4"), ("output", "<i4"), ("weight", "<f4"), ("target", "<i4")])
 _LONGEST = 4096
 """Arcs of a path; longer means a loop."""
+_MOST_PATHS = 10_000_000
+_MOST_LABELS = 2**28
+"""Of all paths, those that lead nowhere included: a few states can stand for billions of them."""
 
 
 def read_paths(data: memoryview, offset: int) -> list[NDArray[np.int32]]:
@@ -53,23 +56,53 @@ def read_paths(data: memoryview, offset: int) -> list[NDArray[np.int32]]:
     start, states, arcs = _read_tables(data, offset)
     if not 0 <= start < len(states):
         raise ValueError("it has no start state")
+    _check_amount(start, states, arcs)
     at = np.array([start])
     so_far = np.empty((1, 0), np.int32)
     found = []
     # All the paths of one length at a time.
     while len(at):
-        if so_far.shape[1] > _LONGEST:
-            raise ValueError("its paths have no end")
         complete = np.isfinite(states["final"][at])
         if complete.any():
             found.append(so_far[complete])
-        fan_out = states["arcs"][at].astype(np.int64)
-        origin = np.repeat(np.arange(len(at)), fan_out)
-        within = np.arange(len(origin)) - np.repeat(np.cumsum(fan_out) - fan_out, fan_out)
-        taken = arcs[states["first_arc"][at][origin] + within]
+        origin, leaving = _arcs_of(states, at)
+        taken = arcs[leaving]
         so_far = np.column_stack([so_far[origin], taken["label"]])
         at = taken["target"]
     return found
+
+
+def _arcs_of(
+    states: NDArray[np.void], at: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the arcs that leave these states, and for each which of the states it leaves."""
+    fan_out = states["arcs"][at].astype(np.int64)
+    origin = np.repeat(np.arange(len(at)), fan_out)
+    within = np.arange(len(origin)) - np.repeat(np.cumsum(fan_out) - fan_out, fan_out)
+    return origin, states["first_arc"][at].astype(np.int64)[origin] + within
+
+
+def _check_amount(start: int, states: NDArray[np.void], arcs: NDArray[np.void]) -> None:
+    """Count the paths, and the labels on them, before any is written down.
+
+    Of one length at a time it is counted how many paths lead to each state.
+
+    Raises:
+        ValueError: there are too many, or a loop makes them endless.
+    """
+    at, paths = np.array([start]), np.ones(1)
+    work = labels = 0.0
+    for _ in range(_LONGEST + 1):
+        fan_out = int(states["arcs"][at].astype(np.int64).sum())
+        work, labels = work + fan_out, labels + float(paths.sum())
+        if paths.sum() > _MOST_PATHS or max(work, labels) > _MOST_LABELS:
+            raise ValueError(f"it has more than {_MOST_PATHS} paths, or too many labels on them")
+        origin, leaving = _arcs_of(states, at)
+        at, where = np.unique(arcs["target"][leaving], return_inverse=True)
+        paths = np.bincount(where, weights=paths[origin], minlength=len(at))
+        if not len(at):
+            return
+    raise ValueError("its paths have no end")
 
 
 def _read_tables(data: memoryview, offset: int) -> tuple[int, NDArray[np.void], NDArray[np.void]]:

@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import ScorerError, atomic_write
+from stt_model.base import ScorerError, atomic_write, open_regular
 from stt_model.decoding import fst
+from stt_model.decoding.kenlm_header import KENLM_MAGIC, check_kenlm_header
 from stt_model.decoding.search_defaults import DEFAULT_LM_ALPHA, DEFAULT_LM_BETA
 from stt_model.text import Alphabet, describe_characters
 
 log = logging.getLogger(__name__)
 
 SENTENCE_MARKS = frozenset({"<s>", "</s>", "<unk>"})
-_KENLM_MAGIC = b"mmap lm http://kheafield.com/code format version 5\n\0"
 _ARPA_HEAD = b"\\data\\"
 _ARPA_UNIGRAMS = b"\\1-grams:"
 _TRIE_HEADER = struct.Struct("<4si?dd")
@@ -70,11 +70,12 @@ def read_scorer(path: Path, alphabet: Alphabet, vocab_file: Path | None = None) 
     Raises:
         ScorerError: it is no scorer, is cut short, or cannot belong to this alphabet.
     """
-    with path.open("rb") as file:
-        head = file.read(len(_KENLM_MAGIC))
+    with open_regular(path) as file:
+        head = file.read(len(KENLM_MAGIC))
     if head.lstrip().startswith(_ARPA_HEAD):
         words = read_words(vocab_file) if vocab_file else _arpa_words(path)
-    elif head == _KENLM_MAGIC:
+    elif head == KENLM_MAGIC:
+        check_kenlm_header(path)
         package = _read_package(path, alphabet)
         if package is not None:
             return package
@@ -117,12 +118,13 @@ def write_package(
     Raises:
         ScorerError: the language model is not in KenLM's binary form, or no word is left.
     """
-    with language_model.open("rb") as file:
-        if file.read(len(_KENLM_MAGIC)) != _KENLM_MAGIC:
+    with open_regular(language_model) as file:
+        if file.read(len(KENLM_MAGIC)) != KENLM_MAGIC:
             raise ScorerError(
                 f"{language_model}: expected KenLM's binary form, found another; make it with"
                 " KenLM's build_binary"
             )
+    check_kenlm_header(language_model)
     scorer = _from_words(language_model, words, alphabet, is_bytes)
     size = language_model.stat().st_size
     paths = [[label + 1 for label in spelling] for spelling in scorer.spellings]
@@ -157,7 +159,8 @@ def copy_with_weights(source: Path, output: Path, lm_alpha: float, lm_beta: floa
 def read_words(path: Path) -> list[str]:
     """Return the words of a text file, separated by white space, each once."""
     try:
-        return list(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+        with open_regular(path) as file:
+            return list(dict.fromkeys(file.read().decode("utf-8").split()))
     except UnicodeDecodeError as error:
         raise ScorerError(f"{path}: expected words in UTF-8, found other bytes") from error
 
@@ -185,7 +188,7 @@ def _read_package(path: Path, alphabet: Alphabet) -> Scorer | None:
 
 def _find_trie(path: Path) -> tuple[int, mmap.mmap]:
     """Return where the header of the vocabulary is, -1 if nowhere, and the file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     # Where KenLM's part ends only KenLM can tell. But the vocabulary comes last, and its automaton
     # must end with the file to the byte.
@@ -241,7 +244,7 @@ def _space(path: Path, alphabet: Alphabet) -> int:
 
 
 def _arpa_words(path: Path) -> list[str]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         unigrams = itertools.dropwhile(lambda line: line.strip() != _ARPA_UNIGRAMS, file)
         next(unigrams, None)
         lines = itertools.takewhile(lambda line: line.strip(), unigrams)

@@ -6,6 +6,7 @@ any, and without them no member can redirect another.
 
 from __future__ import annotations
 
+import io
 import lzma
 import stat
 import struct
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from stt_model.base import StorageError
 
@@ -29,6 +30,10 @@ _CHUNK = 2**20
 _NAME_LIMIT = 255
 _PADDING_LIMIT = 64 * 2**20
 _TAR_EXTENDED_HEADER_LIMIT = 2**20
+_TAR_NESTING_LIMIT = 8
+"""Headers of one member. One says its name, another its size and time; one may be for all."""
+_DIRECTORY_LIMIT = 4 * 2**20
+"""Bytes read to know of the next member, or in a zip of all of them: ten thousand take about 1."""
 _TAR_EXTENDED_HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -116,8 +121,50 @@ def _members(archive: Path) -> Iterator[_Member]:
     return _zip_members(archive) if is_zip else _tar_members(archive)
 
 
+class _Metered(io.BufferedIOBase):
+    """A file of which only so much may be read before the meter is set back to 0.
+
+    Both libraries believe what the bytes say of how long the list of members is, or a header.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._read = 0
+        self.is_on = True
+
+    def set_back(self) -> None:
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.is_on:
+            return self._file.read(-1 if size is None else size)
+        left = _DIRECTORY_LIMIT - self._read
+        content = self._file.read(left + 1 if size is None or size < 0 else min(size, left + 1))
+        self._read += len(content)
+        if len(content) > left:
+            raise _Refused(f"more than {_DIRECTORY_LIMIT} bytes to say what one member is")
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def _zip_members(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as file:
+    with archive.open("rb") as plain, _Metered(plain) as metered, zipfile.ZipFile(metered) as file:
+        metered.is_on = False
         for info in file.infolist():
             # Not is_dir(), which cannot take an empty name.
             is_folder = info.filename.endswith("/")
@@ -133,8 +180,37 @@ def _open_zipped(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     return file.open(info)
 
 
+class _MeteredTarFile(tarfile.TarFile):
+    """A tar file that tells when it spends too much on a header."""
+
+    def __init__(
+        self, name: Any = None, mode: Any = "r", fileobj: Any = None, **options: Any
+    ) -> None:
+        self.headers = 0
+        self.metered = _Metered(fileobj)
+        super().__init__(name, mode, self.metered, **options)
+
+    def next(self) -> tarfile.TarInfo | None:
+        """Return the next member; the meter is on for as long as that takes."""
+        self.headers = 0
+        self.metered.set_back()
+        self.metered.is_on = True
+        try:
+            return super().next()
+        finally:
+            self.metered.is_on = False
+
+
 class _StrictTarInfo(tarfile.TarInfo):
     """A header that must be sound: tarfile takes a broken one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: Any) -> _StrictTarInfo:
+        # A header that says something of the next one is read before that: one call inside another.
+        tarfile.headers += 1
+        if tarfile.headers > _TAR_NESTING_LIMIT:
+            raise _Refused(f"a member with more than {_TAR_NESTING_LIMIT} headers")
+        return super().fromtarfile(tarfile)
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictTarInfo:
@@ -151,7 +227,10 @@ class _StrictTarInfo(tarfile.TarInfo):
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r:*", tarinfo=_StrictTarInfo) as file:
+    with (
+        archive.open("rb") as plain,
+        _MeteredTarFile.open(fileobj=plain, mode="r:*", tarinfo=_StrictTarInfo) as file,
+    ):
         for info in file:
             yield _Member(info.name, info.isdir(), partial(_open_tarred, file, info))
         # The checksum of gzip, bzip2 and xz stands at their end, behind what tarfile reads.

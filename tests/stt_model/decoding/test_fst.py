@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -68,3 +69,38 @@ def test_a_loop_is_refused():
     looped = data[:-4] + struct.pack("<i", start)
     with pytest.raises(ValueError, match="no end"):
         read_paths(memoryview(looped), 0)
+
+
+def doubling_automaton(states: int) -> bytes:
+    """An automaton in which two arcs lead from each state to the next: 2^(states - 1) paths."""
+    data = bytearray(write_paths([(1,) * (states - 1), (2,) * (states - 1)], 0))
+    head = data[:HEADER_SIZE]
+    struct.pack_into("<qqq", head, START, 0, states, 2 * (states - 1))
+    table = np.zeros(states, [("final", "<f4"), ("rest", "<u4", 4)])
+    table["final"] = [np.inf] * (states - 1) + [0.0]
+    table["rest"][:, 0] = [2 * number for number in range(states)]
+    table["rest"][:-1, 1] = 2
+    arcs = np.zeros(2 * (states - 1), [("label", "<i4", 2), ("weight", "<f4"), ("target", "<i4")])
+    arcs["label"] = np.repeat([[1, 1], [2, 2]] * (states - 1), 1, axis=0)
+    arcs["target"] = np.repeat(np.arange(1, states), 2)
+    body = bytes(head) + bytes(-len(head) % 16) + table.tobytes()
+    return body + bytes(-len(body) % 16) + arcs.tobytes()
+
+
+def test_a_few_states_that_stand_for_countless_paths_are_refused_before_any_is_written_down():
+    assert len(paths_of(doubling_automaton(4))) == 8
+    data = doubling_automaton(41)
+    assert len(data) < 2400
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 10000000 paths"):
+        read_paths(memoryview(data), 0)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_paths_that_lead_nowhere_count_as_well():
+    data = bytearray(doubling_automaton(41))
+    at = -(-HEADER_SIZE // 16) * 16 + 40 * 20
+    struct.pack_into("<f", data, at, np.inf)
+    with pytest.raises(ValueError, match="more than 10000000 paths"):
+        read_paths(memoryview(data), 0)

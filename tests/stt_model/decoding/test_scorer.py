@@ -1,6 +1,8 @@
 import pytest
 
 from stt_model.base.errors import ScorerError
+from stt_model.decoding import beam_search
+from stt_model.decoding import scorer as scorer_module
 from stt_model.decoding.beam_search import check_scorer
 from stt_model.decoding.scorer import copy_with_weights, read_scorer, write_package
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
@@ -206,3 +208,34 @@ def test_weights_that_are_no_numbers_are_wrong_usage(package, flag, value):
     assert outcome.code == 2
     assert f"{flag}: expected a number" in outcome.error
     assert repr(value) in outcome.error
+
+
+@needs_flashlight
+@pytest.mark.parametrize("at", range(88, 92))
+@pytest.mark.parametrize("value", [0, 127, 255])
+def test_a_damaged_head_of_the_language_model_is_one_line(package, at, value):
+    data = bytearray(package.read_bytes())
+    data[at] = value
+    package.write_bytes(data)
+    if at == 88:
+        assert "order" in refusal(package)
+    else:
+        # Padding, which KenLM never looks at.
+        check_scorer(read_scorer(package, ENGLISH))
+
+
+@needs_flashlight
+def test_a_language_model_that_ends_kenlm_does_not_end_this_process(package, monkeypatch):
+    """The head is not looked at, so that KenLM meets n-grams of order 0."""
+    monkeypatch.setattr(scorer_module, "check_kenlm_header", lambda path: None)
+    data = bytearray(package.read_bytes())
+    data[88] = 0
+    package.write_bytes(data)
+    assert "has died of SIG" in refusal(package)
+
+
+@needs_flashlight
+def test_a_check_that_takes_too_long_is_one_line(package, monkeypatch):
+    monkeypatch.setattr(beam_search, "_SECONDS_TO_LOAD", -1e9)
+    monkeypatch.setattr(beam_search, "_BYTES_A_SECOND", 1e12)
+    assert "it took more than" in refusal(package)
