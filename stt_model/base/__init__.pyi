@@ -19,6 +19,7 @@ from .files import atomic_directory as atomic_directory
 from .files import atomic_write as atomic_write
 from .files import check_output as check_output
 from .files import locked as locked
+from .lease import leased as leased
 from .machine import usable_cpus as usable_cpus
 from .machine import usable_memory as usable_memory
 from .markdown import cell as cell
@@ -46,6 +47,8 @@ from .redaction import holds_credentials as holds_credentials
 from .redaction import keep_secrets_out_of_logs as keep_secrets_out_of_logs
 from .redaction import redact as redact
 from .spool import Spool as Spool
+from .typed import build as build
+from .untrusted import JSON_LIMIT as JSON_LIMIT
 from .untrusted import open_regular as open_regular
 from .untrusted import parse_json as parse_json
 from .untrusted import read_json as read_json

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import SurgeryError, atomic_directory
+from stt_model.base import SurgeryError, atomic_directory, usable_memory
 from stt_model.checkpoint.directory import (
     Weights,
     open_checkpoint,
@@ -33,6 +33,8 @@ LAYERS = ("layer_1", "layer_2", "layer_3", "lstm", "layer_5", "layer_6")
 
 _OUTPUT_WEIGHTS = "layer_6/weights"
 _OUTPUT_BIAS = "layer_6/bias"
+_BYTES_A_PARAMETER = 16
+"""Of training: a float32 each for the weight, its gradient and Adam's two moments."""
 
 
 @dataclass(frozen=True)
@@ -276,12 +278,25 @@ def start_from_scratch(
 
     Raises:
         CheckpointError: alphabet and geometry do not fit, or the result cannot be written.
-        SurgeryError: a negative seed, or ``output_dir`` is not empty.
+        SurgeryError: a negative seed, ``output_dir`` is not empty, or this machine cannot train it.
     """
     _check_output(Path(output_dir))
+    _check_memory(geometry)
     surgery = Surgery("scratch", LAYERS, (), seed)
     _write(output_dir, initialise(geometry, seed), alphabet, surgery, None)
     return surgery
+
+
+def _check_memory(geometry: Geometry) -> None:
+    """Refuse a network whose training cannot fit in memory, before any of it is made."""
+    parameters = sum(map(math.prod, geometry.shapes().values()))
+    needed, there = _BYTES_A_PARAMETER * parameters, usable_memory()
+    if needed > there:
+        raise SurgeryError(
+            f"--n_hidden {geometry.n_hidden}: expected a network that this machine can train in its"
+            f" {there / 2**30:.0f} GiB of memory, found one that takes {needed / 2**30:.0f} GiB or"
+            " more; give a smaller number (released models have 2048)"
+        )
 
 
 def _check_output(output_dir: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from stt_model.base import usable_cpus
 from stt_model.corpus.audio import (
     SAMPLE_RATE,
     AudioError,
@@ -423,7 +423,7 @@ def _inspect_all(
     """
     utterances = ((split, row) for split, row in rows if isinstance(row, Utterance))
     with (
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        ThreadPoolExecutor(workers or usable_cpus()) as pool,
         tqdm(desc="checking", total=len(rows), unit="utterance", disable=None) as bar,
     ):
         while chunk := list(itertools.islice(utterances, _CHUNK)):

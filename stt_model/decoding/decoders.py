@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+import weakref
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ import loky
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import DataError, ScorerError
+from stt_model.base import DataError, ScorerError, usable_cpus
 from stt_model.decoding.beam_search import (
     ScorerSearch,
     SearchSettings,
@@ -106,7 +107,7 @@ class BeamDecoder:
     ) -> None:
         self.alphabet = alphabet
         self.settings = settings
-        self._pool = ThreadPoolExecutor(workers or loky.cpu_count())
+        self._pool = ThreadPoolExecutor(workers or usable_cpus())
 
     def decode(self, logits: Any, frames: Any) -> list[str]:
         """Return the most probable text of each utterance."""
@@ -144,12 +145,14 @@ class ScorerDecoder:
         self.weigh()
         # Processes, because flashlight keeps Python's lock while it searches. Loky's do not run
         # the main program anew, as those of the standard library would.
-        self._workers = workers or loky.cpu_count()
-        self._pool: Executor = loky.ProcessPoolExecutor(
+        self._workers = workers or usable_cpus()
+        self._pool = loky.ProcessPoolExecutor(
             self._workers,
             initializer=_open_search,
             initargs=(scorer, classes, settings),
         )
+        # Each process holds the whole vocabulary: none outlives what it was started for.
+        weakref.finalize(self, self._pool.shutdown, wait=False, kill_workers=True)
 
     def weigh(self, lm_alpha: float | None = None, lm_beta: float | None = None) -> None:
         """Change the weights of all that is decoded from here on; None is the scorer's own.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stt_model import network
-from stt_model.base import Progress
+from stt_model.base import Progress, usable_cpus
 from stt_model.checkpoint import (
     Checkpoint,
     describe_run,
@@ -234,4 +233,4 @@ def _provenance(
 
 def _device() -> str:
     gpus = tf.config.list_logical_devices("GPU")
-    return "on a GPU" if gpus else f"on a CPU, {os.cpu_count()} cores"
+    return "on a GPU" if gpus else f"on a CPU, {usable_cpus()} cores"

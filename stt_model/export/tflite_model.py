@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stt_model.base import ExportError
+from stt_model.base import ExportError, usable_cpus
 from stt_model.corpus import STRIDE, WINDOW, frame_count
 from stt_model.export.tflite_conversion import INPUTS, OUTPUTS, deserialise_alphabet
 from stt_model.features import extract_features
@@ -118,7 +117,7 @@ def _open(path: Path) -> Any:
         try:
             interpreter = tf.lite.Interpreter(
                 model_content=path.read_bytes(),
-                num_threads=os.cpu_count(),
+                num_threads=usable_cpus(),
                 # The others print a line about themselves.
                 experimental_op_resolver_type=_PLAIN_KERNELS,
             )

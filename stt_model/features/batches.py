@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stt_model.base import DataError
+from stt_model.base import BootstrapError, usable_cpus
 from stt_model.corpus import Samples
 from stt_model.features.extraction import COEFFICIENTS
 from stt_model.features.store import Features, FeatureStore
@@ -122,7 +121,7 @@ def batch_dataset(
         try:
             for batch, features in _features_ahead(features_of or store.__getitem__, batches):
                 yield _element(store.samples, batch, features)
-        except DataError as error:
+        except BootstrapError as error:
             store.failure = error
             raise
 
@@ -141,7 +140,7 @@ def _features_ahead(
 
     Threads will do: decoders, the resampler and TensorFlow all let go of the interpreter.
     """
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(usable_cpus())
     ahead: deque[tuple[Batch, list[Future[Features]]]] = deque()
     size = max(_BATCHES_AHEAD, _CLIPS_AHEAD // max(1, len(batches[0].rows))) if batches else 0
     try:
@@ -165,6 +164,7 @@ def failures_of(store: FeatureStore) -> Iterator[None]:
 
     Raises:
         DataError: a clip cannot be decoded.
+        StoreError: the store that it is in fails.
     """
     try:
         yield

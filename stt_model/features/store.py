@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import DataError
+from stt_model.base import BootstrapError
 from stt_model.corpus import DIGEST_LENGTH, Samples, clip_digest, read_audio, row_named
 from stt_model.features.cache import GIB, FeatureCache
 from stt_model.features.extraction import COEFFICIENTS, extract_features, feature_settings
@@ -41,7 +41,7 @@ class FeatureStore:
     samples: Samples
     limit: int = MEMORY_FOR_FEATURES
     cache: FeatureCache | None = None
-    failure: DataError | None = field(default=None, init=False)
+    failure: BootstrapError | None = field(default=None, init=False)
     """Why a dataset over this store broke off."""
     _kept: dict[int, Features] = field(default_factory=dict, init=False)
     _bytes: int = field(default=0, init=False)

@@ -1,6 +1,7 @@
 from .ctc import ctc_loss as ctc_loss
 from .devices import Workers as Workers
 from .devices import describe_devices as describe_devices
+from .devices import is_chief as is_chief
 from .devices import loss_noted as loss_noted
 from .devices import training_strategy as training_strategy
 from .devices import workers_of as workers_of

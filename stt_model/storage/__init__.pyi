@@ -7,6 +7,8 @@ from .object_store import ObjectStore as ObjectStore
 from .store_cache import find_objects as find_objects
 from .store_client import ENDPOINT_VARIABLES as ENDPOINT_VARIABLES
 from .store_client import SECRET_VARIABLES as SECRET_VARIABLES
+from .store_errors import CONTINUABLE_ERRORS as CONTINUABLE_ERRORS
+from .store_errors import ChangedError as ChangedError
 from .store_errors import MissingError as MissingError
 from .store_errors import StoreError as StoreError
 from .store_requests import StoredObject as StoredObject

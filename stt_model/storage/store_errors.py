@@ -17,6 +17,7 @@ CLIENT_ERRORS = (MinioException, urllib3.exceptions.HTTPError, ValueError)
 # Answers that another attempt may get past, beyond those that the HTTP pool asks for again.
 _TRANSIENT_CODES = {"RequestTimeout", "NoSuchUpload", "SlowDown", "InternalError"}
 _MISSING_CODES = {"NoSuchKey", "NoSuchBucket"}
+_CHANGED_CODES = {"InvalidRange", "PreconditionFailed"}
 _REGION = "the bucket is in another region; set AWS_REGION to it"
 _TOKEN = "AWS_SESSION_TOKEN is not valid or has expired; get new credentials"
 _CHANGED = "it changed while it was being read; run it again when it is complete"
@@ -47,6 +48,10 @@ class StoreAnswerError(StoreError):
 
 class MissingError(StoreAnswerError):
     """There is no such object or bucket."""
+
+
+class ChangedError(StoreAnswerError):
+    """An object is not the one any more that was looked at."""
 
 
 class InterruptedTransferError(StoreError):
@@ -111,6 +116,8 @@ def _explain_answer(label: str, code: str, message: str) -> StoreError:
 def _kind(code: str) -> type[StoreError]:
     if code in _MISSING_CODES:
         return MissingError
+    if code in _CHANGED_CODES:
+        return ChangedError
     return InterruptedTransferError if code in _TRANSIENT_CODES else StoreAnswerError
 
 

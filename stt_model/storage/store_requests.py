@@ -16,6 +16,7 @@ from minio import Minio
 from stt_model.base import keep_secrets_out_of_logs, redact
 from stt_model.storage.store_errors import (
     CLIENT_ERRORS,
+    ChangedError,
     InterruptedTransferError,
     StoreAnswerError,
     StoreError,
@@ -70,7 +71,7 @@ def stored_object(bucket: str, entry: Any) -> StoredObject:
 
 def changed(uri: str) -> StoreError:
     """Return the error that an object is not the one any more that was looked at."""
-    return StoreError(
+    return ChangedError(
         f"{redact(uri)}: it changed while it was being read; run it again when it is complete"
     )
 

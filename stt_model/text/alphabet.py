@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stt_model.base import AlphabetError, atomic_write, escape_markdown
+from stt_model.base import AlphabetError, atomic_write, escape_markdown, open_regular
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_FILE_LIMIT = 2**24
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADER = "# One label a line, in the order of the output layer; \\# is the label '#'.\n"
 _BYTES_NOTE = "# Bytes output mode: label n is the byte n + 1 of the text in UTF-8.\n"
@@ -198,9 +199,15 @@ def _parse_label(line: bytes, where: str) -> str:
 def read_alphabet(path: Path | str) -> CharacterAlphabet:
     """Read an alphabet file; AlphabetError names the file and the line."""
     try:
-        data = Path(path).read_bytes()
+        with open_regular(path) as file:
+            data = file.read(_FILE_LIMIT + 1)
     except OSError as error:
         raise AlphabetError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > _FILE_LIMIT:
+        raise AlphabetError(
+            f"{path}: expected an alphabet, found more than {_FILE_LIMIT} bytes; give a text file"
+            " with one label a line"
+        )
     return parse_alphabet(data, name=str(path))
 
 

@@ -19,6 +19,7 @@ from stt_model.checkpoint import (
     write_checkpoint,
 )
 from stt_model.network import workers_of
+from stt_model.storage import CONTINUABLE_ERRORS, StoreError
 from stt_model.training.config import TrainingConfig
 from stt_model.training.learner import Learner
 from stt_model.training.report import best_of, write_history
@@ -44,6 +45,7 @@ class RunSaver:
         self._after_save = after_save
         self._is_chief = workers_of(learner.strategy).is_chief
         self._stop = threading.Event()
+        self._is_storing = False
         self._saved = time.monotonic()
 
     @contextmanager
@@ -58,6 +60,31 @@ class RunSaver:
             yield
         finally:
             signal.signal(signal.SIGTERM, previous)
+
+    @contextmanager
+    def minding_the_store(self) -> Iterator[None]:
+        """Save the run where the store that its clips are in fails while the block lasts.
+
+        The store was asked several times by then.
+
+        Raises:
+            StoppedError: another attempt may get past the failure.
+            TrainingError: it may not.
+        """
+        try:
+            yield
+        except StoreError as error:
+            if self._is_storing:
+                # The run is saved here, but not there.
+                raise
+            self.save("last")
+            passing = isinstance(error, CONTINUABLE_ERRORS)
+            kind = StoppedError if passing else TrainingError
+            advice = "start again" if passing else "when that is mended, start again"
+            raise kind(
+                f"{error}; the run is saved in {self._directory}: {advice} with the same arguments"
+                " to go on"
+            ) from error
 
     def begin(self, *, resumed: bool) -> None:
         """Save a new run, or clear away what an earlier process was killed over."""
@@ -110,7 +137,9 @@ class RunSaver:
         if which == "last":
             if state.history:
                 self._write_history()
+            self._is_storing = True
             self._after_save()
+            self._is_storing = False
             self._saved = time.monotonic()
 
     def source_is_best(self) -> bool:

@@ -1,27 +1,59 @@
 """A run kept in an object store too, so that it goes on after the machine that it was on is gone.
 
-Below its URI, ``run.json`` names the files of the run as it was last saved, and ``files/SHA-256``
-holds the content of each. What ``run.json`` names is never changed, and it is replaced after
-everything that it names has been stored: whenever a save is broken off, the one before it counts.
+Whoever writes there first claims the run with a number above all that are there, and a few letters
+of its own: ``NUMBER-LETTERS/owner``. In that folder ``files/SHA-256`` holds the content of each
+file, and ``run.json`` names the files of the run as it was last saved. The claim with the highest
+name counts, of those that have saved.
+
+Nothing is asked of the store but that what was written can be read and listed afterwards. These
+rules then hold the run together in whatever order two processes take their steps:
+
+- ``run.json`` is written after all that it names;
+- a process removes files of its own only after its ``run.json`` names them no more, and files of
+  lower claims only after it has a ``run.json`` itself;
+- so the highest ``run.json`` is always complete. One that is lower may not be, and is never read.
+
+A process that finds a higher claim than its own when it is about to save has been replaced, and
+ends. What versions before the claims saved, without a folder of their own, is the lowest claim.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import shutil
+import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from stt_model.base import TrainingError, redact
-from stt_model.storage import MissingError, ObjectStore, is_stored, local_path, sha256_file
+from stt_model.base import JSON_LIMIT, TrainingError, build, parse_json, redact
+from stt_model.storage import (
+    ChangedError,
+    MissingError,
+    ObjectStore,
+    StoredObject,
+    StoreError,
+    is_stored,
+    local_path,
+    sha256_file,
+)
+
+log = logging.getLogger(__name__)
 
 RUN_ID_VARIABLE = "STT_BOOTSTRAP_RUN_ID"
 """Names the run, to a pod that takes the place of another one too; set by the pipeline."""
 
 _FORMAT = 1
+_NAME = re.compile(
+    r"(?:(?P<claim>[0-9]{10}-[0-9a-f]{16})/)?(?P<name>owner|run\.json|files/[0-9a-f]{64})"
+)
 
 
 def of_this_run(uri: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -60,58 +92,137 @@ def _nothing() -> None:
     pass
 
 
+class _Found(NamedTuple):
+    """An object below the URI of a run."""
+
+    claim: str
+    """Name of the folder that it lies in; "" for what has none."""
+    name: str
+    stored: StoredObject
+
+
 class RunStore:
     """The copy at ``uri``, ``s3://bucket/prefix``, of the run in ``directory``.
 
     All methods raise StoreError where the store fails, and TrainingError where the copy is damaged
-    or another process writes it too.
+    or another process has claimed the run since.
     """
 
     def __init__(self, store: ObjectStore, uri: str, directory: Path) -> None:
         self._store = store
         self._uri = uri.rstrip("/")
         self._directory = directory
-        self._version = ""
-        self._stored: dict[str, str] = {}
+        self._claim = ""
+        self._stored: set[str] = set()
         self._digests: dict[tuple[Path, int, int], str] = {}
 
     def restore(self) -> None:
-        """Bring the run as it was last saved; nothing happens where there is none."""
-        try:
-            self._version = self._store.stat(self._index).etag
-        except MissingError:
+        """Claim the run, and bring it as it was last saved; nothing more where there is none."""
+        self._make_claim()
+        brought: set[Path] = set()
+        before = ""
+        while (index := self._last_saved()) is not None:
+            try:
+                files = self._parse(index, self._read(index))
+                for name, digest in files.items():
+                    self._bring(index, digest, self._directory / name)
+                    brought.add(self._directory / name)
+            except ChangedError:
+                continue
+            except MissingError as error:
+                # Its owner may have saved again meanwhile, and removed what was there before.
+                if index.stored.version == before:
+                    raise TrainingError(
+                        f"{redact(index.stored.uri)}: names files that are not stored ({error});"
+                        " give another place"
+                    ) from error
+                before = index.stored.version
+                continue
+            for path in brought - {self._directory / name for name in files}:
+                path.unlink()
             return
-        with self._store.open(self._index) as stream:
-            self._stored = self._parse(stream.read())
-        for name, digest in self._stored.items():
-            self._store.download(self._place(digest), self._directory / name)
-        # Of saves that were broken off.
-        kept = set(map(self._place, self._stored.values()))
-        for found in self._store.list(f"{self._uri}/files"):
-            if found.uri not in kept:
-                self._store.remove(found.uri)
 
     def save(self) -> None:
         """Store the run as it is now in place of what was stored before."""
+        if not self._claim:
+            self._make_claim()
         files = {path: self._digest(path) for path in self._files()}
-        before = set(self._stored.values())
         for path, digest in files.items():
-            if digest not in before:
-                self._store.upload(path, self._place(digest))
-        self._check_alone()
-        self._stored = {
+            if digest not in self._stored:
+                self._store.upload(path, self._place(f"files/{digest}"))
+                self._stored.add(digest)
+        found = self._survey()
+        self._check_alone(found)
+        names = {
             path.relative_to(self._directory).as_posix(): digest for path, digest in files.items()
         }
-        self._write_index()
-        for digest in before - set(self._stored.values()):
-            self._store.remove(self._place(digest))
+        self._write("run.json", json.dumps({"format": _FORMAT, "files": names}, indent=1))
+        self._stored = set(names.values())
+        self._remove_old(found)
 
-    @property
-    def _index(self) -> str:
-        return f"{self._uri}/run.json"
+    def _make_claim(self) -> None:
+        highest = max(
+            (int(each.claim.partition("-")[0] or 0) for each in self._survey()), default=0
+        )
+        self._claim = f"{highest + 1:010}-{uuid.uuid4().hex[:16]}"
+        self._write("owner", f"{socket.gethostname()}\n")
 
-    def _place(self, digest: str) -> str:
-        return f"{self._uri}/files/{digest}"
+    def _survey(self) -> list[_Found]:
+        """Return all objects of the run; those of other kinds, such as other runs, are left out."""
+        found = []
+        for stored in self._store.list(self._uri):
+            if match := _NAME.fullmatch(stored.uri.removeprefix(f"{self._uri}/")):
+                found.append(_Found(match["claim"] or "", match["name"], stored))
+        return found
+
+    def _last_saved(self) -> _Found | None:
+        indexes = [each for each in self._survey() if each.name == "run.json"]
+        return max(indexes, key=lambda each: each.claim, default=None)
+
+    def _check_alone(self, found: Iterable[_Found]) -> None:
+        if any(each.claim > self._claim for each in found):
+            raise TrainingError(
+                f"{redact(self._uri)}: another process has taken this run over, and goes on with"
+                " what was saved before; if that is another run, give each a place of its own"
+            )
+
+    def _remove_old(self, found: Iterable[_Found]) -> None:
+        """Remove what the run that is now saved has no use for; the next save tries again."""
+        wanted = {"owner", "run.json", *(f"files/{digest}" for digest in self._stored)}
+        for each in found:
+            if each.claim < self._claim or each.name not in wanted:
+                try:
+                    self._store.remove(each.stored.uri)
+                except StoreError as error:
+                    log.warning("%s; it is of no more use, and stays for now", error)
+                    return
+
+    def _read(self, index: _Found) -> bytes:
+        if index.stored.size > JSON_LIMIT:
+            raise TrainingError(
+                f"{redact(index.stored.uri)}: expected what training saved of a run, found"
+                f" {index.stored.size} bytes; give another place"
+            )
+        with self._store.open(index.stored.uri) as stream:
+            return stream.read()
+
+    def _bring(self, index: _Found, digest: str, target: Path) -> None:
+        folder = index.stored.uri.rpartition("/")[0]
+        self._store.download(f"{folder}/files/{digest}", target)
+        if self._digest(target) != digest:
+            raise TrainingError(
+                f"{redact(folder)}/files/{digest}: holds something else than its name says; give"
+                " another place"
+            )
+
+    def _place(self, name: str) -> str:
+        return f"{self._uri}/{self._claim}/{name}"
+
+    def _write(self, name: str, text: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
+            path = Path(folder) / "content"
+            path.write_text(text, encoding="utf-8")
+            self._store.upload(path, self._place(name))
 
     def _files(self) -> list[Path]:
         """Return the files of the run; those whose names begin with a dot are not complete yet."""
@@ -130,36 +241,26 @@ class RunStore:
             self._digests[key] = sha256_file(path)
         return self._digests[key]
 
-    def _check_alone(self) -> None:
+    def _parse(self, index: _Found, content: bytes) -> dict[str, str]:
         try:
-            version = self._store.stat(self._index).etag
-        except MissingError:
-            version = ""
-        if version != self._version:
+            read = parse_json(content)
+            if not isinstance(read, dict) or read.get("format") != _FORMAT:
+                raise ValueError("another format")
+            files = build(_Index, {"files": read.get("files")}).files
+            for name, digest in files.items():
+                path = PurePosixPath(name)
+                if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+                    raise ValueError("names outside of the folder")
+                if not re.fullmatch("[0-9a-f]{64}", digest):
+                    raise ValueError("a file without its SHA-256")
+            return files
+        except ValueError as error:
             raise TrainingError(
-                f"{redact(self._uri)}: another run has saved there meanwhile; give each run a place"
-                " of its own"
-            )
-
-    def _write_index(self) -> None:
-        content = {"format": _FORMAT, "files": self._stored}
-        with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
-            index = Path(folder) / "run.json"
-            index.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            self._store.upload(index, self._index)
-        self._version = self._store.stat(self._index).etag
-
-    def _parse(self, content: bytes) -> dict[str, str]:
-        try:
-            read = json.loads(content)
-            if read["format"] != _FORMAT:
-                raise ValueError(f"format {read['format']}")
-            files: Mapping[str, str] = read["files"]
-            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
-                raise ValueError("names outside of the folder")
-            return dict(files)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TrainingError(
-                f"{redact(self._index)}: expected what training saved of a run, found something"
-                f" else ({error}); give another place"
+                f"{redact(index.stored.uri)}: expected what training saved of a run, found"
+                f" something else ({error}); give another place"
             ) from error
+
+
+@dataclass(frozen=True)
+class _Index:
+    files: dict[str, str]

@@ -6,13 +6,12 @@ whenever the run is killed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stt_model.base import TrainingError
+from stt_model.base import TrainingError, build, read_json
 from stt_model.checkpoint import Checkpoint, open_checkpoint, state_path
 from stt_model.training.loss_scale import LossScale
 from stt_model.training.schedule import DevRecord
@@ -81,13 +80,35 @@ class RunState:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> RunState:
-        """Return what ``to_json`` turned into JSON; KeyError or TypeError if it is not that."""
+        """Return what ``to_json`` turned into JSON; ValueError if it is not that."""
         values = {name: value for name, value in content.items() if name != "format"}
-        values["totals"] = Totals(**values["totals"])
-        values["loss_scale"] = values["loss_scale"] and LossScale(**values["loss_scale"])
-        values["record"] = DevRecord(**values["record"])
-        values["history"] = [Epoch(**each) for each in values["history"]]
-        return cls(**values)
+        state = build(cls, values)
+        state.check()
+        return state
+
+    def check(self) -> None:
+        """Refuse numbers that no run comes to; ValueError names the first."""
+        record, totals, scale = self.record, self.totals, self.loss_scale or LossScale()
+        known = {epoch.number for epoch in self.history}
+        limits = {
+            "epoch": self.epoch >= 1,
+            "step": self.step >= 0,
+            "iterations": self.iterations >= 0,
+            "skipped_in_a_row": self.skipped_in_a_row >= 0,
+            "learning_rate": self.learning_rate > 0,
+            "totals": min(totals.batches, totals.utterances, totals.seconds) >= 0,
+            "totals.audio_seconds": totals.audio_seconds >= 0,
+            "record.epochs_without_improvement": record.epochs_without_improvement >= 0,
+            "record.best_epoch": record.best_loss is None or record.best_epoch in known,
+            "loss_scale": scale.factor > 0 and scale.good_steps >= 0,
+            "history": [epoch.number for epoch in self.history]
+            == [*range(self.epoch - len(self.history), self.epoch)],
+            "source": isinstance(self.source.get("name"), str),
+            "source.lineage": isinstance(self.source.get("lineage", {}), (dict, type(None))),
+        }
+        for name, allowed in limits.items():
+            if not allowed:
+                raise ValueError(f"{name} is not what a run comes to")
 
     def check_same(self, identity: Mapping[str, Any], directory: Path) -> None:
         """Refuse to go on with other settings, other data or another starting point.
@@ -136,11 +157,11 @@ def read_state(path: Path) -> RunState:
         TrainingError: it is damaged, or of another version.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']}")
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError("another format")
         return RunState.from_json(content)
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise TrainingError(
             f"{path}: expected the state of a run in format {FORMAT}, found something else"
             f" ({error}); {ADVICE}"

@@ -6,16 +6,18 @@ ended with.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stt_model.augmentation import Augmenter, parse_augmentations
-from stt_model.base import TrainingError
+from stt_model.base import TrainingError, leased
 from stt_model.checkpoint import (
     Checkpoint,
     check_save_directory,
@@ -34,7 +36,13 @@ from stt_model.features import (
     open_cache,
     padding_share,
 )
-from stt_model.network import describe_devices, loss_noted, training_strategy, workers_of
+from stt_model.network import (
+    describe_devices,
+    is_chief,
+    loss_noted,
+    training_strategy,
+    workers_of,
+)
 from stt_model.training.config import TrainingConfig
 from stt_model.training.feed import Feed
 from stt_model.training.learner import Learner
@@ -65,9 +73,43 @@ def train(config: TrainingConfig, after_save: Callable[[], None] = lambda: None)
     Raises:
         BootstrapError: if the checkpoint, the manifests or the numbers cannot be used, or losses
             are not finite.
-        StoppedError: SIGTERM came; the state is saved.
+        StoppedError: SIGTERM came, or a store that clips are in failed; the state is saved.
     """
     config.check()
+    with _alone(config.save_checkpoint_dir):
+        return _train(config, after_save)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other runs out of a directory; of several workers, the first does so for all."""
+
+    def busy(owner: str) -> TrainingError:
+        return TrainingError(
+            f"{directory}: another process trains there ({owner}); wait for its end, or give"
+            " --save_checkpoint_dir another folder"
+        )
+
+    if not is_chief():
+        yield
+        return
+    is_new = not directory.exists()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with leased(directory / ".training.lock", busy):
+            yield
+    except OSError as error:
+        if error.filename is None or Path(error.filename).parent != directory:
+            raise
+        raise TrainingError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    finally:
+        if is_new:
+            # Only if nothing was saved there.
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+
+
+def _train(config: TrainingConfig, after_save: Callable[[], None]) -> TrainingResult:
     run = None if config.restart else find_run(config.save_checkpoint_dir)
     if run:
         start, state = run
@@ -155,7 +197,11 @@ class _Trainer:
 
     def run(self) -> TrainingResult:
         self._announce()
-        with loss_noted(self.workers), self.saver.minding_termination():
+        with (
+            loss_noted(self.workers),
+            self.saver.minding_termination(),
+            self.saver.minding_the_store(),
+        ):
             self.saver.begin(resumed=self.resumed)
             if self.dev_feed and not self.state.history:
                 self._measure_source(self.dev_feed)

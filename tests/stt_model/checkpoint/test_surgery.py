@@ -404,3 +404,9 @@ class TestFromScratch:
         with pytest.raises(CheckpointError, match="29"):
             start_from_scratch(tmp_path / "out", GERMAN, geometry_for(ENGLISH), seed=5)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_no_machine_can_train_is_refused_before_it_is_made(tmp_path):
+    with pytest.raises(SurgeryError, match=r"--n_hidden 200000: expected a network .* GiB or more"):
+        start_from_scratch(tmp_path / "new", SOURCE, Geometry(200_000, SOURCE.classes), seed=1)
+    assert not (tmp_path / "new").exists()

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stt_model.base.errors import DataError
-from stt_model.corpus.audio import SAMPLE_RATE, audio_info, frame_count, read_audio
+from stt_model.corpus import audio
+from stt_model.corpus.audio import SAMPLE_RATE, audio_info, frame_count, read_audio, read_clip
+from stt_model.corpus.clips import CLIP_LIMIT
 
 
 def tone(rate, seconds=0.5, frequency=440.0):
@@ -131,3 +133,41 @@ def test_a_part_of_a_file_is_read_alone(tmp_path, rate):
     # Resampling has edges.
     np.testing.assert_allclose(part[200:3800], whole[8200:11800], atol=2e-3)
     assert len(read_audio(path, start=1.5, seconds=9)) == pytest.approx(8000, abs=1)
+
+
+@pytest.mark.parametrize("function", [audio_info, read_audio, read_clip])
+def test_a_device_without_an_end_is_one_line(function):
+    with pytest.raises(DataError, match="/dev/zero: expected readable audio, found something else"):
+        function("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("s.tar#a@0+999999999999999", "a shard of 3 bytes"),
+        ("s.tar#a@99999999999999999999+1", "a shard of 3 bytes"),
+        ("s.tar#a@1+99999999999999999999", "a shard of 3 bytes"),
+        ("s.tar#a@" + "9" * 5000 + "+1", "a shard of 3 bytes"),
+        ("s\0.tar#a@0+1", "a file that fails"),
+        ("a\0b.wav", "nothing"),
+    ],
+)
+@pytest.mark.parametrize("function", [audio_info, read_audio, read_clip])
+def test_a_clip_that_cannot_be_in_its_shard_is_one_line(tmp_path, name, found, function):
+    (tmp_path / "s.tar").write_bytes(b"abc")
+    with pytest.raises(DataError, match=found):
+        function(f"{tmp_path}/{name}")
+
+
+def test_a_clip_above_the_limit_is_not_read(tmp_path):
+    with (tmp_path / "a.wav").open("wb") as file:
+        file.truncate(CLIP_LIMIT + 1)
+    with pytest.raises(DataError, match="cut it into utterances"):
+        read_clip(tmp_path / "a.wav")
+
+
+def test_an_error_of_the_reader_is_not_taken_for_the_file_s(tmp_path):
+    """What is done with an open file may fail too, and is a bug then."""
+    soundfile.write(tmp_path / "a.wav", tone(SAMPLE_RATE), SAMPLE_RATE)
+    with pytest.raises(ValueError, match="a bug"), audio._open(tmp_path / "a.wav"):
+        raise ValueError("a bug")

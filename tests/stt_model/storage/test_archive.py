@@ -6,8 +6,10 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import tarfile
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -275,3 +277,56 @@ def test_arbitrary_damage_never_escapes_nor_surprises(make, pack, changes) -> No
     for position, value in changes:
         data[position % len(data)] = value
     unpack_within(bytes(data))
+
+
+def chained(kind: bytes, number: int) -> bytes:
+    """A tar whose one member has ``number`` headers that say its name."""
+    head = tarfile.TarInfo("././@LongLink")
+    head.type = kind
+    content = b"name" if kind == tarfile.GNUTYPE_LONGNAME else b"13 path=name\n"
+    parts = [tar_bytes((head, content))[:1024] for _ in range(number)]
+    return b"".join(parts) + tar_bytes(("name", b"1"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_few_headers_of_a_member_are_read_and_a_chain_of_them_is_refused(tmp_path, kind):
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(chained(kind, 3))
+    (tmp_path / "out").mkdir()
+    unpack(archive, tmp_path / "out")
+    archive.write_bytes(chained(kind, 400))
+    with pytest.raises(StorageError, match="a member with more than 8 headers"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_sparse_map_without_an_end_is_refused(tmp_path):
+    """Of GNU's format 1.0, whose map stands in front of the content: pairs of numbers, a line each."""
+    pairs = 3_000_000
+    content = f"{pairs}\n".encode() + b"0\n0\n" * pairs
+    info = tarfile.TarInfo("sparse")
+    info.size = len(content)
+    info.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "sparse",
+        "GNU.sparse.realsize": "0",
+    }
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as file:
+        file.addfile(info, io.BytesIO(content))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(StorageError, match="bytes to say what one member is"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_zip_of_countless_members_is_refused_before_they_are_listed(tmp_path):
+    archive = tmp_path / "a.zip"
+    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", *[0] * 6, 0, 0, 0, 1, *[0] * 4, 0, 0) + b"a"
+    members = 200_000
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, members * len(entry), 0, 0)
+    archive.write_bytes(entry * members + end)
+    (tmp_path / "out").mkdir()
+    started = time.monotonic()
+    with pytest.raises(StorageError, match="bytes to say what one member is"):
+        unpack(archive, tmp_path / "out")
+    assert time.monotonic() - started < 5

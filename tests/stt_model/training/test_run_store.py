@@ -1,6 +1,7 @@
 """Runs that outlive the machine that they are on."""
 
 import dataclasses
+import hashlib
 import json
 
 import pytest
@@ -88,7 +89,7 @@ def test_what_was_saved_last_comes_back_and_nothing_else_is_kept(store, tmp_path
     kept.save()
     RunStore(store, URI, tmp_path / "there").restore()
     assert texts(tmp_path / "there") == {"same": "1", "changed": "4"}
-    assert len(names(store)) == 3
+    assert len(names(store)) == 1 + 4
 
 
 def test_a_save_that_is_broken_off_leaves_the_one_before(store, tmp_path, monkeypatch):
@@ -106,18 +107,38 @@ def test_a_save_that_is_broken_off_leaves_the_one_before(store, tmp_path, monkey
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):
         patch.setattr(ObjectStore, "upload", upload_until_the_index)
         kept.save()
-    assert len(names(store)) == 5
-    RunStore(store, URI, tmp_path / "there").restore()
+    there = RunStore(store, URI, tmp_path / "there")
+    there.restore()
     assert texts(tmp_path / "there") == {"a": "1", "b": "2"}
-    assert len(names(store)) == 3
+    there.save()
+    assert len(names(store)) == 4
 
 
-def test_two_runs_in_one_place_are_refused(store, tmp_path):
+def test_of_two_processes_the_later_one_has_the_run(store, tmp_path):
     fill(tmp_path, a="1")
     first, second = RunStore(store, URI, tmp_path), RunStore(store, URI, tmp_path)
     first.save()
-    with pytest.raises(TrainingError, match=f"{URI}: another run has saved there meanwhile; give"):
-        second.save()
+    second.restore()
+    before = names(store)
+    with pytest.raises(TrainingError, match=f"{URI}: another process has taken this run over"):
+        first.save()
+    assert names(store) == before
+    second.save()
+    assert len(names(store)) == 3
+
+
+def test_what_a_version_before_the_claims_saved_comes_back(store, tmp_path):
+    digest = hashlib.sha256(b"1").hexdigest()
+    fill(tmp_path / "old", a="1", index=json.dumps({"format": 1, "files": {"a": digest}}))
+    store.upload(tmp_path / "old" / "a", f"{URI}/files/{digest}")
+    store.upload(tmp_path / "old" / "index", f"{URI}/run.json")
+    store.upload(tmp_path / "old" / "a", f"{URI}/another-run/files/{digest}")
+    kept = RunStore(store, URI, tmp_path / "here")
+    kept.restore()
+    assert texts(tmp_path / "here") == {"a": "1"}
+    kept.save()
+    assert f"runs/1/files/{digest}" not in names(store)
+    assert f"runs/1/another-run/files/{digest}" in names(store)
 
 
 @pytest.mark.parametrize(

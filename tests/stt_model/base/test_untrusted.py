@@ -1,0 +1,34 @@
+import os
+
+import pytest
+
+from stt_model.base.untrusted import JSON_LIMIT, open_regular, parse_json, read_json
+
+
+def test_a_file_is_read(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"1")
+    with open_regular(path) as file:
+        assert file.read() == b"1"
+
+
+def test_a_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(OSError, match="pipe or a device|directory"):
+            open_regular(place)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_no_traceback(tmp_path, name):
+    with pytest.raises(OSError, match=r"such a name|No such file"):
+        open_regular(f"{tmp_path}/{name}")
+
+
+def test_json_without_an_end_is_a_value_error(tmp_path):
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json("[" * 100_000)
+    path = tmp_path / "a.json"
+    path.write_bytes(b" " * (JSON_LIMIT + 1))
+    with pytest.raises(ValueError, match="larger than"):
+        read_json(path)
