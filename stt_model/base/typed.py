@@ -20,7 +20,7 @@ def build(cls: type[_Built], values: Mapping[str, Any]) -> _Built:
     Raises:
         ValueError: a value is missing, not known, or of another type; it is named.
     """
-    return _converted(cls, values, "it")  # type: ignore[no-any-return]
+    return _converted(cls, values, "it")
 
 
 def _converted(kind: Any, value: Any, name: str) -> Any:

@@ -90,7 +90,8 @@ def _check_amount(start: int, states: NDArray[np.void], arcs: NDArray[np.void]) 
     Raises:
         ValueError: there are too many, or a loop makes them endless.
     """
-    at, paths = np.array([start]), np.ones(1)
+    at: NDArray[np.int64] = np.array([start])
+    paths: NDArray[np.float64] = np.ones(1)
     work = labels = 0.0
     for _ in range(_LONGEST + 1):
         fan_out = int(states["arcs"][at].astype(np.int64).sum())
@@ -99,7 +100,7 @@ def _check_amount(start: int, states: NDArray[np.void], arcs: NDArray[np.void]) 
             raise ValueError(f"it has more than {_MOST_PATHS} paths, or too many labels on them")
         origin, leaving = _arcs_of(states, at)
         at, where = np.unique(arcs["target"][leaving], return_inverse=True)
-        paths = np.bincount(where, weights=paths[origin], minlength=len(at))
+        paths = np.bincount(where, paths[origin], len(at)).astype(np.float64)
         if not len(at):
             return
     raise ValueError("its paths have no end")

@@ -15,7 +15,7 @@ def test_a_file_is_read(tmp_path):
 def test_a_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for place in (tmp_path / "pipe", "/dev/zero", tmp_path):
-        with pytest.raises(OSError, match="pipe or a device|directory"):
+        with pytest.raises(OSError, match=r"pipe or a device|directory"):
             open_regular(place)
 
 

@@ -408,5 +408,5 @@ class TestFromScratch:
 
 def test_a_network_that_no_machine_can_train_is_refused_before_it_is_made(tmp_path):
     with pytest.raises(SurgeryError, match=r"--n_hidden 200000: expected a network .* GiB or more"):
-        start_from_scratch(tmp_path / "new", SOURCE, Geometry(200_000, SOURCE.classes), seed=1)
+        start_from_scratch(tmp_path / "new", RUSSIAN, Geometry(200_000, RUSSIAN.classes), seed=1)
     assert not (tmp_path / "new").exists()

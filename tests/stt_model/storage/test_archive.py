@@ -300,7 +300,7 @@ def test_a_few_headers_of_a_member_are_read_and_a_chain_of_them_is_refused(tmp_p
 
 
 def test_a_sparse_map_without_an_end_is_refused(tmp_path):
-    """Of GNU's format 1.0, whose map stands in front of the content: pairs of numbers, a line each."""
+    """Of GNU format 1.0, whose map stands before the content: a number a line, in pairs."""
     pairs = 3_000_000
     content = f"{pairs}\n".encode() + b"0\n0\n" * pairs
     info = tarfile.TarInfo("sparse")
