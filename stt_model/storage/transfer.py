@@ -11,19 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
-from stt_model.base import StorageError, atomic_directory, atomic_write, redact
+from stt_model.base import StorageError, atomic_directory, redact
 from stt_model.storage.archive import GIB, UNPACKED_LIMIT, unpack
 from stt_model.storage.checksums import hash_file
-from stt_model.storage.download import downloaded
-from stt_model.storage.object_store import ObjectStore
-from stt_model.storage.store_cache import brought, find_objects
+from stt_model.storage.schemes.local import check_target
+from stt_model.storage.schemes.protocol import split_scheme
+from stt_model.storage.schemes.registry import LOCAL, SCHEMES, scheme_of
 
 SIZE_LIMIT = 20 * GIB
 
-_HTTP = ("http", "https")
-_SUPPORTED = "a path, file://, http://, https:// or s3://"
 # Added by macOS to the zip files that it makes; holds no content.
 _MACOS_FOLDER = "__MACOSX"
 
@@ -81,22 +78,14 @@ def _bring(
     expected = _parse_digest(sha256)
     label = redact(uri)
     try:
-        _check_target(target)
-        if _split(uri)[0] in _HTTP:
-            with downloaded(uri, size_limit=size_limit, progress=progress) as archive:
-                return _fetch_archive(archive, label, target, expected, unpacked_limit)
-        if is_stored(uri):
-            with brought(uri, size_limit=size_limit, progress=progress) as source:
-                if source.is_dir():
-                    return _fetch_directory(source, label, target, expected, size_limit)
-                return _fetch_archive(source, label, target, expected, unpacked_limit)
-        source = local_path(uri)
-        if source.is_dir():
-            return _fetch_directory(source, label, target, expected, size_limit)
-        if not source.is_file():
-            raise StorageError(f"{label}: no such file or folder; check the path")
-        _check_size(label, source.stat().st_size, size_limit)
-        return _fetch_archive(source, label, target, expected, unpacked_limit)
+        check_target(target)
+        with scheme_of(uri).bring(uri, size_limit=size_limit, progress=progress) as source:
+            if source.is_dir():
+                return _fetch_directory(source, label, target, expected, size_limit)
+            if not source.is_file():
+                raise StorageError(f"{label}: no such file or folder; check the path")
+            _check_size(label, source.stat().st_size, size_limit)
+            return _fetch_archive(source, label, target, expected, unpacked_limit)
     except OSError as error:
         place = error.filename2 or error.filename or target
         raise StorageError(f"{label}: {place}: {error.strerror or error}") from error
@@ -108,34 +97,26 @@ def local_file(uri: str) -> Iterator[Path]:
 
     Raises StorageError, one line; a path or ``file://`` URI is not looked at.
     """
-    if _split(uri)[0] in _HTTP:
-        with downloaded(uri, size_limit=SIZE_LIMIT) as path:
-            yield path
-    elif is_stored(uri):
-        with brought(uri, size_limit=SIZE_LIMIT) as path:
-            if path.is_dir():
-                raise StorageError(f"{redact(uri)}: expected an object, found a folder of them")
-            yield path
-    else:
-        yield local_path(uri)
+    scheme = scheme_of(uri)
+    with scheme.bring(uri, size_limit=SIZE_LIMIT) as path:
+        if not scheme.is_local and path.is_dir():
+            raise StorageError(f"{redact(uri)}: expected an object, found a folder of them")
+        yield path
 
 
 def is_stored(uri: str) -> bool:
     """Tell whether a URI leads into an object store."""
-    return _split(uri)[0] == "s3"
+    return any(split_scheme(uri)[0] in each.names for each in SCHEMES if each.is_store)
 
 
 def is_remote(uri: str) -> bool:
     """Tell whether a URI leads away from this machine's file systems."""
-    return is_stored(uri) or _split(uri)[0] in _HTTP
+    return any(split_scheme(uri)[0] in each.names for each in SCHEMES if not each.is_local)
 
 
 def check_readable(uri: str) -> None:
     """Raise StorageError if ``uri`` names nothing; of web addresses nothing is asked."""
-    if is_stored(uri):
-        find_objects(ObjectStore.from_environment(), uri)
-    elif not is_remote(uri) and not local_path(uri).exists():
-        raise StorageError(f"{redact(uri)}: no such file or folder; check the path")
+    scheme_of(uri).check(uri)
 
 
 def put(source: Path, uri: str) -> None:
@@ -144,18 +125,7 @@ def put(source: Path, uri: str) -> None:
     In a store, each object appears whole or not at all, and those that hold the same already are
     not sent again; elsewhere the same is true of the whole, and ``uri`` must not exist.
     """
-    if is_stored(uri):
-        store = ObjectStore.from_environment()
-        (store.upload_directory if source.is_dir() else store.upload)(source, uri)
-        return
-    target = local_path(uri)
-    _check_target(target)
-    if source.is_dir():
-        with atomic_directory(target) as place:
-            shutil.copytree(source, place, dirs_exist_ok=True)
-    else:
-        with atomic_write(target) as beside:
-            shutil.copyfile(source, beside)
+    scheme_of(uri).put(source, uri)
 
 
 def local_path(uri: str) -> Path:
@@ -163,20 +133,11 @@ def local_path(uri: str) -> Path:
 
     Raises StorageError for every other URI.
     """
-    scheme, rest = _split(uri)
-    label = redact(uri)
-    if scheme == "file":
-        host, _, path = rest.partition("/")
-        if host not in ("", "localhost"):
-            raise StorageError(f"{label}: a file on the machine {host!r}; write file:///PATH")
-        rest = unquote(f"/{path}", errors="surrogateescape")
-    elif scheme in (*_HTTP, "s3"):
-        raise StorageError(f"{label}: expected a path or file://; download it and give the path")
-    elif scheme:
-        raise StorageError(f"{label}: unknown scheme {scheme}://; supported are {_SUPPORTED}")
-    if not rest or "\0" in rest:
-        raise StorageError(f"{label!r}: not a path; supported are {_SUPPORTED}")
-    return Path(rest)
+    if not scheme_of(uri).is_local:
+        raise StorageError(
+            f"{redact(uri)}: expected a path or file://; download it and give the path"
+        )
+    return LOCAL.path(uri)
 
 
 def sha256_file(path: Path) -> str:
@@ -202,22 +163,11 @@ def digest_directory(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _split(uri: str) -> tuple[str, str]:
-    """Return scheme ("" for a path) and what follows ``://``."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
-    return (found[1].lower(), uri[found.end() :]) if found else ("", uri)
-
-
 def _parse_digest(text: str) -> str:
     digest = text.strip().lower()
     if not re.fullmatch(r"([0-9a-f]{64})?", digest):
         raise StorageError(f"sha256: expected 64 hexadecimal digits, found {text!r}")
     return digest
-
-
-def _check_target(target: Path) -> None:
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise StorageError(f"{target}: there is something already; give a new or an empty folder")
 
 
 def _check_size(label: str, size: int, limit: int) -> None:

@@ -1,0 +1,61 @@
+"""Paths and ``file://`` URIs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from stt_model.base import StorageError, atomic_directory, atomic_write, redact
+from stt_model.storage.schemes.protocol import split_scheme
+
+
+class LocalScheme:
+    """What lies on this machine, or is mounted there."""
+
+    names: tuple[str, ...] = ("", "file")
+    shown = "a path, file://"
+    is_local = True
+    is_store = False
+
+    @contextmanager
+    def bring(self, uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
+        """Yield the path, which is not looked at."""
+        yield self.path(uri)
+
+    def check(self, uri: str) -> None:
+        """Raise unless the path exists."""
+        if not self.path(uri).exists():
+            raise StorageError(f"{redact(uri)}: no such file or folder; check the path")
+
+    def put(self, source: Path, uri: str) -> None:
+        """Copy to a path where nothing is yet, or an empty folder."""
+        target = self.path(uri)
+        check_target(target)
+        if source.is_dir():
+            with atomic_directory(target) as place:
+                shutil.copytree(source, place, dirs_exist_ok=True)
+        else:
+            with atomic_write(target) as beside:
+                shutil.copyfile(source, beside)
+
+    def path(self, uri: str) -> Path:
+        """Return the path that a path or a ``file://`` URI (percent-decoded) means."""
+        scheme, rest = split_scheme(uri)
+        label = redact(uri)
+        if scheme:
+            host, _, path = rest.partition("/")
+            if host not in ("", "localhost"):
+                raise StorageError(f"{label}: a file on the machine {host!r}; write file:///PATH")
+            rest = unquote(f"/{path}", errors="surrogateescape")
+        if not rest or "\0" in rest:
+            raise StorageError(f"{label!r}: not a path")
+        return Path(rest)
+
+
+def check_target(target: Path) -> None:
+    """Raise StorageError unless something can be put there without losing what is there."""
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise StorageError(f"{target}: there is something already; give a new or an empty folder")

@@ -1,0 +1,33 @@
+"""``s3://`` URIs: Amazon S3, MinIO and whatever else speaks S3."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.store_cache import brought, find_objects
+
+
+class S3Scheme:
+    """Objects and the folders that their names make up."""
+
+    names: tuple[str, ...] = ("s3",)
+    shown = "s3://"
+    is_local = False
+    is_store = True
+
+    def bring(
+        self, uri: str, *, size_limit: int, progress: bool = False
+    ) -> AbstractContextManager[Path]:
+        """Bring one object as a file, or all below a prefix as a folder."""
+        return brought(uri, size_limit=size_limit, progress=progress)
+
+    def check(self, uri: str) -> None:
+        """Raise unless there is an object of that name, or any below it."""
+        find_objects(ObjectStore.from_environment(), uri)
+
+    def put(self, source: Path, uri: str) -> None:
+        """Upload; each object appears whole, and those that are the same are not sent again."""
+        store = ObjectStore.from_environment()
+        (store.upload_directory if source.is_dir() else store.upload)(source, uri)

@@ -1,0 +1,31 @@
+"""``http://`` and ``https://`` URIs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from stt_model.base import StorageError, redact
+from stt_model.storage.download import downloaded
+
+
+class WebScheme:
+    """Files on web servers, which can only be fetched."""
+
+    names: tuple[str, ...] = ("http", "https")
+    shown = "http://, https://"
+    is_local = False
+    is_store = False
+
+    def bring(
+        self, uri: str, *, size_limit: int, progress: bool = False
+    ) -> AbstractContextManager[Path]:
+        """Download the file; a broken download is continued by the next call."""
+        return downloaded(uri, size_limit=size_limit, progress=progress)
+
+    def check(self, uri: str) -> None:
+        """Ask nothing: some servers answer only to the download itself."""
+
+    def put(self, source: Path, uri: str) -> None:
+        """Refuse."""
+        raise StorageError(f"{redact(uri)}: expected a path, file:// or a store to write to")
