@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,5 +13,11 @@ def no_store_of_the_machine():
     """Take away the object store of whoever runs the tests: none of theirs may reach it."""
     names = [name for name in os.environ if name.startswith(STORE_VARIABLES)]
     taken = {name: os.environ.pop(name) for name in names}
+    # Nor the machine's own identity, nor a file of credentials.
+    os.environ |= {"AWS_EC2_METADATA_DISABLED": "true"}
+    home = os.environ.get("HOME")
+    if home and Path(home, ".aws", "credentials").exists():
+        os.environ["HOME"] = str(Path(home, ".aws"))
     yield
-    os.environ.update(taken)
+    os.environ.pop("AWS_EC2_METADATA_DISABLED", None)
+    os.environ |= {**taken, **({"HOME": home} if home else {})}

@@ -1,12 +1,14 @@
 from .archive import GIB as GIB
 from .checksums import is_md5 as is_md5
 from .checksums import md5_file as md5_file
+from .credentials import CREDENTIAL_VARIABLES as CREDENTIAL_VARIABLES
+from .credentials import SECRET_VARIABLES as SECRET_VARIABLES
+from .credentials import credential_source as credential_source
 from .download import CACHE_VARIABLE as CACHE_VARIABLE
 from .download import cache_directory as cache_directory
 from .object_store import ObjectStore as ObjectStore
 from .store_cache import find_objects as find_objects
 from .store_client import ENDPOINT_VARIABLES as ENDPOINT_VARIABLES
-from .store_client import SECRET_VARIABLES as SECRET_VARIABLES
 from .store_errors import CONTINUABLE_ERRORS as CONTINUABLE_ERRORS
 from .store_errors import ChangedError as ChangedError
 from .store_errors import MissingError as MissingError

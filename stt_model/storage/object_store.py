@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minio import Minio
 from minio.datatypes import Part
@@ -23,8 +23,14 @@ from minio.datatypes import Part
 from stt_model.base import AlreadyLockedError, in_parallel, locked, redact
 from stt_model.storage.block_reader import BlockReader
 from stt_model.storage.checksums import is_md5, md5_file, stored_checksum
-from stt_model.storage.store_client import SECRET_VARIABLES, make_client
-from stt_model.storage.store_errors import CONTINUABLE_ERRORS, MissingError, StoreError
+from stt_model.storage.credentials import CredentialSource, credential_source
+from stt_model.storage.store_client import make_client
+from stt_model.storage.store_errors import (
+    CONTINUABLE_ERRORS,
+    MissingError,
+    RenewedError,
+    StoreError,
+)
 from stt_model.storage.store_requests import (
     StoredObject,
     StoreRequests,
@@ -50,9 +56,9 @@ class ObjectStore:
     object or bucket) with one line that holds no credential. OSError of the disk passes through.
     """
 
-    def __init__(self, client: Minio, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, client: Minio, credentials: CredentialSource | None = None) -> None:
         self._client = client
-        self._requests = StoreRequests(client, secrets)
+        self._requests = StoreRequests(client, credentials)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ObjectStore:
@@ -60,7 +66,8 @@ class ObjectStore:
 
         Raises StoreError, naming the variable that is missing or wrong.
         """
-        return cls(make_client(environ), [environ.get(name, "") for name in SECRET_VARIABLES])
+        credentials = credential_source(environ)
+        return cls(make_client(environ, credentials), credentials)
 
     def list(self, uri: str) -> Iterator[StoredObject]:
         """Yield the objects below ``uri``, as below a folder, by name; a page at a time is kept.
@@ -68,7 +75,24 @@ class ObjectStore:
         One request answers 1000 objects. Placeholders that consoles make for folders are left out.
         """
         bucket, prefix = _folder(uri)
-        entries = self._client.list_objects(bucket, prefix=prefix, recursive=True)
+        last: str | None = None
+        renewed_at: str | None = ""
+        while True:
+            entries = self._client.list_objects(
+                bucket, prefix=prefix, recursive=True, start_after=last
+            )
+            try:
+                for stored in self._listed(uri, bucket, entries):
+                    last = stored.key
+                    yield stored
+                return
+            except RenewedError:
+                # New keys that are refused at once are no better than the old ones.
+                if renewed_at == last:
+                    raise
+                renewed_at = last
+
+    def _listed(self, uri: str, bucket: str, entries: Iterator[Any]) -> Iterator[StoredObject]:
         while True:
             entry = self._requests.ask(uri, next, entries, None)
             if entry is None:
@@ -137,7 +161,7 @@ class ObjectStore:
 
     def remove(self, uri: str) -> None:
         """Remove an object; where there is none, that is no error."""
-        self._requests.ask(uri, self._client.remove_object, *split_uri(uri))
+        self._requests.retry(self._requests.ask, uri, self._client.remove_object, *split_uri(uri))
 
     def upload(self, path: Path, uri: str) -> None:
         """Store a file; the object appears whole or not at all, and is compared with the file."""

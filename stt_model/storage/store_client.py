@@ -2,8 +2,7 @@
 
 | variable | |
 | --- | --- |
-| ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` | needed |
-| ``AWS_SESSION_TOKEN`` | of temporary credentials |
+| those of ``stt_model.storage.credentials`` | who asks |
 | ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL`` | by default Amazon's; ``http://``: no TLS |
 | ``AWS_REGION``, ``AWS_DEFAULT_REGION`` | by default us-east-1, or with Amazon the bucket's |
 | ``AWS_CA_BUNDLE`` | file with the certificates to trust, by default the public ones |
@@ -24,10 +23,10 @@ import urllib3
 from minio import Minio
 
 from stt_model.base import redact
+from stt_model.storage.credentials import CredentialSource
 from stt_model.storage.store_errors import StoreError, innermost
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 _AMAZON = "https://s3.amazonaws.com"
 _RETRIES = 6
@@ -40,23 +39,18 @@ _TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _logger = logging.getLogger(__name__)
 
 
-def make_client(environ: Mapping[str, str]) -> Minio:
+def make_client(environ: Mapping[str, str], credentials: CredentialSource) -> Minio:
     """Return a client for the store that ``environ`` describes.
 
     Raises StoreError, which names the variable that is missing or wrong, and never its value.
     """
-    for name in SECRET_VARIABLES[:2]:
-        if not environ.get(name):
-            raise StoreError(f"{name} is not set; s3:// needs it in the environment")
     endpoint = _endpoint(environ)
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if not region and endpoint.geturl() != _AMAZON:
         region = "us-east-1"
     client = Minio(
         endpoint.netloc,
-        access_key=environ["AWS_ACCESS_KEY_ID"],
-        secret_key=environ["AWS_SECRET_ACCESS_KEY"],
-        session_token=environ.get("AWS_SESSION_TOKEN") or None,
+        credentials=credentials,
         secure=endpoint.scheme == "https",
         region=region,
         http_client=_pool(environ),

@@ -18,6 +18,7 @@ CLIENT_ERRORS = (MinioException, urllib3.exceptions.HTTPError, ValueError)
 _TRANSIENT_CODES = {"RequestTimeout", "NoSuchUpload", "SlowDown", "InternalError"}
 _MISSING_CODES = {"NoSuchKey", "NoSuchBucket"}
 _CHANGED_CODES = {"InvalidRange", "PreconditionFailed"}
+_EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
 _REGION = "the bucket is in another region; set AWS_REGION to it"
 _TOKEN = "AWS_SESSION_TOKEN is not valid or has expired; get new credentials"
 _CHANGED = "it changed while it was being read; run it again when it is complete"
@@ -54,8 +55,16 @@ class ChangedError(StoreAnswerError):
     """An object is not the one any more that was looked at."""
 
 
+class ExpiredError(StoreAnswerError):
+    """Temporary credentials that the store does not take any more."""
+
+
 class InterruptedTransferError(StoreError):
     """A failure that another attempt may get past."""
+
+
+class RenewedError(InterruptedTransferError):
+    """Keys that had expired; the next request is signed with new ones."""
 
 
 class UnreachableError(StoreError):
@@ -118,6 +127,8 @@ def _kind(code: str) -> type[StoreError]:
         return MissingError
     if code in _CHANGED_CODES:
         return ChangedError
+    if code in _EXPIRED_CODES:
+        return ExpiredError
     return InterruptedTransferError if code in _TRANSIENT_CODES else StoreAnswerError
 
 

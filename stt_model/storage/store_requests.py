@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,12 +12,16 @@ from typing import Any, TypeVar
 
 import tenacity
 from minio import Minio
+from minio.credentials.credentials import Credentials
 
 from stt_model.base import keep_secrets_out_of_logs, redact
+from stt_model.storage.credentials import CredentialSource
 from stt_model.storage.store_errors import (
     CLIENT_ERRORS,
     ChangedError,
+    ExpiredError,
     InterruptedTransferError,
+    RenewedError,
     StoreAnswerError,
     StoreError,
     explain,
@@ -77,26 +81,37 @@ def changed(uri: str) -> StoreError:
 
 
 class StoreRequests:
-    """What is asked through ``client``; ``secrets`` are kept out of what it answers."""
+    """What is asked through ``client``; ``credentials`` are kept out of what it answers."""
 
-    def __init__(self, client: Minio, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, client: Minio, credentials: CredentialSource | None = None) -> None:
         self._client = client
-        self._secrets = tuple(filter(None, secrets))
+        self._credentials = credentials
         keep_secrets_out_of_logs()
 
     def ask(self, uri: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Return what ``function`` of the client returns; raise StoreError, about ``uri``."""
+        held = self._held()
         try:
             return function(*args, **options)
         except CLIENT_ERRORS as error:
-            failure = explain(redact(uri), error, self._secrets)
+            secrets = self._credentials.secrets if self._credentials else ()
+            failure = explain(redact(uri), error, secrets)
+        has_expired = isinstance(failure, ExpiredError)
+        if has_expired and self._credentials and self._credentials.expire(held):
+            failure = RenewedError(str(failure))
         # Here, not in the block above: what the client raised quotes the whole request.
         raise failure
 
+    def _held(self) -> Credentials | None:
+        return self._credentials.held if self._credentials else None
+
     def head(self, uri: str) -> tuple[StoredObject, Mapping[str, str]]:
         """Return an object, and the headers that the store has for it, checksums among them."""
+        return self.retry(self._head_once, uri)
+
+    def _head_once(self, uri: str) -> tuple[StoredObject, Mapping[str, str]]:
         bucket, key = split_uri(uri)
-        with_checksums = {"x-amz-checksum-mode": "ENABLED"}
+        held, with_checksums = self._held(), {"x-amz-checksum-mode": "ENABLED"}
         try:
             found = self.ask(
                 uri, self._client.stat_object, bucket, key, extra_headers=with_checksums
@@ -106,6 +121,9 @@ class StoreRequests:
             refusal = error
         # An answer to HEAD has no body; that to GET says what is wrong.
         self.ask(uri, self._client.get_object, bucket, key, length=1).close()
+        if self._held() is not held:
+            # Another thread has renewed the keys between the two.
+            raise RenewedError(str(refusal))
         raise refusal
 
     def read(self, stored: StoredObject, start: int, size: int) -> bytes:
