@@ -17,8 +17,16 @@ import soxr
 from numpy.typing import NDArray
 
 from stt_model.base import DataError, native_lines_dropped
-from stt_model.corpus.clips import ClipSizeError, ShardError, is_file, open_clip
-from stt_model.storage import MissingError
+from stt_model.corpus.clips import (
+    ClipSizeError,
+    RangedReader,
+    ShardError,
+    is_file,
+    open_clip,
+    open_header,
+    open_stored_header,
+)
+from stt_model.storage import MissingError, StoredObject
 
 SAMPLE_RATE = 16000
 """Samples a second of everything behind this module."""
@@ -71,8 +79,17 @@ class AudioInfo:
 
 
 def audio_info(path: Path | str) -> AudioInfo:
-    """Read the header only; AudioError if the file is missing, empty or no audio."""
-    with _open(path) as sound:
+    """Read the header only; AudioError if the file is missing, empty or no audio.
+
+    Of an object in a store, no more is asked for than the format needs to tell the length.
+    """
+    with _open(path, open_header) as sound:
+        return AudioInfo(sound.rate, sound.channels, sound.frames)
+
+
+def ranged_info(stored: StoredObject) -> AudioInfo:
+    """Do as ``audio_info`` for an object that was looked at: its version is not asked for."""
+    with _open(stored.uri, lambda _: open_stored_header(stored)) as sound:
         return AudioInfo(sound.rate, sound.channels, sound.frames)
 
 
@@ -159,19 +176,31 @@ class _FailedError(Exception):
 
 
 @contextmanager
-def _open(path: Path | str) -> Iterator[_Sound]:
+def _open(
+    path: Path | str, open_file: Callable[[Path | str], BinaryIO] = open_clip
+) -> Iterator[_Sound]:
     """Yield an audio file, opened; AudioError for what is wrong with it, then or in reading it."""
     with _explained(path):
         _check_kind(path)
-        with open_clip(path) as handle:
+        with open_file(path) as handle:
             if not handle.read(1):
                 raise AudioError(path, "an empty file")
             handle.seek(0)
-            sound = _Sound(handle)
+            sound = _sound_of(handle)
             try:
                 yield sound
             finally:
                 sound.close()
+
+
+def _sound_of(handle: BinaryIO) -> _Sound:
+    try:
+        return _Sound(handle)
+    except _FailedError:
+        # The library only says that it could not read; the store has said why.
+        if isinstance(handle, RangedReader) and handle.failure:
+            raise handle.failure from None
+        raise
 
 
 class _Sound:

@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from stt_model.base import AlreadyLockedError, DataError, atomic_write, locked, open_regular
-from stt_model.storage import ObjectStore, StoredObject, cache_directory, is_stored
+from stt_model.storage import (
+    BlockReader,
+    ObjectStore,
+    StoredObject,
+    StoreError,
+    cache_directory,
+    is_stored,
+)
 
 LIMIT_VARIABLE = "STT_BOOTSTRAP_CLIP_CACHE_GIB"
 DEFAULT_GIB = 10.0
@@ -30,6 +37,9 @@ _GIB = 2**30
 _SHARE_BETWEEN_SCANS = 50
 _KNOWN_VERSIONS = 1 << 17
 _LOCK_SUFFIX = ".lock"
+_HEADER_PART = 1 << 13
+"""Bytes of an object that are asked for at once where only its header is wanted."""
+_HEADER_PARTS = 64
 _MEMBER = re.compile(
     r"(?P<holder>.*\.tar)#(?P<name>[^#]*)@(?P<start>[0-9]+)\+(?P<size>[0-9]+)", re.DOTALL
 )
@@ -100,6 +110,21 @@ def open_clip(place: Path | str) -> BinaryIO:
     return io.BytesIO(_read_part(Path(found.holder), found))
 
 
+def open_header(place: Path | str) -> BinaryIO:
+    """Open a clip for reading its header: of an object only the parts that are read are asked for.
+
+    A clip that is kept already, or lies in a shard, is opened as by ``open_clip``; errors as there.
+    """
+    if is_file(place) or _MEMBER.fullmatch(str(place)):
+        return open_clip(place)
+    return _cache().open_header(_Place(str(place)))
+
+
+def open_stored_header(stored: StoredObject) -> BinaryIO:
+    """Do as ``open_header`` for an object that was looked at."""
+    return _cache().open_stored_header(stored)
+
+
 def _parse(place: str) -> _Place:
     if match := _MEMBER.fullmatch(place):
         return _Place(match["holder"], _number(match["start"]), _number(match["size"]))
@@ -129,6 +154,26 @@ def _checked_size(place: _Place, total: int) -> int:
     if size > CLIP_LIMIT:
         raise ClipSizeError(place.holder, size)
     return size
+
+
+class RangedReader(io.BufferedReader):
+    """Reads an object in small parts, and asks the store for no more than those that are read."""
+
+    def __init__(self, store: ObjectStore, stored: StoredObject) -> None:
+        self.failure: StoreError | None = None
+        """What the store raised, which the library that reads here does not hand on."""
+        self._part = functools.lru_cache(_HEADER_PARTS)(
+            lambda start: store.read(stored, start, min(_HEADER_PART, stored.size - start))
+        )
+        super().__init__(BlockReader(self._read, stored.size, _HEADER_PART), buffer_size=1)
+
+    def _read(self, start: int, size: int) -> bytes:
+        skipped = start % _HEADER_PART
+        try:
+            return self._part(start - skipped)[skipped : skipped + size]
+        except StoreError as error:
+            self.failure = error
+            raise
 
 
 class ClipCache:
@@ -170,6 +215,16 @@ class ClipCache:
         with contextlib.suppress(FileNotFoundError):
             return self._read_kept(kept, place)
         return self._store.read(stored, place.start, size)
+
+    def open_header(self, place: _Place) -> BinaryIO:
+        """Return an object as a stream that reads it in small parts; errors as of ``open_clip``."""
+        return self.open_stored_header(self._stat(place.holder))
+
+    def open_stored_header(self, stored: StoredObject) -> BinaryIO:
+        """Do so for an object that was looked at."""
+        with contextlib.suppress(FileNotFoundError):
+            return io.BytesIO(self._read_kept(self._path(stored), _Place(stored.uri)))
+        return RangedReader(self._store, stored)
 
     def _path(self, stored: StoredObject) -> Path:
         name = stored.version

@@ -1,4 +1,6 @@
 from .archive import GIB as GIB
+from .archive import unpack as unpack
+from .block_reader import BlockReader as BlockReader
 from .checksums import is_md5 as is_md5
 from .checksums import md5_file as md5_file
 from .credentials import CREDENTIAL_VARIABLES as CREDENTIAL_VARIABLES

@@ -1,0 +1,163 @@
+"""Which column of a table is what, guessed by its name, or by what it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from stt_model.importing.clip import ImportSourceError
+from stt_model.importing.tree import is_media
+
+NAMES: Mapping[str, Sequence[str]] = {
+    "audio": [
+        "wav_filename",
+        "audio",
+        "audio_path",
+        "audio_file",
+        "audio_filepath",
+        "audiofile",
+        "path",
+        "file",
+        "filename",
+        "file_name",
+        "file_path",
+        "filepath",
+        "wav",
+        "wav_path",
+        "wavfile",
+        "clip",
+        "clip_path",
+        "recording",
+        "sound",
+        "uri",
+        "url",
+        "mp3",
+        "flac",
+        "utterance_path",
+        "audio_name",
+    ],
+    "transcript": [
+        "transcript",
+        "transcription",
+        "sentence",
+        "text",
+        "normalized_text",
+        "normalised_text",
+        "raw_text",
+        "transcripts",
+        "words",
+        "utterance",
+        "label",
+        "prompt",
+        "orthography",
+        "caption",
+        "content",
+        "phrase",
+        "raw_transcript",
+    ],
+    "speaker": [
+        "speaker",
+        "speaker_id",
+        "speakerid",
+        "spk",
+        "spk_id",
+        "client_id",
+        "user",
+        "user_id",
+        "reader",
+        "reader_id",
+        "participant",
+        "participant_id",
+        "voice",
+        "speaker_name",
+    ],
+    "gender": ["gender", "sex", "speaker_gender"],
+    "age": ["age", "age_group", "speaker_age"],
+    "accent": ["accent", "accents", "dialect", "variety", "region"],
+    "licence": ["licence", "license"],
+    "source": ["source", "corpus", "dataset"],
+    "start": ["start", "start_time", "begin", "onset", "offset", "start_seconds", "from"],
+    "end": ["end", "end_time", "stop", "offset_end", "end_seconds", "to"],
+    "duration": ["duration", "seconds", "length", "duration_seconds"],
+    "split": ["split", "subset", "set", "partition"],
+}
+NEEDED = ("audio", "transcript")
+KEPT = ("speaker", "gender", "age", "accent", "licence", "source")
+"""Roles whose columns are kept under the role's name."""
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """Return roles and columns of ``audio=file,transcript=sentence``; DataError if it is wrong."""
+    given = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        role, separator, column = part.partition("=")
+        role = "licence" if role == "license" else role.strip()
+        if not separator or role not in NAMES or not column.strip():
+            raise ImportSourceError(
+                f"--columns: expected ROLE=COLUMN with a role of {', '.join(NAMES)}, found {part!r}"
+            )
+        given[role] = column.strip()
+    return given
+
+
+def map_columns(
+    table: str,
+    columns: Sequence[str],
+    given: Mapping[str, str],
+    rows: Iterable[Mapping[str, str]] = (),
+    needed: Sequence[str] = NEEDED,
+) -> dict[str, str]:
+    """Return role → column. What was ``given`` counts, then names, then what ``rows`` hold.
+
+    ImportSourceError where a given column is not there, or a needed one cannot be found.
+    """
+    for role, column in given.items():
+        if column not in columns:
+            raise ImportSourceError(
+                f"{table}: expected the column {column!r} for {role}, found {', '.join(columns)}"
+            )
+    found = dict(given)
+    by_name = {_plain(column): column for column in reversed(columns)}
+    for role, names in NAMES.items():
+        match = next((by_name[name] for name in names if name in by_name), "")
+        if role not in found and match and match not in found.values():
+            found[role] = match
+    samples = list(rows)
+    free = [column for column in columns if column not in found.values()]
+    if "audio" not in found or not _mostly_media(samples, found["audio"]):
+        media = next((column for column in free if _mostly_media(samples, column)), "")
+        if media and "audio" not in given:
+            found["audio"] = media
+            free.remove(media)
+    if "transcript" not in found and samples and "audio" in found:
+        texts = [column for column in free if _is_text(samples, column)]
+        if len(texts) == 1:
+            found["transcript"] = texts[0]
+    if missing := [role for role in needed if role not in found]:
+        raise ImportSourceError(
+            f"{table}: expected a column for {' and one for '.join(missing)}, found"
+            f" {', '.join(columns) or 'no columns'}; say which is which, as in --columns"
+            " audio=path,transcript=sentence"
+        )
+    return found
+
+
+def describe(mapping: Mapping[str, str]) -> str:
+    """Return the map for people."""
+    return ", ".join(f"{role} from {column!r}" for role, column in mapping.items())
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[\s\-.]+", "_", column.strip().lower())
+
+
+def _mostly_media(rows: Sequence[Mapping[str, str]], column: str) -> bool:
+    values = [row[column] for row in rows if row.get(column, "").strip()]
+    return bool(values) and sum(map(is_media, values)) * 10 >= len(values) * 9
+
+
+def _is_text(rows: Sequence[Mapping[str, str]], column: str) -> bool:
+    values = [row[column] for row in rows if row.get(column, "").strip()]
+    letters = sum(sum(map(str.isalpha, value)) for value in values)
+    spaces = sum(value.strip().count(" ") for value in values)
+    return bool(values) and spaces * 2 >= len(values) and letters * 2 > sum(map(len, values))

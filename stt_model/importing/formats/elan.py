@@ -1,0 +1,100 @@
+"""ELAN: ``.eaf`` files with time-aligned annotations of long recordings, read by pympi."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from stt_model.importing.clip import Clip, Found, ImportSourceError, Notes, Options, SetAside, needs
+from stt_model.importing.layout import beside, filled, parent
+from stt_model.importing.tree import Tree
+
+NAME = "elan"
+TITLE = "ELAN annotations"
+
+
+def recognise(tree: Tree) -> bool:
+    """Tell by the suffix ``.eaf``."""
+    return bool(tree.seen(".eaf"))
+
+
+def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
+    """Yield the annotations of every file: those of ``options.tier``, or of the top tiers."""
+    pympi = needs("pympi", "pympi-ling", TITLE)
+    for name in tree.find(".eaf"):
+        path = tree.local(name)
+        try:
+            file = pympi.Eaf(str(path), suppress_version_warning=True)
+        except Exception as error:  # whatever damaged XML makes the library raise
+            raise ImportSourceError(f"{path}: expected an ELAN file, found: {error}") from error
+        tiers = _tiers(name, path, file, options)
+        notes.add(f"{name}: transcripts from the tiers {', '.join(tiers)}")
+        audio = _audio(tree, name, file)
+        for tier in tiers:
+            speaker = file.get_parameters_for_tier(tier).get("PARTICIPANT") or ""
+            if not speaker and len(tiers) > 1:
+                speaker = tier
+            yield from _annotations(tree, name, audio, file, tier, speaker)
+
+
+def _annotations(
+    tree: Tree, name: str, audio: str, file: Any, tier: str, speaker: str
+) -> Iterator[Found]:
+    for annotation in sorted(file.get_annotation_data_for_tier(tier)):
+        start, end, text = annotation[0] / 1000, annotation[1] / 1000, annotation[2] or ""
+        where = f"{name}, tier {tier}, {start:.3f} s"
+        clip_name = f"{name}#{tier}#{start:.3f}-{end:.3f}"
+        if not audio:
+            reason = "expected the recording that it belongs to beside it, found none"
+            yield SetAside(clip_name, where, "audio_missing", reason, text)
+            continue
+        yield Clip(
+            name=clip_name,
+            audio=tree.place(audio),
+            transcript=text,
+            where=where,
+            start=start,
+            end=end,
+            extra=filled(speaker=speaker),
+        )
+
+
+def _tiers(name: str, path: Path, file: Any, options: Options) -> list[str]:
+    """Return the tiers to take: time-aligned ones that belong to no other, unless one is given."""
+    tiers = list(file.get_tier_names())
+    if options.tier:
+        if options.tier not in tiers:
+            raise ImportSourceError(
+                f"{path}: expected the tier {options.tier!r}, found {', '.join(tiers)}"
+            )
+        return [options.tier]
+    top = [
+        tier
+        for tier in tiers
+        if "PARENT_REF" not in file.get_parameters_for_tier(tier)
+        and file.get_annotation_data_for_tier(tier)
+    ]
+    if not top:
+        raise ImportSourceError(
+            f"{path}: expected a tier with annotations, found {', '.join(tiers) or 'no tier'}"
+        )
+    return top
+
+
+def _audio(tree: Tree, name: str, file: Any) -> str:
+    """Return the recording: what the file links to, wherever it lies now, or of the same name."""
+    folder = parent(name)
+    linked = []
+    for media in file.get_linked_files():
+        for address in (media.get("RELATIVE_MEDIA_URL"), media.get("MEDIA_URL")):
+            if address:
+                path = unquote(urlsplit(address).path if "://" in address else address)
+                # A Windows path in a URL is /C:/…; only its last part is of use elsewhere.
+                linked += [path.removeprefix("./"), PurePosixPath(path.replace("\\", "/")).name]
+    for candidate in (*linked, PurePosixPath(name).stem):
+        found = beside(tree, folder, candidate)
+        if tree.exists(found):
+            return found
+    return ""

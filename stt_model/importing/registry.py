@@ -1,0 +1,97 @@
+"""The formats that can be imported, and which one a source has.
+
+To add one: a module in ``importing.formats`` and a line here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from stt_model.importing.clip import Format, ImportSourceError
+from stt_model.importing.tables import TABLE_SUFFIXES
+from stt_model.importing.tree import Tree
+
+SPECIFIC = (
+    "common_voice",
+    "openslr",
+    "ljspeech",
+    "voxforge",
+    "kaldi",
+    "nemo",
+    "lhotse_cuts",
+    "audiofolder",
+    "parquet",
+    "elan",
+    "textgrid",
+    "subtitles",
+    "stm",
+    "lingua_libre",
+)
+"""Modules of formats that are told by marks of their own."""
+GENERAL = ("table", "text_beside_audio", "transcript_list")
+"""Modules of layouts that also occur beside those; taken, in this order, where there is no such."""
+
+COQUI_IMPORTERS = {
+    "import_aidatatang": "transcript_list",
+    "import_aishell": "transcript_list",
+    "import_cv": "table",
+    "import_cv2": "common_voice",
+    "import_freestmandarin": "text_beside_audio",
+    "import_gram_vaani": "table",
+    "import_ldc93s1": "text_beside_audio",
+    "import_librivox": "librispeech",
+    "import_lingua_libre": "lingua_libre",
+    "import_m-ailabs": "ljspeech",
+    "import_magicdata": "table",
+    "import_slr57": "transcript_list",
+    "import_ted": "stm",
+    "import_timit": "text_beside_audio",
+    "import_ts": "table",
+    "import_vctk": "text_beside_audio",
+    "import_voxforge": "voxforge",
+}
+"""Coqui's importers, and the format that each of them reads. They do not download here."""
+
+
+def formats() -> dict[str, Format]:
+    """Return all formats by name."""
+    modules = map(_load, (*SPECIFIC, *GENERAL))
+    return {each.NAME: each for each in modules}
+
+
+def find_format(tree: Tree, name: str = "") -> Format:
+    """Return the format called ``name``, or the one that a source has.
+
+    ImportSourceError for an unknown name, a source of no known format, or of several.
+    """
+    if name:
+        known = formats()
+        if name not in known:
+            raise ImportSourceError(f"--format: expected one of {', '.join(known)}, found {name!r}")
+        return known[name]
+    if not tree.look:
+        raise ImportSourceError(f"{tree.label}: expected recordings and texts, found nothing")
+    found = [each for each in map(_load, SPECIFIC) if each.recognise(tree)]
+    if len(found) > 1:
+        both = " and ".join(f"{each.NAME} ({each.TITLE})" for each in found)
+        raise ImportSourceError(
+            f"{tree.label}: expected one format, found {both}; say which with --format"
+            f" {found[0].NAME}, or give the folder of one of them"
+        )
+    if found:
+        return found[0]
+    if tree.only.lower().endswith(TABLE_SUFFIXES) and not tree.only.lower().endswith(".txt"):
+        return _load("table")  # whose own message then says which column it lacks
+    general = next((each for each in map(_load, GENERAL) if each.recognise(tree)), None)
+    if general is None:
+        shown = ", ".join(tree.look[:5])
+        raise ImportSourceError(
+            f"{tree.label}: expected one of {', '.join(formats())}, found files of no known"
+            f" format, such as {shown}; say what it is with --format"
+        )
+    return general
+
+
+def _load(module: str) -> Format:
+    return cast(Format, import_module(f"stt_model.importing.formats.{module}"))

@@ -1,0 +1,223 @@
+"""Tables as spreadsheets and scripts write them: what separates the fields, how they are encoded.
+
+CSV, TSV and whatever a semicolon or a bar separates; with or without a byte order mark; UTF-8,
+UTF-16 or Latin-1; and Excel workbooks.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from charset_normalizer import from_bytes
+
+from stt_model.importing.clip import ImportSourceError, needs
+from stt_model.importing.tree import is_media, reading
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".txt", ".psv")
+
+_FIELD_LIMIT = 1 << 27
+_SAMPLE = 1 << 18
+_LINES = 50
+_WESTERN = ("latin_1", "cp1252", "iso8859_15", "iso8859_9", "cp1254", "cp1250", "cp850", "cp437")
+"""What a guess must be among for Windows-1252, the superset of Latin-1, to be taken unasked."""
+
+
+class Row(NamedTuple):
+    """One row of a table, by column; ``problem`` where it does not fit the header."""
+
+    number: int
+    """Data row, from 1."""
+    values: dict[str, str]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a table is to be read."""
+
+    path: Path
+    columns: tuple[str, ...]
+    encoding: str
+    delimiter: str
+    quoted: bool
+    has_header: bool
+
+    def rows(self) -> Iterator[Row]:
+        """Yield all rows; ImportSourceError, with the row, where they cannot be told apart."""
+        lines = _excel(self.path) if self.delimiter == "" else self._lines()
+        number = 0
+        for position, fields in enumerate(lines):
+            if position == 0 and self.has_header:
+                continue
+            if not any(map(str.strip, fields)):
+                continue
+            number += 1
+            # Spreadsheets leave out the empty fields at the end of a row.
+            surplus = [field for field in fields[len(self.columns) :] if field.strip()]
+            values = dict.fromkeys(self.columns, "") | dict(zip(self.columns, fields, strict=False))
+            problem = ""
+            if surplus:
+                problem = f"expected {len(self.columns)} fields, found {len(fields)}"
+            yield Row(number, values, problem)
+
+    def _lines(self) -> Iterator[list[str]]:
+        number = 0
+        try:
+            with self.path.open(encoding=self.encoding, newline="") as handle:
+                for number, fields in enumerate(_reader(handle, self.delimiter, self.quoted)):  # noqa: B007
+                    yield fields
+        except UnicodeDecodeError as error:
+            found = f"byte {error.object[error.start]:#04x}"
+            raise ImportSourceError(
+                f"{self.path}: expected {self.encoding}, found {found} after row {number}; save the"
+                " file as UTF-8, or name its encoding with --encoding"
+            ) from error
+        except csv.Error as error:
+            raise ImportSourceError(
+                f"{self.path}: expected rows that can be told apart, found after row {number}:"
+                f" {error}; check the quotes there"
+            ) from error
+
+
+def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) -> Table:
+    """Find out how a table is written, and its columns.
+
+    A table whose first row names a recording has no header: its columns are called ``column 1`` and
+    so on. ``quoted`` says whether quotes are marks of the format; None to tell it by the table.
+    ImportSourceError for what is no table.
+    """
+    if path.suffix.lower() in (".xlsx", ".xlsm"):
+        header = next(_excel(path), [])
+        delimiter, encoding, quoted = "", "utf-8", True
+    else:
+        encoding = find_encoding(path, encoding)
+        with reading(path), path.open(encoding=encoding, newline="") as handle:
+            lines = [line for _, line in zip(range(_LINES), handle, strict=False)]
+        delimiter = _find_delimiter(lines)
+        if quoted is None:
+            # In tables that tabs or bars separate, quotes are mostly those of the text.
+            quoted = delimiter not in "\t|" or _all_quoted(lines, delimiter)
+        try:
+            header = next(_reader(lines, delimiter, quoted), [])
+        except csv.Error as error:
+            raise ImportSourceError(f"{path}: expected a header, found: {error}") from error
+    has_header = not any(map(is_media, header))
+    columns = [each.strip() for each in header] if has_header else []
+    columns = [name or f"column {at}" for at, name in enumerate(columns, start=1)]
+    if not has_header:
+        columns = [f"column {at}" for at in range(1, len(header) + 1)]
+    if twice := {name for name in columns if columns.count(name) > 1}:
+        raise ImportSourceError(
+            f"{path}: expected each column once, found {', '.join(sorted(twice))} twice; rename one"
+        )
+    return Table(path, tuple(columns), encoding, delimiter, quoted, has_header)
+
+
+def find_encoding(path: Path, given: str = "") -> str:
+    """Return how a text file is encoded; ImportSourceError where that cannot be told.
+
+    Valid UTF-8 is UTF-8. Otherwise a byte order mark, or the frequency of letters, decides; what is
+    not Western European must be said, as such guesses are often wrong.
+    """
+    if given:
+        try:
+            return codecs.lookup(given).name
+        except LookupError:
+            raise ImportSourceError(
+                f"--encoding: expected the name of an encoding such as utf-8 or cp1251, found"
+                f" {given!r}"
+            ) from None
+    with reading(path), path.open("rb") as file:
+        sample = file.read(_SAMPLE)
+        if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            block = sample
+            while block:
+                decoder.decode(block)
+                block = file.read(1 << 20)
+            decoder.decode(b"", final=True)
+            return "utf-8-sig"
+        except UnicodeDecodeError:
+            file.seek(0)
+            sample = file.read(_SAMPLE) if any(byte > 0x7F for byte in sample) else block
+    best = from_bytes(sample).best()
+    guess = best.encoding if best else ""
+    if guess in _WESTERN and _western(sample):
+        return "cp1252"
+    raise ImportSourceError(
+        f"{path}: expected UTF-8, found bytes that look like {guess or 'no text'}; save the file as"
+        f" UTF-8, or name its encoding: --encoding {guess or 'NAME'}"
+    )
+
+
+def _western(sample: bytes) -> bool:
+    try:
+        text = sample.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    beyond = [each for each in text if ord(each) > 0x7F]
+    return sum(map(str.isalpha, beyond)) * 2 >= len(beyond)
+
+
+def _reader(
+    lines: Iterator[str] | list[str] | object, delimiter: str, quoted: bool
+) -> Iterator[list[str]]:
+    csv.field_size_limit(_FIELD_LIMIT)
+    if quoted:
+        return csv.reader(lines, delimiter=delimiter, strict=True)  # type: ignore[arg-type]
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)  # type: ignore[arg-type]
+
+
+def _find_delimiter(lines: list[str]) -> str:
+    """Return what divides the first lines into the same number of fields, the most of them."""
+
+    def score(delimiter: str) -> tuple[float, int]:
+        counts = []
+        try:
+            for fields in _reader(lines[:-1] or lines, delimiter, delimiter not in "\t|"):
+                counts.append(len(fields))
+        except csv.Error:
+            pass
+        if not counts or counts[0] < 2:
+            return 0.0, 0
+        return counts.count(counts[0]) / len(counts), counts[0]
+
+    best = max("\t;,|", key=score)
+    return best if score(best)[1] > 1 else ","
+
+
+def _all_quoted(lines: list[str], delimiter: str) -> bool:
+    fields = [field for line in lines[:5] for field in line.rstrip("\r\n").split(delimiter)]
+    return all(len(field) > 1 and field[0] == field[-1] == '"' for field in fields if field)
+
+
+def _excel(path: Path) -> Iterator[list[str]]:
+    openpyxl = needs("openpyxl", "openpyxl", "Excel")
+    with reading(path):
+        try:
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        except Exception as error:  # whatever a damaged zip archive makes it raise
+            raise ImportSourceError(
+                f"{path}: expected an Excel workbook, found: {error}"
+            ) from error
+        try:
+            for row in book.active.iter_rows(values_only=True):
+                yield [_shown(value) for value in row]
+        finally:
+            book.close()
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    # Excel keeps every number as a fraction.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

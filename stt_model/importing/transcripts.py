@@ -1,0 +1,85 @@
+"""The transcripts of a source as the corpus has them, and those that cannot be what was said."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Change(Protocol):
+    """One rule that changed a transcript."""
+
+    @property
+    def rule(self) -> str:
+        """Which."""
+
+    @property
+    def before(self) -> str:
+        """The text that it found."""
+
+    @property
+    def after(self) -> str:
+        """The text that it made of it."""
+
+
+class Written(Protocol):
+    """What a normaliser makes of a transcript."""
+
+    @property
+    def text(self) -> str:
+        """The transcript as it is to be learned."""
+
+    @property
+    def actions(self) -> Sequence[Any]:
+        """A ``Change`` for each rule that acted."""
+
+    @property
+    def problem(self) -> str:
+        """Why the clip is to be set aside, in one line; "" where it is not."""
+
+
+Normalise = Callable[[str], Written]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A transcript without rules of a language."""
+
+    text: str
+    actions: tuple[Change, ...] = ()
+    problem: str = ""
+
+
+def as_it_is(transcript: str) -> Plain:
+    """Return the transcript in NFC, with single spaces between words."""
+    return Plain(unicodedata.normalize("NFC", " ".join(transcript.split())))
+
+
+def spoilt(transcript: str) -> tuple[str, str] | None:
+    """Return the check and the reason why a transcript is of no use before any rule; or None."""
+    if not transcript.strip():
+        return "transcript_blank", "expected a transcript, found none"
+    if "\ufffd" in transcript:
+        return "transcript_encoding", "it holds U+FFFD, so letters of it were lost; export it anew"
+    if repaired := _twice_encoded(transcript):
+        return (
+            "transcript_encoding",
+            f"it was saved in the wrong encoding, {repaired[:60]!r} perhaps; export it anew as UTF-8",
+        )
+    return None
+
+
+def _twice_encoded(text: str) -> str:
+    """Return what a text was before UTF-8 was taken for Windows-1252 and saved again; "" if not."""
+    if text.isascii():
+        return ""
+    try:
+        repaired = text.encode("cp1252").decode("utf-8")
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        try:
+            repaired = text.encode("latin-1").decode("utf-8")
+        except (UnicodeEncodeError, UnicodeDecodeError):
+            return ""
+    return repaired if repaired != text else ""
