@@ -29,7 +29,7 @@ $(INSTALLED): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt \
-	    --editable '.[train,pipeline,speech,dev]'
+	    --editable '.[train,import,pipeline,speech,dev]'
 	@touch $@
 
 demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in a few minutes
@@ -90,7 +90,7 @@ lock: $(INSTALLED) ## resolve constraints.txt anew for every Python that is supp
 	    --all-extras --no-emit-package stt-bootstrap setup.cfg --output-file constraints.txt
 	$(LOCK_IMAGE) docker/build.in --output-file docker/build.txt
 	$(LOCK_IMAGE) --no-deps docker/executor.in --output-file docker/executor.txt
-	$(LOCK_IMAGE) setup.cfg --output-file docker/light.txt
+	$(LOCK_IMAGE) setup.cfg --extra import --output-file docker/light.txt
 	$(LOCK_IMAGE) setup.cfg --extra train docker/model.in --no-emit-package tensorflow \
 	    --output-file docker/model.txt
 	$(LOCK_IMAGE) setup.cfg --extra train docker/model-gpu.in --output-file docker/model-gpu.txt

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 KUBEFLOW = {"kfp", "components", "pipelines"}
-LIGHT = ("base", "storage", "text", "corpus", "checkpoint")
+LIGHT = ("base", "storage", "text", "corpus", "importing", "checkpoint")
 LIGHT_MODULES = ("decoding.fst", "decoding.scorer", "decoding.scorer_building")
 LIGHT_MODULES += ("decoding.beam_search", "jobs.data", "jobs.checkpoints")
 LIGHT_MODULES += ("jobs.settings", "cli.parser", "cli.data", "cli.checkpoints")

@@ -1,10 +1,10 @@
 from .audio import AUDIO_SUFFIXES as AUDIO_SUFFIXES
+from .audio import AudioError as AudioError
+from .audio import AudioInfo as AudioInfo
 from .audio import DIGEST_LENGTH as DIGEST_LENGTH
 from .audio import SAMPLE_RATE as SAMPLE_RATE
 from .audio import STRIDE as STRIDE
 from .audio import WINDOW as WINDOW
-from .audio import AudioError as AudioError
-from .audio import AudioInfo as AudioInfo
 from .audio import audio_info as audio_info
 from .audio import clip_digest as clip_digest
 from .audio import find_audio as find_audio
@@ -33,9 +33,10 @@ from .source_digest import unknown_digest as unknown_digest
 from .splitting import NEW as NEW
 from .splitting import SPLIT_BY as SPLIT_BY
 from .splitting import Speech as Speech
-from .splitting import SplitBy as SplitBy
 from .splitting import SplitPlan as SplitPlan
+from .splitting import digest as digest
 from .splitting import draw_splits as draw_splits
+from .splitting import stratum as stratum
 from .splitting import text_key as text_key
 from .suspect_rows import read_dropped as read_dropped
 from .validation import validate as validate

@@ -15,15 +15,13 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import DataError
+from stt_model.base import DataError, check_parameters, choice, real
 
-SplitBy = Literal["auto", "speaker+text", "speaker", "text"]
-SPLIT_BY: tuple[SplitBy, ...] = ("auto", "speaker+text", "speaker", "text")
+SPLIT_BY = ("auto", "speaker+text", "speaker", "text")
 TRAIN, DEV, TEST = 0, 1, 2
 SET_ASIDE, NEW = -1, -2
 
@@ -48,34 +46,32 @@ _Splits = NDArray[np.int8]
 class SplitPlan:
     """How large the splits shall be, and what they must not share."""
 
-    dev_share: float = 0.1
-    """Share of all audio."""
-    test_share: float = 0.1
-    """Share of all audio."""
-    dev_hours: float = 0.0
-    """Counts instead of the share, if above 0."""
-    test_hours: float = 0.0
-    """Counts instead of the share, if above 0."""
-    by: SplitBy = "auto"
-    """What no two splits share. ``auto``: speakers and texts, or texts where there are too few
-    speakers to draw from."""
-    seed: int = 0
+    dev_share: float = real(
+        0.1, "Share of all audio that becomes the dev split.", minimum=0, below=1
+    )
+    test_share: float = real(
+        0.1, "Share of all audio that becomes the test split.", minimum=0, below=1
+    )
+    dev_hours: float = real(
+        0.0, "Hours of the dev split; above 0 they count instead of dev_share.", minimum=0
+    )
+    test_hours: float = real(
+        0.0, "Hours of the test split; above 0 they count instead of test_share.", minimum=0
+    )
+    split_by: str = choice(
+        "auto",
+        SPLIT_BY,
+        "What no two splits may share: speaker+text, speaker or text; auto takes both, or text"
+        " alone where there are too few speakers to draw from.",
+    )
 
     def __post_init__(self) -> None:
-        if self.by not in SPLIT_BY:
-            raise DataError(f"split_by: expected {', '.join(SPLIT_BY)}, found {self.by!r}")
-        for name in ("dev_share", "test_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise DataError(
-                    f"{name}: expected 0 or more and less than 1, found {getattr(self, name):g}"
-                )
+        check_parameters(self, DataError)
         if self.dev_share + self.test_share >= 1:
             raise DataError(
-                "dev_share and test_share: expected less than 1 together, so that something is left"
-                f" to train on, found {self.dev_share + self.test_share:g}"
+                "--dev_share and --test_share: expected less than 1 together, so that something is"
+                f" left to train on, found {self.dev_share + self.test_share:g}"
             )
-        if min(self.dev_hours, self.test_hours) < 0:
-            raise DataError("dev_hours and test_hours: expected 0 or more")
 
     def seconds(self, split: int, total: float) -> float:
         """Return how much audio a held-out split shall have of ``total`` seconds."""
@@ -105,7 +101,7 @@ class Splits:
 
     splits: _Splits
     """[clips] TRAIN, DEV, TEST or SET_ASIDE."""
-    by: SplitBy
+    by: str
     """What no two splits share."""
     kept: float
     """Share of the audio that is in a split."""
@@ -118,11 +114,11 @@ def text_key(text: str) -> str:
     return "".join(filter(str.isalnum, folded)) or folded.strip()
 
 
-def digest(text: str, seed: int = 0) -> int:
-    """Return a number for a name, other for each ``seed``, never 0; 0 for no name."""
+def digest(text: str) -> int:
+    """Return a number for a name, never 0; 0 for no name."""
     if not text:
         return 0
-    data = f"{seed}\0{text}".encode("utf-8", "surrogatepass")
+    data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") or 1
 
 
@@ -136,7 +132,11 @@ def draw_splits(speech: Speech, plan: SplitPlan) -> Splits:
     notes: list[str] = []
     by = _settle(speech, plan, notes)
     splits = _draw(speech, plan, by)
-    if by == "speaker+text" and plan.by == "auto" and (problem := _problem(speech, plan, splits)):
+    if (
+        by == "speaker+text"
+        and plan.split_by == "auto"
+        and (problem := _problem(speech, plan, splits))
+    ):
         notes.append(
             f"{problem} when no speaker may be in two splits; split by text alone, so speakers are"
             " in several splits and results will look better than on new speakers"
@@ -157,10 +157,10 @@ def draw_splits(speech: Speech, plan: SplitPlan) -> Splits:
     return Splits(splits, by, kept, notes)
 
 
-def _settle(speech: Speech, plan: SplitPlan, notes: list[str]) -> SplitBy:
+def _settle(speech: Speech, plan: SplitPlan, notes: list[str]) -> str:
     """Return what to split by, before anything is drawn."""
     known = np.unique(speech.speakers[speech.speakers != 0])
-    if plan.by == "auto":
+    if plan.split_by == "auto":
         if len(known) < 2:
             found = "one speaker" if len(known) else "no speakers"
             notes.append(f"the corpus names {found}, so it is split by text alone")
@@ -169,12 +169,12 @@ def _settle(speech: Speech, plan: SplitPlan, notes: list[str]) -> SplitBy:
             notes.append("speakers are in several splits already, so it is split by text alone")
             return "text"
         return "speaker+text"
-    if plan.by != "text" and len(known) < 2:
+    if plan.split_by != "text" and len(known) < 2:
         raise DataError(
-            f"split_by {plan.by}: expected two speakers or more, found {len(known)}; name the"
+            f"split_by {plan.split_by}: expected two speakers or more, found {len(known)}; name the"
             " column of the speakers, or use --split_by text"
         )
-    return plan.by
+    return plan.split_by
 
 
 def _shares_speakers(speech: Speech) -> bool:
@@ -185,7 +185,7 @@ def _shares_speakers(speech: Speech) -> bool:
     return len(np.unique(pairs[0])) < pairs.shape[1]
 
 
-def _draw(speech: Speech, plan: SplitPlan, by: SplitBy) -> _Splits:
+def _draw(speech: Speech, plan: SplitPlan, by: str) -> _Splits:
     # Whole milliseconds, of which sums are exact: the same in whatever order the clips come.
     seconds = np.round(speech.seconds * 1000)
     # A clip whose speaker is not known is drawn by its text.
@@ -196,7 +196,7 @@ def _draw(speech: Speech, plan: SplitPlan, by: SplitBy) -> _Splits:
     np.maximum.at(strata, units, speech.strata)
     pool = _Pool(
         keys=keys,
-        total=np.bincount(units, seconds),
+        total=np.bincount(units, seconds).astype(np.float64),
         strata=_join_small(strata),
         splits=_placed(units, speech.previous, len(keys)),
         texts=_Texts(units, texts, seconds, speech.previous) if by == "speaker+text" else None,
@@ -300,7 +300,7 @@ class _Pool:
         large = self.total > target * _LARGE
         order = np.lexsort((self.keys, np.where(large, self.total, 0), large))
         order = order[self.splits[order] == NEW]
-        unique, inverse = np.unique(self.strata, return_inverse=True)
+        inverse = np.unique(self.strata, return_inverse=True)[1]
         sizes = np.bincount(inverse, self.total)
         carried = 0.0
         for at in np.argsort(sizes, kind="stable"):
@@ -357,7 +357,8 @@ def _owners(
 ) -> _Splits:
     """Return the split that keeps each text: where it was, or where most of its audio is."""
     count = int(texts.max()) + 1
-    audio = np.bincount(texts * 3 + splits, seconds, count * 3).reshape(count, 3)
+    by_place = np.bincount(texts * 3 + splits, seconds, count * 3)
+    audio = by_place.astype(np.float64).reshape(count, 3)
     placed = _placed(texts, previous, count)
     owners = np.where(placed >= 0, placed, _majority(audio)).astype(np.int8)
     for split in _HELD_OUT:
@@ -396,6 +397,6 @@ def _empty(plan: SplitPlan, splits: _Splits) -> str:
     return ""
 
 
-def stratum(values: Sequence[str], seed: int = 0) -> int:
+def stratum(values: Sequence[str]) -> int:
     """Return a number for what is drawn in proportion; 0 where nothing is known."""
-    return digest("\0".join(values), seed) if any(values) else 0
+    return digest("\0".join(values)) if any(values) else 0

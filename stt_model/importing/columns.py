@@ -8,79 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from stt_model.importing.clip import ImportSourceError
 from stt_model.importing.tree import is_media
 
-NAMES: Mapping[str, Sequence[str]] = {
-    "audio": [
-        "wav_filename",
-        "audio",
-        "audio_path",
-        "audio_file",
-        "audio_filepath",
-        "audiofile",
-        "path",
-        "file",
-        "filename",
-        "file_name",
-        "file_path",
-        "filepath",
-        "wav",
-        "wav_path",
-        "wavfile",
-        "clip",
-        "clip_path",
-        "recording",
-        "sound",
-        "uri",
-        "url",
-        "mp3",
-        "flac",
-        "utterance_path",
-        "audio_name",
-    ],
-    "transcript": [
-        "transcript",
-        "transcription",
-        "sentence",
-        "text",
-        "normalized_text",
-        "normalised_text",
-        "raw_text",
-        "transcripts",
-        "words",
-        "utterance",
-        "label",
-        "prompt",
-        "orthography",
-        "caption",
-        "content",
-        "phrase",
-        "raw_transcript",
-    ],
-    "speaker": [
-        "speaker",
-        "speaker_id",
-        "speakerid",
-        "spk",
-        "spk_id",
-        "client_id",
-        "user",
-        "user_id",
-        "reader",
-        "reader_id",
-        "participant",
-        "participant_id",
-        "voice",
-        "speaker_name",
-    ],
-    "gender": ["gender", "sex", "speaker_gender"],
-    "age": ["age", "age_group", "speaker_age"],
-    "accent": ["accent", "accents", "dialect", "variety", "region"],
-    "licence": ["licence", "license"],
-    "source": ["source", "corpus", "dataset"],
-    "start": ["start", "start_time", "begin", "onset", "offset", "start_seconds", "from"],
-    "end": ["end", "end_time", "stop", "offset_end", "end_seconds", "to"],
-    "duration": ["duration", "seconds", "length", "duration_seconds"],
-    "split": ["split", "subset", "set", "partition"],
-}
+_NAMES = """
+audio: wav_filename audio audio_path audio_file audio_filepath audiofile path file filename
+audio: file_name file_path filepath wav wav_path wavfile clip clip_path recording sound uri url
+audio: mp3 flac
+transcript: transcript transcription sentence text normalized_text normalised_text raw_text words
+transcript: transcripts utterance label prompt orthography caption content phrase raw_transcript
+speaker: speaker speaker_id speakerid spk spk_id client_id user user_id reader reader_id participant
+speaker: participant_id voice speaker_name
+gender: gender sex speaker_gender
+age: age age_group speaker_age
+accent: accent accents dialect variety region
+licence: licence license
+source: source corpus dataset
+start: start start_time begin onset offset start_seconds from
+end: end end_time stop offset_end end_seconds to
+duration: duration seconds length duration_seconds
+split: split subset set partition
+"""
+NAMES: dict[str, list[str]] = {}
+"""Role → names that columns of this role have, in small letters, the surest first."""
+for _line in _NAMES.strip().splitlines():
+    NAMES.setdefault(_line.partition(": ")[0], []).extend(_line.partition(": ")[2].split())
 NEEDED = ("audio", "transcript")
 KEPT = ("speaker", "gender", "age", "accent", "licence", "source")
 """Roles whose columns are kept under the role's name."""

@@ -1,4 +1,4 @@
-"""The audio of an imported clip: looked at where it lies, cut, converted or copied where need be."""
+"""The audio of imported clips: where it lies, or cut, converted or copied where need be."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stt_model.corpus import (
     ranged_info,
 )
 from stt_model.importing.clip import Clip
-from stt_model.importing.tree import StoredTree, Tree
+from stt_model.importing.tree import FOREIGN_SUFFIXES, StoredTree, Tree
 from stt_model.storage import is_stored
 
 _TOLERANCE = 0.5
@@ -86,7 +86,7 @@ class Recordings:
         try:
             if clip.content:
                 return self._write(clip, clip.content(), PurePosixPath(clip.audio).suffix)
-            if not clip.audio.lower().endswith((*AUDIO_SUFFIXES, ".flac")) or clip.is_part:
+            if not clip.audio.lower().endswith(AUDIO_SUFFIXES) or clip.is_part:
                 return self._cut(clip)
             if self._copy:
                 with open_clip(clip.audio) as file:
@@ -163,7 +163,7 @@ class _Converted:
     def wav(self, place: str) -> str:
         """Return a file of the recording that can be read in parts."""
         suffix = PurePosixPath(file_name(place)).suffix.lower()
-        if suffix in (*AUDIO_SUFFIXES, ".sph", ".aif", ".aiff", ".au", ".caf", ".w64"):
+        if suffix not in FOREIGN_SUFFIXES:
             return place
         with self._lock:
             if place not in self._paths:

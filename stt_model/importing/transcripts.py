@@ -66,7 +66,7 @@ def spoilt(transcript: str) -> tuple[str, str] | None:
     if repaired := _twice_encoded(transcript):
         return (
             "transcript_encoding",
-            f"it was saved in the wrong encoding, {repaired[:60]!r} perhaps; export it anew as UTF-8",
+            f"it was saved in the wrong encoding, perhaps of {repaired[:60]!r}; export it as UTF-8",
         )
     return None
 

@@ -13,15 +13,20 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 from stt_model.base import redact
 from stt_model.corpus import AUDIO_SUFFIXES
 from stt_model.importing.clip import ImportSourceError
 from stt_model.storage import ObjectStore, StoredObject, cache_directory
 
-MEDIA_SUFFIXES = (*AUDIO_SUFFIXES, ".sph", ".aif", ".aiff", ".au", ".caf", ".w64")
-MEDIA_SUFFIXES += (".m4a", ".aac", ".wma", ".mp4", ".mkv", ".webm", ".mov", ".amr", ".3gp")
-"""What is taken for a recording by its name; the second line needs the package av."""
+FOREIGN_SUFFIXES = (".m4a", ".aac", ".wma", ".mp4", ".mkv", ".webm", ".mov", ".amr", ".3gp")
+"""Recordings that only FFmpeg's libraries read."""
+MEDIA_SUFFIXES = (
+    *(*AUDIO_SUFFIXES, ".sph", ".aif", ".aiff", ".au", ".caf", ".w64"),
+    *FOREIGN_SUFFIXES,
+)
+"""What is taken for a recording by its name."""
 
 _LOOK = 3000
 """Names that formats are told by."""
@@ -95,6 +100,7 @@ class StoredTree(Tree):
         self.only = only
         # On disk, and gone with the connection.
         self._listing = sqlite3.connect("", check_same_thread=False)
+        self._lock = Lock()
         self._listing.execute("CREATE TABLE objects (name TEXT PRIMARY KEY, size, etag, modified)")
         prefix = f"{self._uri}/"
         self._listing.executemany(
@@ -125,9 +131,11 @@ class StoredTree(Tree):
 
     def stored(self, name: str) -> StoredObject | None:
         """Return the object of this name as the listing had it."""
-        row = self._listing.execute(
-            "SELECT size, etag, modified FROM objects WHERE name = ?", (os.path.normpath(name),)
-        ).fetchone()
+        with self._lock:
+            row = self._listing.execute(
+                "SELECT size, etag, modified FROM objects WHERE name = ?",
+                (os.path.normpath(name),),
+            ).fetchone()
         if row is None:
             return None
         uri = f"{self._uri}/{os.path.normpath(name)}"

@@ -51,6 +51,7 @@ def _found(tree: Tree, name: str, number: int, line: str) -> Found:
     if "gender" in extra:
         extra["gender"] = gender(extra["gender"])
     part = f"#{start:.3f}-{end:.3f}" if end is not None else ""
+    part += f"#{channel}" if channel is not None else ""
     return Clip(
         name=f"{audio}{part}",
         audio=tree.place(beside(tree, parent(name), audio)),

@@ -41,7 +41,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
                 yield SetAside(f"{name}#{number}", where, "ignored", "marked as not to be scored")
                 continue
             yield Clip(
-                name=f"{recording}#{times[0]:.3f}-{times[1]:.3f}",
+                name=f"{recording}#{channel}#{times[0]:.3f}-{times[1]:.3f}",
                 audio=tree.place(_audio(tree, name, recording)),
                 transcript=words,
                 where=where,
@@ -64,11 +64,5 @@ def _audio(tree: Tree, name: str, recording: str) -> str:
 
 
 def _gender(labels: str) -> str:
-    return next(
-        (
-            gender(each)
-            for each in re.split(r"[<>,\s]", labels.lower())
-            if each in ("male", "female")
-        ),
-        "",
-    )
+    words = re.split(r"[<>,\s]", labels.lower())
+    return next((gender(word) for word in words if word in ("male", "female")), "")

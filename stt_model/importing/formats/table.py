@@ -1,8 +1,9 @@
-"""Any table with a column for the audio and one for the transcript; Coqui's CSV files among them."""
+"""Any table with columns for audio and transcript; Coqui's CSV files among them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 
 from stt_model.importing.clip import Clip, Found, ImportSourceError, Notes, Options, SetAside
@@ -102,7 +103,11 @@ def _tables(tree: Tree) -> list[str]:
 
 def _must_map(tree: Tree, name: str, options: Options) -> tuple[Table, dict[str, str]]:
     table = open_table(tree.local(name), encoding=options.encoding)
-    rows = [row.values for row in islice(table.rows(), _LOOK)]
+    rows = []
+    # Where rows cannot be told apart, reading them says so.
+    with suppress(ImportSourceError):
+        for row in islice(table.rows(), _LOOK):
+            rows.append(row.values)
     return table, map_columns(tree.label, table.columns, options.columns, rows)
 
 

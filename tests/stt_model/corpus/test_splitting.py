@@ -74,7 +74,7 @@ rows_of_any_kind = st.lists(
 @given(rows_of_any_kind, st.sampled_from(["auto", "speaker+text", "speaker", "text"]))
 def test_no_speaker_and_no_text_is_in_two_splits(rows, by):
     try:
-        found = draw_splits(speech(rows), SplitPlan(by=by))
+        found = draw_splits(speech(rows), SplitPlan(split_by=by))
     except DataError:
         return
     if "text" in found.by:
@@ -162,7 +162,7 @@ def test_what_cannot_be_done_is_refused_with_what_to_do():
     with pytest.raises(DataError, match="too few texts to split by text"):
         draw_splits(speech(rows), SplitPlan())
     with pytest.raises(DataError, match="--split_by text"):
-        draw_splits(speech(rows), SplitPlan(by="speaker"))
+        draw_splits(speech(rows), SplitPlan(split_by="speaker"))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_what_cannot_be_done_is_refused_with_what_to_do():
     [
         ({"dev_share": 1.0}, "dev_share"),
         ({"dev_share": 0.6, "test_share": 0.5}, "less than 1 together"),
-        ({"by": "gender"}, "split_by"),
+        ({"split_by": "gender"}, "split_by"),
         ({"dev_hours": -1.0}, "dev_hours"),
     ],
 )
