@@ -129,7 +129,7 @@ class Recordings:
     def _cut(self, clip: Clip) -> Audio:
         path = self._converted.wav(clip.audio)
         # Of a file on this machine only a part is read, however long the recording is.
-        opened = Path(path).open("rb") if is_file(path) else open_clip(path)
+        opened = Path(path).open("rb") if is_file(path) else open_clip(path)  # noqa: SIM115
         with opened as handle, _sound(handle, clip.audio) as sound:
             rate, length = sound.samplerate, sound.frames / sound.samplerate
             end = length if clip.end is None else clip.end
