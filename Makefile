@@ -18,7 +18,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow docs lint type compile bench bench-decoding bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
+.PHONY: help setup demo test test-slow docs lint type compile bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-decoding: $(INSTALLED) ## measure decoding with a scorer beside Coqui's (a
 
 bench-reading: $(INSTALLED) ## measure reading from an S3 server, packed against loose
 	$(BIN)/python -m tests.benchmarks.reading_speed
+
+bench-defaults: $(INSTALLED) ## measure the settings that the rule chooses beside others, in some hours
+	$(BIN)/python -m tests.benchmarks.defaults build/defaults
 
 bench-gain: $(INSTALLED) ## measure what bootstrapping gains over training from scratch, in about an hour
 	$(BIN)/python -m tests.benchmarks.bootstrapping_gain build/gain

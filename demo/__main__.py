@@ -1,8 +1,9 @@
 """A real English checkpoint becomes a model for two other languages, on this machine.
 
 Swahili is written with letters that the checkpoint has, so it is fine-tuned; Macedonian is not, so
-its output layer is replaced. Both go through the compiled pipeline. Beside each, a network of the
-same size learns the same clips from scratch for as many epochs.
+its output layer is replaced. Both go through the compiled pipeline. Nobody says how
+to train: the corpus decides. Beside each, a network of the same size learns the same clips from
+scratch, by the same rule.
 """
 
 from __future__ import annotations
@@ -21,13 +22,11 @@ from demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
 from demo.synthesis import CorpusSpec, write_corpus
 from pipelines.local import RunOutcome, run
 from stt_model import cli
-from stt_model.base import BootstrapError
+from stt_model.base import AUTO, BootstrapError, configure
 from stt_model.network import import_tensorflow_quietly
 
 SOURCE_CHECKPOINT = Path(__file__).with_name("source_checkpoint")
 LANGUAGES = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO}
-EPOCHS = 14
-SETTINGS = {"train_batch_size": 8, "learning_rate": 0.001, "dropout_rate": 0.1}
 
 
 class DemoError(BootstrapError):
@@ -66,24 +65,26 @@ def main() -> int:
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), help="folder for everything it makes"
     )
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the training clips")
+    parser.add_argument(
+        "--epochs", type=int, help="passes over the training clips, instead of as many as help"
+    )
     args = parser.parse_args()
     return cli.guard(lambda: _demo(args.output.resolve(), args.epochs), debug=False)
 
 
-def _demo(output: Path, epochs: int) -> int:
+def _demo(output: Path, epochs: int | None) -> int:
     started = time.monotonic()
     import_tensorflow_quietly()
     comparisons = [
         compare(language, spec, output / language.lower(), epochs)
         for language, spec in LANGUAGES.items()
     ]
-    print_table(comparisons, epochs)
+    print_table(comparisons)
     print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
     return 0
 
 
-def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int) -> Comparison:
+def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int | None) -> Comparison:
     """Speak a corpus; rate the checkpoint as it is, a network from scratch, and the pipeline's."""
     print(f"\n{language}: {spec.train} clips to train on, {spec.dev} dev, {spec.test} test")
     shutil.rmtree(folder, ignore_errors=True)
@@ -99,8 +100,7 @@ def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int) -> Compa
             {
                 "dataset_uri": str(corpus),
                 "checkpoint_uri": str(SOURCE_CHECKPOINT),
-                "epochs": epochs,
-                **SETTINGS,
+                "epochs": epochs or AUTO,
             },
             output_dir=folder / "bootstrapped",
             # The stdout of now: during a run kfp's messages are caught there.
@@ -124,7 +124,7 @@ def rate_source(corpus: Path) -> Rates:
     return Rates(jiwer.wer(references, understood), jiwer.cer(references, understood))
 
 
-def train_from_scratch(corpus: Path, folder: Path, epochs: int) -> Rates:
+def train_from_scratch(corpus: Path, folder: Path, epochs: int | None) -> Rates:
     """Train a network of the source's size without the source's weights; rate its best epoch."""
     from stt_model.checkpoint import Geometry, open_checkpoint, start_from_scratch
     from stt_model.corpus import read_manifest
@@ -140,24 +140,22 @@ def train_from_scratch(corpus: Path, folder: Path, epochs: int) -> Rates:
     geometry = Geometry(n_hidden, alphabet.classes)
     start_from_scratch(folder / "initial", alphabet, geometry, seed=TrainingConfig.random_seed)
     train(
-        TrainingConfig(
+        configure(
+            TrainingConfig,
             train_files=[manifests["train"]],
             dev_files=[manifests["dev"]],
             load_checkpoint_dir=folder / "initial",
             save_checkpoint_dir=folder / "model",
             epochs=epochs,
-            train_batch_size=int(SETTINGS["train_batch_size"]),
-            learning_rate=SETTINGS["learning_rate"],
-            dropout_rate=SETTINGS["dropout_rate"],
         )
     )
     result = evaluate(EvaluationConfig([manifests["test"]], folder / "model"))
     return Rates(result.wer, result.cer)
 
 
-def print_table(comparisons: list[Comparison], epochs: int) -> None:
+def print_table(comparisons: list[Comparison]) -> None:
     """Print the rates side by side, and where the models and reports are."""
-    heading = ("", "mode", "English checkpoint", f"scratch, {epochs} epochs", "bootstrapped")
+    heading = ("", "mode", "English checkpoint", "from scratch", "bootstrapped")
     row = "{:<12}{:<12}{:>20}{:>20}{:>20}"
     print("\nWER / CER on test clips, half of them by voices that training never heard\n")
     print(row.format(*heading))

@@ -68,3 +68,15 @@ MACEDONIAN_DEMO = CorpusSpec(
     test=80,
     seed=3,
 )
+
+CZECH = _read_words("czech")
+CZECH_DEMO = CorpusSpec(
+    words=CZECH,
+    languages=("cs",),
+    variants=VARIANTS,
+    held_out_variants=HELD_OUT_VARIANTS,
+    train=300,
+    dev=60,
+    test=80,
+    seed=4,
+)

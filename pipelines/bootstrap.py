@@ -38,16 +38,17 @@ def bootstrap(
     drop_suspects_uri: str = "",
     drop_source_layers: int = 1,
     warm_start: bool = True,
-    epochs: int = 75,
-    train_batch_size: int = 16,
+    epochs: str = "auto",
+    train_batch_size: str = "auto",
     dev_batch_size: int = 16,
     test_batch_size: int = 16,
-    learning_rate: float = 0.0001,
-    dropout_rate: float = 0.05,
+    learning_rate: str = "auto",
+    dropout_rate: str = "auto",
     clip_norm: float = 0.0,
-    freeze_source_epochs: int = 0,
-    augment: str = "",
+    freeze_source_epochs: str = "auto",
+    augment: str = "auto",
     mixed_precision: str = "off",
+    best_by: str = "loss",
     early_stop: bool = False,
     es_epochs: int = 25,
     es_min_delta: float = 0.05,
@@ -102,19 +103,24 @@ def bootstrap(
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
-        epochs: Passes over the training split.
-        train_batch_size: Utterances of a training step, over all GPUs.
+        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
+        train_batch_size: Utterances of a training step, over all GPUs; auto goes by the corpus.
         dev_batch_size: Utterances of a step over the dev split.
         test_batch_size: Utterances that are transcribed at once.
-        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops.
+        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts. Auto goes
+            by the corpus, and lowers it when the dev split stops improving.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the
+            corpus.
         clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
-        freeze_source_epochs: After replacing layers: first epochs that train only the new layers.
+        freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
+            auto goes by the corpus.
         augment: How the training split is changed anew in each epoch: Coqui's specifications with
-            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for no
-            change.
+            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the
+            corpus, none or empty for no change.
         mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster;
             weights stay in 32 bits.
+        best_by: loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping
+            go by.
         early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
         es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
@@ -197,7 +203,7 @@ def bootstrap(
     for task in (sources, validated, fetched, analysed):
         cluster.place(task, cluster.DATA)
 
-    def adapt(checkpoint: Any, freeze_source_epochs: Any = 0) -> dsl.PipelineTask:
+    def adapt(checkpoint: Any, freeze_source_epochs: Any = "0") -> dsl.PipelineTask:
         """Train a checkpoint whose output layer fits, evaluate and export it; return evaluation.
 
         Both branches call this with their own checkpoint. It is no pipeline of its own: the source
@@ -218,6 +224,7 @@ def bootstrap(
             freeze_source_epochs=freeze_source_epochs,
             augment=augment,
             mixed_precision=mixed_precision,
+            best_by=best_by,
             early_stop=early_stop,
             es_epochs=es_epochs,
             es_min_delta=es_min_delta,

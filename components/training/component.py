@@ -13,16 +13,17 @@ def training(
     trained_checkpoint: dsl.Output[dsl.Model],
     report: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
-    epochs: int = 75,
-    train_batch_size: int = 16,
+    epochs: str = "auto",
+    train_batch_size: str = "auto",
     dev_batch_size: int = 16,
-    learning_rate: float = 0.0001,
-    dropout_rate: float = 0.05,
+    learning_rate: str = "auto",
+    dropout_rate: str = "auto",
     random_seed: int = 4568,
     clip_norm: float = 0.0,
-    freeze_source_epochs: int = 0,
-    augment: str = "",
+    freeze_source_epochs: str = "auto",
+    augment: str = "auto",
     mixed_precision: str = "off",
+    best_by: str = "loss",
     early_stop: bool = False,
     es_epochs: int = 25,
     es_min_delta: float = 0.05,
@@ -41,19 +42,24 @@ def training(
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout to start from.
         model_alphabet: Alphabet file with the checkpoint's labels, in the order wanted.
-        epochs: Passes over the training split.
-        train_batch_size: Utterances of a training step, over all GPUs.
+        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
+        train_batch_size: Utterances of a training step, over all GPUs; auto goes by the corpus.
         dev_batch_size: Utterances of a step over the dev split.
-        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops.
+        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts. Auto goes
+            by the corpus, and lowers it when the dev split stops improving.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the
+            corpus.
         random_seed: Seed of new weights, of dropout and of the order of batches.
         clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
-        freeze_source_epochs: After replacing layers: first epochs that train only the new layers.
+        freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
+            auto goes by the corpus.
         augment: How the training split is changed anew in each epoch: Coqui's specifications with
-            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for no
-            change.
+            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the
+            corpus, none or empty for no change.
         mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster;
             weights stay in 32 bits.
+        best_by: loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping
+            go by.
         early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
         es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
@@ -98,6 +104,7 @@ def training(
             freeze_source_epochs=freeze_source_epochs,
             augment=augment,
             mixed_precision=mixed_precision,
+            best_by=best_by,
             early_stop=early_stop,
             es_epochs=es_epochs,
             es_min_delta=es_min_delta,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stt_model import jobs
-from stt_model.base import GateError, TrainingError, check_output, parameters_of, whole
+from stt_model.base import AUTO, GateError, TrainingError, check_output, parameters_of, whole
 from stt_model.cli.evaluation import check_gate, report_flags, test
 from stt_model.cli.flags import (
     add_alphabet,
@@ -44,11 +44,13 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
     _model_flags(parser.add_argument_group("model"))
     _training_flags(parser.add_argument_group("training"))
     add_parameters(
-        parser.add_argument_group("ending and learning rate, by the dev loss"),
+        parser.add_argument_group("ending and learning rate, by the dev set"),
         TrainingConfig,
+        "best_by",
         "early_stop",
         "es_epochs",
         "es_min_delta",
+        "es_min_share",
         "reduce_lr_on_plateau",
         "plateau_epochs",
         "plateau_reduction",
@@ -124,7 +126,7 @@ def _training_flags(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="SPEC",
         help="change the training set anew in each epoch, as in Coqui: NAME[p=P,PARAMETER=RANGE,…],"
-        " such as tempo[p=0.5,factor=1~0.2]",
+        " such as tempo[p=0.5,factor=1~0.2]; none for no change; by default the corpus decides",
     )
     add_parameters(
         group,
@@ -133,6 +135,8 @@ def _training_flags(group: argparse._ArgumentGroup) -> None:
         "freeze_source_epochs",
         "mixed_precision",
         "max_non_finite_steps",
+        "warmup_steps",
+        "kept_layers_rate",
     )
     group.add_argument(
         "--automatic_mixed_precision",
@@ -167,7 +171,7 @@ def train(args: argparse.Namespace) -> int:
         alphabet=given_alphabet(args),
         scorer_uri=(args.scorer_path or "") if args.test_files else "",
         **values_of(args, _WHERE),
-        **{**values_of(args, given), "augment": " ".join(args.augment)},
+        **{**values_of(args, given), "augment": " ".join(args.augment) or AUTO},
     )
     show_tensorflow(args)
     result = prepared.run()

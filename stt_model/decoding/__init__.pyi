@@ -1,6 +1,7 @@
 from .beam_search import check_scorer as check_scorer
 from .building_config import BuildConfig as BuildConfig
 from .decoders import Decoder as Decoder
+from .decoders import collapse as collapse
 from .decoders import open_decoder as open_decoder
 from .scorer import copy_with_weights as copy_with_weights
 from .scorer import read_scorer as read_scorer

@@ -92,11 +92,14 @@ class GreedyDecoder:
 
     def decode(self, logits: Any, frames: Any) -> list[str]:
         """Return the labels of the frames, without repeats and blanks."""
-        return [self._collapse(frame.argmax(axis=-1)) for frame in _utterances(logits, frames)]
+        best = (frame.argmax(axis=-1) for frame in _utterances(logits, frames))
+        return [collapse(labels, self.alphabet) for labels in best]
 
-    def _collapse(self, labels: NDArray[np.int64]) -> str:
-        changes = np.diff(labels, prepend=-1) != 0
-        return self.alphabet.decode(labels[changes & (labels != self.alphabet.blank)])
+
+def collapse(labels: NDArray[np.integer[Any]], alphabet: Alphabet) -> str:
+    """Return the text of the best label of each frame, [frames]: without repeats and blanks."""
+    changes = np.diff(labels, prepend=-1) != 0
+    return alphabet.decode(labels[changes & (labels != alphabet.blank)])
 
 
 class BeamDecoder:

@@ -19,7 +19,7 @@ from stt_model.decoding import BuildConfig, TuningConfig
 from stt_model.evaluation import EvaluationConfig
 from stt_model.export import ExportConfig, ModelIdentity
 from stt_model.text import MODES, NUMBERS
-from stt_model.training import TrainingConfig
+from stt_model.training import NO_SPECIFICATION, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,8 @@ def _check_meaning(name: str, value: object) -> None:
     if name == "augment":
         from stt_model.augmentation import parse_augmentations
 
-        parse_augmentations(str(value))
+        if value not in NO_SPECIFICATION:
+            parse_augmentations(str(value))
     if name.startswith("export_") and value:
         field = name.removeprefix("export_")
         if field in parameters_of(ModelIdentity):

@@ -1,3 +1,4 @@
+from .config import NO_SPECIFICATION as NO_SPECIFICATION
 from .config import TrainingConfig as TrainingConfig
 from .report import TrainingResult as TrainingResult
 from .report import draw_curve as draw_curve

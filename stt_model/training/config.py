@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stt_model.base import (
+    AUTO,
     TrainingError,
     check_parameters,
     choice,
@@ -34,11 +35,22 @@ MODEL_SETTINGS = (
     "early_stop",
     "es_epochs",
     "es_min_delta",
+    "es_min_share",
     "reduce_lr_on_plateau",
     "plateau_epochs",
     "plateau_reduction",
+    "warmup_steps",
+    "kept_layers_rate",
+    "best_by",
 )
 """The settings that decide which weights come out after so many epochs."""
+
+NO_AUGMENTATION = "none"
+NO_SPECIFICATION = (AUTO, NO_AUGMENTATION)
+"""What ``augment`` may be besides Coqui's specifications."""
+
+BEST_BY = ("loss", "cer", "wer")
+"""Figures of the dev set by which an epoch can be the best."""
 
 PRECISIONS = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 """``mixed_precision`` and Keras's policies for it."""
@@ -50,7 +62,11 @@ class TrainingConfig:
 
     ``train_batch_size`` and ``dev_batch_size`` count utterances over all devices. ``alphabet`` is
     the checkpoint's own, where it lies elsewhere. An epoch without improvement is one whose dev
-    loss is not ``es_min_delta`` nats below the best.
+    loss is not ``es_min_delta`` nats below the best. Where ``best_by`` is an error rate, that is
+    what counts in place of the loss, and ``es_min_delta`` does not.
+
+    Settings that are None, or ``augment`` where it is auto, were not given: ``defaults.fit`` puts
+    in what suits the corpus, before anything goes by them.
     """
 
     train_files: Sequence[Path]
@@ -59,15 +75,24 @@ class TrainingConfig:
     save_checkpoint_dir: Path
     load_train: str = "auto"
     alphabet: Alphabet | None = None
-    epochs: int = whole(75, "Passes over the training split.", minimum=1)
-    train_batch_size: int = whole(16, "Utterances of a training step, over all GPUs.", minimum=1)
+    epochs: int = whole(
+        None,
+        "Passes over the training split; auto ends when the dev split has stopped improving.",
+        minimum=1,
+    )
+    train_batch_size: int = whole(
+        None, "Utterances of a training step, over all GPUs; auto goes by the corpus.", minimum=1
+    )
     dev_batch_size: int = whole(16, "Utterances of a step over the dev split.", minimum=1)
     learning_rate: float = real(
-        0.0001, "Step size of Adam; one that is stored in a checkpoint never counts.", above=0
+        None,
+        "Step size of Adam; one that is stored in a checkpoint never counts. Auto goes by the"
+        " corpus, and lowers it when the dev split stops improving.",
+        above=0,
     )
     dropout_rate: float = real(
-        0.05,
-        "Share of the units of layers 1, 2, 3 and 5 that a step drops.",
+        None,
+        "Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the corpus.",
         minimum=0,
         below=1,
     )
@@ -81,12 +106,16 @@ class TrainingConfig:
         0.0, "Largest norm of the gradient of all weights together; 0 for no limit.", minimum=0
     )
     freeze_source_epochs: int = whole(
-        0, "After replacing layers: first epochs that train only the new layers.", minimum=0
+        None,
+        "After replacing layers: first epochs that train only the new layers; auto goes by the"
+        " corpus.",
+        minimum=0,
     )
     augment: str = text(
-        "",
+        AUTO,
         "How the training split is changed anew in each epoch: Coqui's specifications with spaces"
-        " between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; empty for no change.",
+        " between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the corpus,"
+        " none or empty for no change.",
         metavar="SPEC",
     )
     mixed_precision: str = choice(
@@ -113,6 +142,25 @@ class TrainingConfig:
     plateau_reduction: float = real(
         0.1, "Factor by which a plateau lowers the learning rate.", above=0, below=1
     )
+    es_min_share: float = real(
+        0.0,
+        "Share of the best dev figure by which another must be below it to be an improvement.",
+        minimum=0,
+        below=1,
+    )
+    warmup_steps: int = whole(
+        0, "First steps, over which the learning rate rises in a straight line.", minimum=0
+    )
+    kept_layers_rate: float = real(
+        1.0,
+        "After replacing layers: factor of the learning rate in the layers of the source.",
+        above=0,
+    )
+    best_by: str = choice(
+        "loss",
+        BEST_BY,
+        "loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping go by.",
+    )
     max_non_finite_steps: int = whole(
         5, "Steps in a row without a finite loss that end the training.", minimum=1
     )
@@ -134,6 +182,8 @@ class TrainingConfig:
     """Where TensorBoard finds its scalars; by default ``summaries`` in ``save_checkpoint_dir``."""
     origin: Mapping[str, str] = field(default_factory=dict)
     """How the starting point was made; a run goes on only where this is the same."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why the settings that were chosen by ``defaults.fit`` are what they are."""
 
     def check(self) -> None:
         """Refuse settings that cannot work, before the checkpoint and the data are read."""
@@ -141,12 +191,14 @@ class TrainingConfig:
         # Sound libraries, which a command that only shows its flags does without.
         from stt_model.augmentation import parse_augmentations
 
-        parse_augmentations(self.augment)
+        parse_augmentations("" if self.augment in NO_SPECIFICATION else self.augment)
         if not self.train_files:
             raise TrainingError("--train_files: expected at least one CSV file, got none")
         for name in ("early_stop", "reduce_lr_on_plateau"):
             if getattr(self, name) and not self.dev_files:
                 raise TrainingError(f"--{name}: goes by the dev loss; give --dev_files too")
+        if self.best_by != "loss" and not self.dev_files:
+            raise TrainingError(f"--best_by {self.best_by}: give --dev_files too")
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that decide which weights come out, by name."""

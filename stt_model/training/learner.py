@@ -36,6 +36,30 @@ class Step(NamedTuple):
     applied: bool
 
 
+class Heard(NamedTuple):
+    """What the network made of a batch, without dropout.
+
+    ``losses`` are nats, float32 [batch], of all workers. ``labels`` are the best of each frame,
+    int32 [share, frames], of this worker's share only; the blank where an utterance has ended.
+    """
+
+    losses: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+
+class _Adam(keras.optimizers.Adam):
+    """Adam with a learning rate of their own for some variables."""
+
+    factors: Mapping[int, float] = {}
+    """What the learning rate is multiplied by, by the ``id`` of a variable."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        factor = self.factors.get(id(variable), 1.0)
+        super().update_step(
+            gradient, variable, learning_rate * factor if factor != 1 else learning_rate
+        )
+
+
 class Learner:
     """A network and its optimizer under a strategy, and all of their state."""
 
@@ -55,9 +79,7 @@ class Learner:
                 config.random_seed,
                 PRECISIONS[config.mixed_precision],
             )
-            self.optimizer = keras.optimizers.Adam(
-                config.learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON
-            )
+            self.optimizer = _Adam(config.learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON)
             self.optimizer.build(self.model.trainable_variables)
         self._train_on_batch = self._step_of(self.model.trainable_variables)
 
@@ -65,6 +87,11 @@ class Learner:
         """From now on, have steps move these layers of the checkpoint only."""
         variables = network.variables_of(self.model, self.geometry, layers)
         self._train_on_batch = self._step_of(variables)
+
+    def slow_down(self, layers: Collection[str], factor: float) -> None:
+        """Have these layers of the checkpoint learn at ``factor`` times the learning rate."""
+        variables = network.variables_of(self.model, self.geometry, layers)
+        self.optimizer.factors = {id(variable): factor for variable in variables}
 
     def train_all(self) -> None:
         """From now on, have steps move all layers, with Adam as before its first update."""
@@ -87,9 +114,25 @@ class Learner:
             return self.train_step(batch)
         return Step(self._gather(losses), bool(applied))
 
-    def losses(self, batch: Mapping[str, Any]) -> NDArray[np.float32]:
-        """Return the loss of each utterance in nats, without dropout: float32 [batch]."""
-        return self._gather(self._loss_step(batch))
+    def hear(self, batch: Mapping[str, Any]) -> Heard:
+        """Return the losses of a batch, and the best labels of this worker's share."""
+        losses, labels = self._hear_step(batch)
+        return Heard(self._gather(losses), self._own(labels))
+
+    def sum_over_workers(self, figures: Sequence[int]) -> list[int]:
+        """Return the sums of each figure over all workers, each of which calls this."""
+        if self._workers == 1:
+            return list(figures)
+
+        # The first replica of each worker has them, the others none.
+        def share(values: Any) -> Any:
+            context = tf.distribute.get_replica_context()
+            replicas = context.num_replicas_in_sync // self._workers
+            is_first = context.replica_id_in_sync_group % replicas == 0
+            return values if is_first else tf.zeros_like(values)
+
+        counts = self.strategy.run(share, args=(tf.constant([figures], tf.int64),))
+        return [int(each) for each in self.strategy.gather(counts, axis=0).numpy().sum(axis=0)]
 
     def wait_for_all(self) -> None:
         """Return when every worker has called this."""
@@ -159,6 +202,9 @@ class Learner:
     def _gather(self, per_replica: Any) -> NDArray[np.float32]:
         if self._workers > 1:
             return np.asarray(self.strategy.gather(per_replica, axis=0))
+        return self._own(per_replica)
+
+    def _own(self, per_replica: Any) -> Any:
         parts = self.strategy.experimental_local_results(per_replica)
         return np.concatenate([part.numpy() for part in parts])
 
@@ -179,10 +225,15 @@ class Learner:
         return step
 
     @_any_batch
-    def _loss_step(self, batch: Mapping[str, Any]) -> Any:
-        return self.strategy.run(
-            lambda share: self._losses(self._part(share), training=False), args=(batch,)
-        )
+    def _hear_step(self, batch: Mapping[str, Any]) -> Any:
+        return self.strategy.run(lambda share: self._hear(self._part(share)), args=(batch,))
+
+    def _hear(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        logits = self.model(batch["features"], training=False)
+        losses = ctc_loss(logits, batch["frames"], batch["labels"], batch["label_lengths"])
+        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        heard = tf.sequence_mask(batch["frames"], tf.shape(best)[1])
+        return losses, tf.where(heard, best, self.geometry.n_classes - 1)
 
     def _gradients(
         self, share: Mapping[str, Any], scale: Any, variables: Sequence[keras.Variable]

@@ -69,6 +69,7 @@ class TrainingResult:
             f" {self.parameters:,} parameters, {self.devices};"
             f" batch {self.config.train_batch_size}, learning rate {self.config.learning_rate:g},"
             f" dropout {self.config.dropout_rate:g}, seed {self.config.random_seed}.",
+            *self._chosen(),
             *self._frozen(),
             *self._augmented(),
             " ".join(self._outcome()),
@@ -76,6 +77,19 @@ class TrainingResult:
             "\n".join(self._table()),
         ]
         return "\n\n".join(sections) + "\n"
+
+    def _chosen(self) -> Iterator[str]:
+        reasons = dict(self.config.reasons)
+        if not reasons:
+            return
+        rows = ["| setting | chosen | because |", "| --- | --- | --- |"]
+        corpus = reasons.pop("corpus")
+        for name, reason in reasons.items():
+            value = getattr(self.config, name)
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            rows.append(f"| {name} | {cell(shown) or 'none'} | {cell(reason)} |")
+        yield f"Chosen by the rule for {cell(corpus)}:"
+        yield "\n".join(rows)
 
     def _frozen(self) -> Iterator[str]:
         epochs = self.config.freeze_source_epochs
@@ -104,13 +118,17 @@ class TrainingResult:
             yield f"Stopped early: no improvement in {self.config.es_epochs} epoch(s)."
 
     def _table(self) -> Iterator[str]:
-        yield "| epoch | train loss | dev loss | learning rate | seconds | audio s/s | |"
-        yield "| ---: |" + " ---: |" * 5 + " --- |"
+        yield (
+            "| epoch | train loss | dev loss | dev WER | dev CER | learning rate | seconds"
+            " | audio s/s | |"
+        )
+        yield "| ---: |" + " ---: |" * 7 + " --- |"
         for epoch in self.epochs:
             source = "source" if epoch.number == 0 else ""
             note = source or ("new best" if epoch.best else "")
             yield (
                 f"| {epoch.number} | {_loss(epoch.train_loss)} | {_loss(epoch.dev_loss)}"
+                f" | {_rate(epoch.dev_wer)} | {_rate(epoch.dev_cer)}"
                 f" | {epoch.learning_rate:g} | {epoch.seconds:.1f}"
                 f" | {epoch.audio_seconds_per_second:.0f} | {note} |"
             )
@@ -173,3 +191,7 @@ def draw_curve(epochs: Sequence[Epoch]) -> Figure:
 
 def _loss(loss: float | None) -> str:
     return "" if loss is None else f"{loss:.3f}"
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.1%}"

@@ -1,4 +1,4 @@
-"""When training ends early and when it lowers its learning rate: by the dev loss, as in Coqui."""
+"""When training ends early and when it lowers its learning rate: by the dev set, as in Coqui."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from stt_model.training.config import TrainingConfig
 
 @dataclass
 class DevRecord:
-    """The best dev loss of a run, in nats an utterance, and how long ago it got better."""
+    """The best dev figure of a run, and how long ago it got better.
+
+    The figure is the loss in nats an utterance, or an error rate; see ``TrainingConfig.best_by``.
+    """
 
     best_loss: float | None = None
     best_epoch: int = 0
     epochs_without_improvement: int = 0
 
-    def add(self, epoch: int, dev_loss: float, min_delta: float) -> bool:
-        """Take in the dev loss of an epoch; return whether it is the best so far.
+    def add(self, epoch: int, figure: float, min_delta: float, min_share: float = 0.0) -> bool:
+        """Take in the dev figure of an epoch; return whether it is the best so far.
 
-        One that is the best by less than ``min_delta`` is no improvement all the same.
+        One that is the best by less than ``min_delta``, or by less than ``min_share`` of the best,
+        is no improvement all the same.
         """
         if self.best_loss is None:
-            self.best_loss, self.best_epoch = dev_loss, epoch
+            self.best_loss, self.best_epoch = figure, epoch
             return True
-        improved = dev_loss <= self.best_loss - min_delta
+        improved = figure <= self.best_loss - max(min_delta, min_share * self.best_loss)
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
-        if dev_loss >= self.best_loss:
+        if figure >= self.best_loss:
             return False
-        self.best_loss, self.best_epoch = dev_loss, epoch
+        self.best_loss, self.best_epoch = figure, epoch
         return True
 
     def is_over(self, config: TrainingConfig) -> bool:
@@ -41,3 +45,12 @@ class DevRecord:
         """
         waited = self.epochs_without_improvement
         return config.reduce_lr_on_plateau and waited > 0 and waited % config.plateau_epochs == 0
+
+
+def warmed(learning_rate: float, updates: int, warmup_steps: int) -> float:
+    """Return the learning rate of the update after so many; it rises in a straight line at first.
+
+    Adam's first steps are as long as the learning rate whatever the gradient is, which pulls
+    trained layers out of place before its averages mean anything.
+    """
+    return learning_rate * min(1.0, (updates + 1) / warmup_steps) if warmup_steps else learning_rate

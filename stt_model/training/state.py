@@ -35,6 +35,9 @@ class Epoch:
     seconds: float
     audio_seconds_per_second: float
     best: bool
+    dev_wer: float | None = None
+    dev_cer: float | None = None
+    """By the best label of each frame; None too in runs of older versions."""
 
 
 @dataclass

@@ -44,10 +44,14 @@ from stt_model.network import (
     workers_of,
 )
 from stt_model.training.config import TrainingConfig
+from stt_model.training.defaults import describe_choices, fit
+from stt_model.training.dev_set import DevFigures, DevSet
 from stt_model.training.feed import Feed
 from stt_model.training.learner import Learner
+from stt_model.training.progress import log_epoch, log_time_left
 from stt_model.training.report import TrainingResult
 from stt_model.training.run_saver import RunSaver
+from stt_model.training.schedule import warmed
 from stt_model.training.state import Epoch, RunState, Totals, find_run, read_state
 from stt_model.training.summaries import Summaries
 
@@ -113,15 +117,18 @@ def _train(config: TrainingConfig, after_save: Callable[[], None]) -> TrainingRe
     run = None if config.restart else find_run(config.save_checkpoint_dir)
     if run:
         start, state = run
-        state.check_same(config.identity(), config.save_checkpoint_dir)
     else:
         start = open_checkpoint(
             config.load_checkpoint_dir, which=config.load_train, alphabet=config.alphabet
         )
         check_save_directory(config.save_checkpoint_dir, start.geometry, start.alphabet)
         state = None
-    if config.freeze_source_epochs:
-        _check_new_layers(start, state.source["lineage"] if state else start.lineage)
+    lineage = state.source["lineage"] if state else start.lineage
+    config = fit(config, start, lineage)
+    if state:
+        state.check_same(config.identity(), config.save_checkpoint_dir)
+    if config.freeze_source_epochs or config.kept_layers_rate != 1:
+        _check_new_layers(start, lineage)
     return _Trainer(config, start, state, after_save).run()
 
 
@@ -129,9 +136,9 @@ def _check_new_layers(start: Checkpoint, lineage: Mapping[str, Any] | None) -> N
     made = lineage or {}
     if not (made.get("dropped_layers") and made.get("kept_layers")):
         raise TrainingError(
-            f"{start.prefix}: --freeze_source_epochs trains new layers beside those of a source,"
-            " but this checkpoint was not made by replacing layers; replace some with"
-            " --drop_source_layers, or leave --freeze_source_epochs out"
+            f"{start.prefix}: --freeze_source_epochs and --kept_layers_rate tell new layers from"
+            " those of a source, but this checkpoint was not made by replacing layers; replace some"
+            " with --drop_source_layers, or leave them out"
         )
 
 
@@ -153,9 +160,9 @@ class _Trainer:
         self.strategy = training_strategy()
         self.workers = workers_of(self.strategy)
         self.train_feed = self._feed(config.train_files)
-        self.dev_feed = self._feed(config.dev_files) if config.dev_files else None
         self.augmenter = Augmenter(parse_augmentations(config.augment), config.random_seed)
         self.learner = Learner(source.geometry, config, self.strategy)
+        self.dev_set = self._dev_set() if config.dev_files else None
         weights = read_weights(source)
         self.learner.load_weights(weights)
         self.resumed = state is not None
@@ -177,6 +184,9 @@ class _Trainer:
             self.learner.load_random_state(state.random_state)
             self.learner.loss_scale = state.loss_scale
             self.learner.set_learning_rate(state.learning_rate)
+        if config.kept_layers_rate != 1:
+            kept = self.state.source["lineage"]["kept_layers"]
+            self.learner.slow_down(kept, config.kept_layers_rate)
         if self.state.epoch <= config.freeze_source_epochs:
             self.learner.train_only(self.state.source["lineage"]["dropped_layers"])
         self.summaries = Summaries(config.summary_dir or self.directory / "summaries")
@@ -191,6 +201,10 @@ class _Trainer:
             show_progressbar=self.config.show_progressbar,
         )
 
+    def _dev_set(self) -> DevSet:
+        feed = self._feed(self.config.dev_files)
+        return DevSet(feed, self.learner, self.source.alphabet, self.config.dev_batch_size)
+
     @property
     def is_over(self) -> bool:
         return self.state.stopped_early or self.state.epoch > self.config.epochs
@@ -203,8 +217,8 @@ class _Trainer:
             self.saver.minding_the_store(),
         ):
             self.saver.begin(resumed=self.resumed)
-            if self.dev_feed and not self.state.history:
-                self._measure_source(self.dev_feed)
+            if self.dev_set and not self.state.history:
+                self._measure_source(self.dev_set)
             while not self.is_over:
                 self._run_epoch()
         return self._result()
@@ -229,6 +243,8 @@ class _Trainer:
                 self.config.freeze_source_epochs,
                 ", ".join(self.state.source["lineage"]["dropped_layers"]),
             )
+        if self.config.reasons:
+            log.info("%s", describe_choices(self.config))
         if self.config.augment:
             log.info("augmenting the training set: %s", self.config.augment)
         if self.resumed and self.is_over:
@@ -261,16 +277,17 @@ class _Trainer:
 
     # Epochs
 
-    def _measure_source(self, feed: Feed) -> None:
+    def _measure_source(self, dev_set: DevSet) -> None:
         started = time.monotonic()
-        loss = self._dev_loss(feed)
+        figures = self._measure_dev(dev_set)
         seconds = time.monotonic() - started
-        self.state.record.add(0, loss, self.config.es_min_delta)
-        speed = float(feed.store.samples.seconds.sum()) / seconds
+        self._record(0, figures)
         rate = self.state.learning_rate
-        self.state.history.append(Epoch(0, None, loss, rate, seconds, speed, True))
-        self._show("dev", self.state.step, loss=loss)
-        log.info("epoch 0: dev loss %.3f, the source as it is", loss)
+        speed = dev_set.audio_seconds / seconds
+        epoch = Epoch(0, None, figures.loss, rate, seconds, speed, True, figures.wer, figures.cer)
+        self.state.history.append(epoch)
+        self._show_dev(figures)
+        log_epoch(epoch)
         if not self.saver.source_is_best():
             self.saver.save("best")
 
@@ -289,24 +306,34 @@ class _Trainer:
             raise TrainingError(
                 f"epoch {state.epoch}: no step gave a finite loss; use a lower --learning_rate"
             )
-        dev_loss = self._dev_loss(self.dev_feed) if self.dev_feed else None
-        best = dev_loss is not None and state.record.add(
-            state.epoch, dev_loss, self.config.es_min_delta
-        )
+        started = time.monotonic()
+        figures = self._measure_dev(self.dev_set) if self.dev_set else None
+        dev_seconds = time.monotonic() - started
+        best = figures is not None and self._record(state.epoch, figures)
         epoch = Epoch(
             number=state.epoch,
             train_loss=totals.loss / totals.utterances,
-            dev_loss=dev_loss,
+            dev_loss=figures and figures.loss,
             learning_rate=state.learning_rate,
             seconds=totals.seconds,
             audio_seconds_per_second=totals.audio_seconds / totals.seconds,
             best=best,
+            dev_wer=figures and figures.wer,
+            dev_cer=figures and figures.cer,
         )
-        _log_epoch(epoch)
-        if dev_loss is not None:
-            self._show("dev", state.step, loss=dev_loss)
+        log_epoch(epoch)
+        if figures:
+            self._show_dev(figures)
         self._show("train", state.step, audio_s_per_s=epoch.audio_seconds_per_second)
         self._finish_epoch(epoch)
+        if not self.is_over:
+            log_time_left(self.config, state, totals.seconds + dev_seconds)
+
+    def _record(self, epoch: int, figures: DevFigures) -> bool:
+        """Take in the dev figures of an epoch; return whether it is the best so far."""
+        by, config = self.config.best_by, self.config
+        min_delta = config.es_min_delta if by == "loss" else 0.0
+        return self.state.record.add(epoch, figures.by(by), min_delta, config.es_min_share)
 
     def _finish_epoch(self, epoch: Epoch) -> None:
         """Enter an epoch into the state, with what follows from its dev loss, and save."""
@@ -352,6 +379,7 @@ class _Trainer:
         with feed.open(batches, description, totals.batches, features_of) as (remaining, progress):
             started = time.monotonic()
             for batch, arrays in remaining:
+                self._warm_up()
                 losses, applied = self.learner.train_step(arrays)
                 totals.batches += 1
                 if applied:
@@ -363,6 +391,12 @@ class _Trainer:
                 progress.update(*feed.amount(batch), f"loss {loss:.3f}")
                 self.saver.save_if_due()
                 started = time.monotonic()
+
+    def _warm_up(self) -> None:
+        steps, updates = self.config.warmup_steps, self.learner.iterations
+        if updates <= steps:
+            rate = warmed(self.state.learning_rate, updates, steps)
+            self.learner.set_learning_rate(rate)
 
     def _augmented(self, batches: Sequence[Batch]) -> Callable[[int], Features] | None:
         if not self.augmenter.augmentations:
@@ -397,20 +431,8 @@ class _Trainer:
             )
         log.warning("%s: %s; the step is left out", where, problem)
 
-    def _dev_loss(self, feed: Feed) -> float:
-        """Return the mean loss of an utterance."""
-        total, count = 0.0, 0
-        with feed.open(feed.plan(self.config.dev_batch_size), "dev") as (elements, progress):
-            for batch, arrays in elements:
-                losses = self.learner.losses(arrays)
-                if problem := feed.not_finite(batch, losses):
-                    raise TrainingError(f"dev set: {problem}; {self._dev_advice()}")
-                total += float(np.sum(losses * np.array(batch.weights)))
-                utterances, seconds = feed.amount(batch)
-                count += utterances
-                progress.update(utterances, seconds, f"loss {total / count:.3f}")
-                self.saver.save_if_due()
-        return total / count
+    def _measure_dev(self, dev_set: DevSet) -> DevFigures:
+        return dev_set.measure(self._dev_advice(), self.saver.save_if_due)
 
     def _dev_advice(self) -> str:
         if not self.state.history:
@@ -421,17 +443,9 @@ class _Trainer:
             " or --clip_norm, and --restart true"
         )
 
+    def _show_dev(self, figures: DevFigures) -> None:
+        self._show("dev", self.state.step, **figures._asdict())
+
     def _show(self, which: str, step: int, **scalars: float) -> None:
         if self.workers.is_chief:
             self.summaries.add(which, step, **scalars)
-
-
-def _log_epoch(epoch: Epoch) -> None:
-    log.info(
-        "epoch %d: train loss %.3f%s, %.0f s of audio a second%s",
-        epoch.number,
-        epoch.train_loss,
-        "" if epoch.dev_loss is None else f", dev loss {epoch.dev_loss:.3f}",
-        epoch.audio_seconds_per_second,
-        ", new best" if epoch.best else "",
-    )

@@ -187,6 +187,7 @@ def _train_and_evaluate(corpus: Path, scratch: Path, run: Run) -> tuple[float, f
             train_batch_size=BATCH_SIZE,
             learning_rate=LEARNING_RATE,
             dropout_rate=DROPOUT_RATE,
+            augment="none",
             random_seed=run.seed,
             freeze_source_epochs=run.epochs // 3 if run.way.freeze else 0,
             show_progressbar=False,

@@ -158,7 +158,7 @@ def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
         f"WER 0.2500, CER 0.1250; samples: {tmp_path}/samples.json",
     ]
     assert parameters["dataset_uri"] == str(dataset)
-    assert (parameters["epochs"], parameters["learning_rate"]) == (3, 0.001)
+    assert (parameters["epochs"], parameters["learning_rate"]) == ("3", "1e-3")
     assert (parameters["warm_start"], parameters["strict_validation"]) == (False, False)
     assert parameters["mode"] == "transfer"
     assert settings == {"output_dir": tmp_path, "runner": "subprocess", "verbose": True}

@@ -156,7 +156,7 @@ def test_failed_tasks_give_their_own_line_each(foreign, dataset, tmp_path):
     [
         ({"checkpoint_uri": "c"}, "'dataset_uri' needs a value"),
         ({"dataset_uri": "d", "checkpoint_uri": "c", "epoch": 1}, "unknown parameter 'epoch'"),
-        ({"dataset_uri": "d", "checkpoint_uri": "c", "epochs": "1"}, "'epochs' must be int"),
+        ({"dataset_uri": "d", "checkpoint_uri": "c", "es_epochs": "1"}, "'es_epochs' must be int"),
     ],
 )
 def test_wrong_parameters_start_nothing(parameters, message, tmp_path):

@@ -16,11 +16,13 @@ def test_only_dataset_and_checkpoint_have_no_default():
 
 def test_types_and_defaults_are_pythons():
     parameters = package_parameters()
-    description = "Passes over the training split."
-    assert parameters["epochs"] == Parameter("epochs", int, 75, description)
-    assert type(parameters["epochs"].default) is int
+    description = "Utterances of a step over the dev split."
+    assert parameters["dev_batch_size"] == Parameter("dev_batch_size", int, 16, description)
+    assert type(parameters["dev_batch_size"].default) is int
     assert parameters["warm_start"].default is True
-    assert parameters["learning_rate"].default == pytest.approx(1e-4)
+    assert parameters["plateau_reduction"].default == pytest.approx(0.1)
+    # One that the job can choose is a text, for a number cannot say so.
+    assert (parameters["epochs"].type, parameters["epochs"].default) == (str, "auto")
 
 
 def test_every_parameter_is_described():
@@ -28,9 +30,14 @@ def test_every_parameter_is_described():
 
 
 def test_a_whole_number_may_stand_for_a_float():
-    checked = check_parameters({**NEEDED, "learning_rate": 1, "epochs": 3})
-    assert checked == {**NEEDED, "learning_rate": 1.0, "epochs": 3}
-    assert type(checked["learning_rate"]) is float
+    checked = check_parameters({**NEEDED, "clip_norm": 1, "dev_batch_size": 3})
+    assert checked == {**NEEDED, "clip_norm": 1.0, "dev_batch_size": 3}
+    assert type(checked["clip_norm"]) is float
+
+
+def test_a_number_may_stand_where_auto_may():
+    checked = check_parameters({**NEEDED, "learning_rate": 1e-3, "epochs": 3})
+    assert checked == {**NEEDED, "learning_rate": "0.001", "epochs": "3"}
 
 
 def test_none_means_the_default():
@@ -40,10 +47,11 @@ def test_none_means_the_default():
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("epochs", True, "int"),
-        ("epochs", 1.0, "int"),
-        ("epochs", "1", "int"),
-        ("learning_rate", "0.1", "float"),
+        ("es_epochs", True, "int"),
+        ("es_epochs", 1.0, "int"),
+        ("es_epochs", "1", "int"),
+        ("clip_norm", "0.1", "float"),
+        ("epochs", True, "str"),
         ("warm_start", 1, "bool"),
         ("mode", 1, "str"),
         ("mode", ["auto"], "str"),
@@ -65,9 +73,9 @@ def test_credentials_are_no_parameters():
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("epochs", 0, "'epochs': expected a whole number, 1 or more, found '0'"),
+        ("epochs", 0, "'epochs': expected a whole number, 1 or more, or auto, found '0'"),
         ("mode", "transfr", "'mode': expected auto, fine-tune or transfer, found 'transfr'"),
-        ("learning_rate", -1, "'learning_rate': expected a number above 0, found '-1.0'"),
+        ("learning_rate", -1, "'learning_rate': expected a number above 0, or auto, found '-1'"),
         ("training_memory", "32 GB", "'training_memory': expected a quantity such as 4 or 16Gi"),
         ("gpu_count", "all", "'gpu_count': expected a quantity"),
     ],
@@ -85,17 +93,17 @@ def test_quantities_as_kubernetes_writes_them(quantity):
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(ParameterError) as error:
-        check_parameters({"datset_uri": "data", "epochs": "1"})
+        check_parameters({"datset_uri": "data", "es_epochs": "1"})
     message = str(error.value)
     assert "unknown parameter 'datset_uri'" in message
     assert "parameter 'dataset_uri' needs a value" in message
     assert "parameter 'checkpoint_uri' needs a value" in message
-    assert "parameter 'epochs' must be int" in message
+    assert "parameter 'es_epochs' must be int" in message
     assert "\n" not in message
 
 
 def test_the_table_has_a_row_for_each_parameter():
     lines = parameter_table().splitlines()
     assert len(lines) == len(package_parameters()) + 2
-    assert "| `epochs` | int | `75` | Passes over the training split. |" in lines
+    assert "| `dev_batch_size` | int | `16` | Utterances of a step over the dev split. |" in lines
     assert lines[2].startswith("| `checkpoint_uri` | str | required | ")

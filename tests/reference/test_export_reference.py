@@ -107,6 +107,8 @@ def checkpoints(macedonian: Path, tmp_path_factory: pytest.TempPathFactory) -> d
             epochs=8,
             train_batch_size=8,
             learning_rate=0.001,
+            dropout_rate=0.05,
+            augment="none",
             show_progressbar=False,
         )
         train(config)

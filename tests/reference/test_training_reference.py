@@ -69,6 +69,7 @@ def losses_of_ours(corpus: NoiseCorpus, source: Path, target: Path) -> list[floa
         train_batch_size=UTTERANCES,
         learning_rate=LEARNING_RATE,
         dropout_rate=0,
+        augment="none",
         show_progressbar=False,
     )
     return [epoch.train_loss for epoch in train(config).epochs]

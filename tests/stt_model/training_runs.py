@@ -47,6 +47,9 @@ def make_config(dataset: Path, source: Path, out: Path, **changes: object) -> Tr
         "train_batch_size": 3,
         "dev_batch_size": 2,
         "learning_rate": 0.002,
+        "dropout_rate": 0.05,
+        "freeze_source_epochs": 0,
+        "augment": "",
         "show_progressbar": False,
     }
     return TrainingConfig(**{**settings, **changes})

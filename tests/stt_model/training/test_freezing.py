@@ -8,6 +8,7 @@ import pytest
 from stt_model.base.errors import TrainingError
 from stt_model.checkpoint.directory import open_checkpoint, read_moments, read_weights
 from stt_model.checkpoint.surgery import operate, variables_of
+from stt_model.training.dev_set import DevFigures
 from stt_model.training.learner import Learner
 from stt_model.training.trainer import train
 from tests.stt_model.training_runs import (
@@ -96,7 +97,10 @@ def test_a_plateau_after_the_thaw_goes_back_to_frozen_epochs_without_their_momen
     dataset, grafted, tmp_path, monkeypatch
 ):
     losses = iter([9.0, 5.0, 6.0, 7.0])
-    monkeypatch.setattr("stt_model.training.trainer._Trainer._dev_loss", lambda *_: next(losses))
+    monkeypatch.setattr(
+        "stt_model.training.trainer._Trainer._measure_dev",
+        lambda *_: DevFigures(next(losses), 1.0, 1.0),
+    )
     out = tmp_path / "out"
     config = make_config(
         *(dataset, grafted, out),

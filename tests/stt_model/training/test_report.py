@@ -15,7 +15,11 @@ WORSE = Epoch(2, 6.0, 8.5, 0.0001, 11.0, 21.0, False)
 
 def make_result(*epochs, stopped_early=False):
     place = Path("unused")
-    config = TrainingConfig([place], [place], place, place)
+    config = TrainingConfig(
+        *([place], [place], place, place),
+        **{"epochs": 75, "train_batch_size": 16, "learning_rate": 1e-4, "dropout_rate": 0.05},
+        **{"freeze_source_epochs": 0, "augment": ""},
+    )
     return TrainingResult(place, "the CPU", 1000, 7, 0.5, config, epochs, stopped_early)
 
 
@@ -69,6 +73,8 @@ def test_history_is_a_line_an_epoch(tmp_path):
         "seconds": "11.0",
         "audio_seconds_per_second": "21.0",
         "best": "False",
+        "dev_wer": "",
+        "dev_cer": "",
     }
 
 

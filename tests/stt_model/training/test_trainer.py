@@ -115,13 +115,13 @@ def test_a_directory_with_the_checkpoint_of_another_model_is_refused(dataset, so
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 0}, "--epochs: expected 1 or more, got 0"),
+        ({"epochs": 0}, "--epochs: expected a whole number, 1 or more, or auto, found 0"),
         ({"train_batch_size": 0}, "--train_batch_size"),
         ({"learning_rate": float("nan")}, "--learning_rate"),
-        ({"dropout_rate": 1.0}, "--dropout_rate: expected from 0 to below 1, got 1.0"),
+        ({"dropout_rate": 1.0}, "--dropout_rate: expected a number from 0 to below 1, or auto, fo"),
         ({"train_files": []}, "--train_files"),
-        ({"clip_norm": -1.0}, "--clip_norm: expected 0 or more, got -1.0"),
-        ({"plateau_reduction": 1.0}, "--plateau_reduction: expected between 0 and 1"),
+        ({"clip_norm": -1.0}, "--clip_norm: expected a number, 0 or more, found -1.0"),
+        ({"plateau_reduction": 1.0}, "--plateau_reduction: expected a number between 0 and 1"),
         ({"dev_files": [], "early_stop": True}, "--early_stop: goes by the dev loss; give --dev"),
     ],
 )
