@@ -23,6 +23,7 @@ class Verdict(NamedTuple):
     cer: float
     passed: bool
     gate: str
+    verdict: str
 
 
 @dsl.pipeline(name="stt-bootstrap")
@@ -63,6 +64,7 @@ def bootstrap(
     lm_beta: str = "auto",
     max_wer: float = 0.0,
     must_beat_source: bool = False,
+    release_any: bool = False,
     export_uri: str = "",
     export_quantize: bool = True,
     export_savedmodel: bool = False,
@@ -138,9 +140,11 @@ def bootstrap(
             file://, s3:// or http(s):// URI, empty for none.
         lm_alpha: Weight of the language model; auto takes the scorer's own.
         lm_beta: Reward for each word; auto takes the scorer's own.
-        max_wer: Highest word error rate of a model to release; 0 releases any.
+        max_wer: Highest word error rate of a model to release; 0 for no such limit.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
+        release_any: Where neither max_wer nor must_beat_source is given: release a model that is
+            worse than the source, or that makes errors in more than nine of ten words.
         export_uri: Folder to copy the export to if the model is released, as a path, file:// or
             s3:// URI; empty for none.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
@@ -167,8 +171,10 @@ def bootstrap(
     Returns:
         wer: Word error rate of the model over the test split, 0 is perfect.
         cer: Character error rate of the model over the test split, 0 is perfect.
-        passed: Whether the model is as good as max_wer and must_beat_source ask.
+        passed: Whether the model is as good as max_wer and must_beat_source ask, or where neither
+            is given, no worse than the source and not above a WER of 90 %.
         gate: What they ask, and why the model does not pass if it does not.
+        verdict: What the model is good for, and what to do next.
     """
     # What lies behind a URI can change while its name stays: looked at in every run, and handed on,
     # so that the steps behind it are taken from an earlier run only where nothing changed.
@@ -246,6 +252,7 @@ def bootstrap(
             lm_beta=lm_beta,
             max_wer=max_wer,
             must_beat_source=must_beat_source,
+            release_any=release_any,
         ).set_display_name("Evaluate on the test split")
         # A model that misses the gate is exported too, but not marked as released.
         exported = model_export(

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"model: {outcome.model}")
     print(f"export: {outcome.export}, the same in a zip: {outcome.package}")
     print(f"WER {outcome.wer:.4f}, CER {outcome.cer:.4f}; samples: {outcome.samples}")
+    print(f"released: {'yes' if outcome.passed else 'no'}")
+    print(f"verdict: {outcome.verdict}")
     if not outcome.passed:
         raise GateError(f"the model was exported, but is not released: {outcome.gate}")
     return 0

@@ -44,6 +44,8 @@ class RunOutcome:
     """Whether the model is as good as ``max_wer`` and ``must_beat_source`` ask: released."""
     gate: str | None
     """What they ask, and why it is not."""
+    verdict: str | None
+    """What the model is good for, and what to do next."""
     model: Path | None
     """The trained checkpoint folder."""
     export: Path | None
@@ -146,6 +148,7 @@ def _collect(
         cer=outputs.get("cer"),
         passed=outputs.get("passed"),
         gate=outputs.get("gate"),
+        verdict=outputs.get("verdict"),
         model=_link(tasks.get("training"), "trained_checkpoint", output_dir / "model"),
         export=_link(tasks.get("model_export"), "exported_model", output_dir / "export"),
         package=_copy(tasks.get("model_export"), "package", output_dir / "export.zip"),

@@ -1,4 +1,4 @@
-"""Follow a run of kfp.local: which task runs, what it prints, how it ends."""
+"""Follow a run of kfp.local: which task runs, how far it has come, how it ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,24 @@ from pathlib import Path
 _STARTED = re.compile(r"Executing task \S*'([\w-]+)'")
 _FINISHED = re.compile(r"Task \S*'[\w-]+'\S* finished with status \S*(SUCCESS|FAILURE)")
 _INDENT = "    "
+# What a task logs, as kfp's executor writes it, apart from what that says of itself.
+_LOGGED = re.compile(r"\[KFP Executor \S+ \S+ (?:INFO|WARNING|ERROR)\]: (.+)")
+_OF_KFP = re.compile(
+    r"Looking for component|Loading KFP component|Got executor_input|Wrote executor output"
+    r"|Using \w+Strategy|Wrote to executor"
+)
 _OWN_ERROR = re.compile(r"stt_model(?:\.\w+)+Error: (.+)")
 
 
 def component_of(task: str) -> str:
     """Return the component of a task: kfp numbers the tasks of a component from the second on."""
     return re.sub(r"-\d+$", "", task).replace("-", "_")
+
+
+def progress_in(line: str) -> str | None:
+    """Return what a line of a task's log says of its progress to a person; None for other lines."""
+    logged = _LOGGED.fullmatch(line.rstrip())
+    return logged[1] if logged and not _OF_KFP.match(logged[1]) else None
 
 
 class Watch(io.TextIOBase):
@@ -75,6 +87,8 @@ class Watch(io.TextIOBase):
                 log.write(line.removeprefix(_INDENT) + "\n")
             if self._verbose:
                 self._say(line)
+            elif progress := progress_in(line.removeprefix(_INDENT)):
+                self._say(f"{component_of(self.tasks[-1])}: {progress}")
 
     def _finish(self, succeeded: bool) -> None:
         self._running = False

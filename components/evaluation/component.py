@@ -25,8 +25,9 @@ def evaluation(
     lm_beta: str = "auto",
     max_wer: float = 0.0,
     must_beat_source: bool = False,
+    release_any: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
-    "Outputs", [("wer", float), ("cer", float), ("passed", bool), ("gate", str)]
+    "Outputs", [("wer", float), ("cer", float), ("passed", bool), ("gate", str), ("verdict", str)]
 ):
     """Transcribe the test split with a checkpoint and compare with what was said.
 
@@ -43,9 +44,11 @@ def evaluation(
         scorer_digest: Its digest, of source_digests; kept with the samples.
         lm_alpha: Weight of the language model; auto takes the scorer's own.
         lm_beta: Reward for each word; auto takes the scorer's own.
-        max_wer: Highest word error rate of a model to release; 0 releases any.
+        max_wer: Highest word error rate of a model to release; 0 for no such limit.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
+        release_any: Where neither max_wer nor must_beat_source is given: release a model that is
+            worse than the source, or that makes errors in more than nine of ten words.
 
     Returns:
         samples: JSON list with one object an utterance, with the keys of Coqui's test output.
@@ -55,15 +58,18 @@ def evaluation(
         metrics: Word error rate, character error rate, their intervals, loss and speed.
         wer: Word error rate over the test split, 0 is perfect.
         cer: Character error rate over the test split, 0 is perfect.
-        passed: Whether the model is as good as max_wer and must_beat_source ask.
+        passed: Whether the model is as good as max_wer and must_beat_source ask, or where neither
+            is given, no worse than the source and not above a WER of 90 %.
         gate: What they ask, and why the model does not pass if it does not.
+        verdict: What the model is good for, and what to do next.
     """
     from pathlib import Path
 
     from stt_model import jobs
     from stt_model.corpus import find_splits
 
-    test_files, note = jobs.test_split(find_splits(dataset.path))
+    splits = find_splits(dataset.path)
+    test_files, note = jobs.test_split(splits)
     result = jobs.evaluate(
         test_files,
         checkpoint.path,
@@ -75,6 +81,8 @@ def evaluation(
         lm_beta=lm_beta,
         max_wer=max_wer,
         must_beat_source=must_beat_source,
+        release_any=release_any,
+        train_files=[splits["train"]] if "train" in splits else [],
         test_output_file=Path(samples.path),
         html_report=Path(html_report.path),
         report=Path(report.path),
@@ -86,4 +94,4 @@ def evaluation(
     confusions.log_confusion_matrix(
         result.confusions.names, list(map(list, result.confusions.counts))
     )
-    return (result.wer, result.cer, result.gate.passed, str(result.gate))
+    return (result.wer, result.cer, result.gate.passed, str(result.gate), str(result.verdict))

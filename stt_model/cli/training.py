@@ -190,6 +190,7 @@ def train(args: argparse.Namespace) -> int:
         print(f"report: {args.report_file}")
     print(f"checkpoint: {args.save_checkpoint_dir}")
     if tested:
+        print(f"verdict: {tested.verdict}")
         check_gate(tested.gate)
     return 0
 

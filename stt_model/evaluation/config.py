@@ -21,7 +21,7 @@ class EvaluationConfig:
     ``beam_width`` counts the prefixes that the search keeps; 0 takes the best label of each frame,
     unless there is a scorer (see ``decoding.open_decoder`` for all that concerns decoding).
     ``source_checkpoint_dir`` holds the checkpoint that the model was made from, to compare with.
-    ``max_wer`` is the highest word error rate with which the model passes; with 0, any does.
+    ``max_wer`` is the highest word error rate with which the model passes.
     ``note`` goes to the top of the reports.
     """
 
@@ -48,11 +48,16 @@ class EvaluationConfig:
     )
     cutoff_top_n: int = whole(300, "Most labels of a frame, if cutoff_prob is below 1.", minimum=1)
     max_wer: float = real(
-        0.0, "Highest word error rate of a model to release; 0 releases any.", minimum=0
+        0.0, "Highest word error rate of a model to release; 0 for no such limit.", minimum=0
     )
     must_beat_source: bool = switch(
         False,
         "Release the model only if it makes fewer word errors than the source checkpoint.",
+    )
+    release_any: bool = switch(
+        False,
+        "Where neither max_wer nor must_beat_source is given: release a model that is worse than"
+        " the source, or that makes errors in more than nine of ten words.",
     )
     report_count: int = whole(
         5,
@@ -66,6 +71,8 @@ class EvaluationConfig:
     test_output_file: Path | None = None
     html_report: Path | None = None
     note: str = ""
+    train_files: Sequence[Path] = ()
+    """What the model was trained on, to tell which speakers it knows; may be left out."""
 
     def check(self) -> None:
         """Refuse numbers that cannot work, before anything is read."""

@@ -47,10 +47,15 @@ def to_markdown(result: EvaluationResult) -> str:
 
 
 def _remarks(result: EvaluationResult) -> Iterator[str]:
+    yield f"**{cell(result.verdict.level.capitalize())}**: {cell(result.verdict.reason)}."
+    if result.verdict.steps:
+        yield "\n".join(f"- Next: {cell(step)}." for step in result.verdict.steps)
     if result.note:
         yield f"**{cell(result.note)}**"
     if result.gate.asked:
         yield f"**Gate {cell(str(result.gate))}.**"
+    elif not result.gate.passed:
+        yield f"**Not released: {cell('; '.join(result.gate.reasons))}.**"
     if len(result.samples) < FEWEST_FOR_TEST:
         yield FEW
     if result.impossible:

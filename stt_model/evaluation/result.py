@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from stt_model.evaluation.error_analysis import (
 )
 from stt_model.evaluation.samples import EvaluatedSample
 from stt_model.evaluation.significance import Difference, Rate
+from stt_model.evaluation.verdict import Verdict, judge_model
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Gate:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against it; so it is where nothing was asked."""
+        """Whether nothing speaks against it, and so whether the model may be released."""
         return not self.reasons
 
     def __str__(self) -> str:
@@ -73,14 +74,28 @@ class Gate:
         return f"not passed: {'; '.join(self.reasons)}"
 
 
-def judge(wer: float, source_wer: float | None, max_wer: float, must_beat_source: bool) -> Gate:
+HIGHEST_WER = 0.9
+"""Of a model that is released though nothing was asked of it."""
+
+
+def judge(
+    wer: float,
+    source_wer: float | None,
+    max_wer: float,
+    must_beat_source: bool,
+    release_any: bool = False,
+) -> Gate:
     """Return whether a word error rate is good enough.
+
+    Where nothing is asked, a model is still not good enough to be released if it is worse than its
+    source, or makes errors in more than ``HIGHEST_WER`` of the words.
 
     Args:
         wer: the model's.
         source_wer: that of the checkpoint it was made from, on the same utterances.
         max_wer: the highest allowed; 0 allows any.
         must_beat_source: whether ``wer`` has to be below ``source_wer``.
+        release_any: where nothing is asked, release any model.
     """
     asked, reasons = [], []
     if max_wer:
@@ -91,7 +106,17 @@ def judge(wer: float, source_wer: float | None, max_wer: float, must_beat_source
         asked.append(f"WER below the source checkpoint's {source_wer:.2%}")
         if wer >= source_wer:
             reasons.append(f"WER {wer:.2%} is not below the source checkpoint's {source_wer:.2%}")
+    if not asked and not release_any:
+        reasons += _unasked(wer, source_wer)
     return Gate(tuple(asked), tuple(reasons))
+
+
+def _unasked(wer: float, source_wer: float | None) -> Iterator[str]:
+    anyway = "; --release_any releases it all the same"
+    if source_wer is not None and wer > source_wer:
+        yield f"WER {wer:.2%} is worse than the source checkpoint's {source_wer:.2%}{anyway}"
+    elif wer > HIGHEST_WER:
+        yield f"WER {wer:.2%} is above {HIGHEST_WER:.0%}{anyway}"
 
 
 @dataclass(frozen=True)
@@ -129,6 +154,10 @@ class EvaluationResult:
     """The model without a beam search, where there was one."""
     speed: Speed | None = None
     gate: Gate = field(default_factory=Gate)
+    with_scorer: bool = False
+    """Whether a language model took part in decoding."""
+    training_speakers: Mapping[str, set[str]] = field(default_factory=dict)
+    """Who speaks in the training split, by column of its manifest; empty if not known."""
     provenance: Provenance | None = None
 
     @property
@@ -181,6 +210,11 @@ class EvaluationResult:
     def confusions(self) -> ConfusionMatrix:
         """The characters that are most often mistaken."""
         return confusion_matrix(self.characters)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the figures come to, and what to do next."""
+        return judge_model(self, self.training_speakers)
 
     def metrics(self) -> dict[str, float]:
         """Return the figures to show beside the run; those that are not finite are left out."""

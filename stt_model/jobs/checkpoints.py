@@ -165,6 +165,7 @@ def analyse_alphabet(
     for warning in decision.warnings:
         log.warning("%s", warning)
     chosen = decision.alphabet or decision.source
+    log.info("mode: %s (%s)", decision.mode, decision.reason)
     if decision.mode != "refuse":
         check_scorer_fits(scorer_uri, chosen)
     write_alphabet(chosen, model_alphabet)

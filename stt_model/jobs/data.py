@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from stt_model.corpus import Finding, ValidationResult
 
 log = logging.getLogger(__name__)
+
+_CHECKS_LOGGED = 5
 
 
 class SourceDigests(NamedTuple):
@@ -104,6 +107,7 @@ def validate(
     )
     for finding in result.findings:
         show(finding)
+    _log_summary(result)
     try:
         result.write(folder)
     except ValidationError as error:
@@ -113,6 +117,14 @@ def validate(
         if report and written.is_file():
             write_report(report, written.read_text(encoding="utf-8"))
     return result
+
+
+def _log_summary(result: ValidationResult) -> None:
+    """Say what was found, by check, the most frequent first."""
+    log.info("%s", result.summary())
+    found = Counter((each.severity, each.check) for each in result.findings)
+    for (severity, check), count in found.most_common(_CHECKS_LOGGED):
+        log.info("%s: %s, %d times", severity, check, count)
 
 
 def pack(dataset: str | Path, target: str | Path, *, shard_size: int = 256) -> int:

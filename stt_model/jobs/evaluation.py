@@ -38,6 +38,7 @@ def evaluate(
     html_report: Path | None = None,
     report: Path | None = None,
     note: str = "",
+    train_files: Sequence[str | Path] = (),
     **settings: Any,
 ) -> EvaluationResult:
     """Transcribe a test set with a checkpoint and compare with what was said.
@@ -54,6 +55,7 @@ def evaluate(
         html_report: page for the report, with the sound of the worst utterances.
         report: Markdown file for the report.
         note: line for the top of the reports.
+        train_files: manifests that it was trained on, to tell which speakers it knows.
         settings: further fields of ``EvaluationConfig``, such as ``beam_width`` and ``max_wer``.
 
     Raises:
@@ -82,6 +84,7 @@ def evaluate(
             test_output_file=test_output_file,
             html_report=html_report,
             note=note,
+            train_files=[Path(path) for path in train_files],
             **settings,
         )
         config.check()

@@ -12,7 +12,7 @@ from typing import Any
 
 from stt_model.base import AUTO
 from stt_model.checkpoint import Checkpoint
-from stt_model.corpus import iter_manifest
+from stt_model.corpus import iter_utterances
 from stt_model.training.config import NO_AUGMENTATION, TrainingConfig
 
 AUTOMATIC = (
@@ -144,7 +144,7 @@ def fit(
     config = replace(config, augment="" if config.augment == NO_AUGMENTATION else config.augment)
     if not unset:
         return config
-    utterances = sum(1 for path in config.train_files for _ in iter_manifest(path))
+    utterances = sum(1 for path in config.train_files for _ in iter_utterances(path))
     made = lineage or {}
     new_layers = len(made.get("dropped_layers") or ())
     situation = Situation(

@@ -131,6 +131,7 @@ def outcome_of_run(folder, **changes):
         "cer": 0.125,
         "passed": True,
         "gate": "no gate was set",
+        "verdict": "good: WER 25.0%",
         "export": folder / "export",
         "package": folder / "export.zip",
         "model": folder / "model",
@@ -156,6 +157,8 @@ def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
         f"model: {tmp_path}/model",
         f"export: {tmp_path}/export, the same in a zip: {tmp_path}/export.zip",
         f"WER 0.2500, CER 0.1250; samples: {tmp_path}/samples.json",
+        "released: yes",
+        "verdict: good: WER 25.0%",
     ]
     assert parameters["dataset_uri"] == str(dataset)
     assert (parameters["epochs"], parameters["learning_rate"]) == ("3", "1e-3")

@@ -129,7 +129,10 @@ def test_progress_names_each_task_once_begun_and_once_done(transferred, progress
     begun = [line.partition(":")[0] for line in progress if line.endswith(": running")]
     done = [line.partition(":")[0] for line in progress if ": done in " in line]
     assert begun == done == [component_of(task) for task in transferred.tasks]
-    assert len(progress) == 2 * len(transferred.tasks)
+    assert any(line.startswith("alphabet_analysis: mode: transfer (") for line in progress)
+    epochs = [line for line in progress if line.startswith("training: epoch ")]
+    assert [line.split(": ")[1] for line in epochs] == ["epoch 0", "epoch 1"]
+    assert all("dev WER" in line for line in epochs)
 
 
 def test_failed_tasks_give_their_own_line_each(foreign, dataset, tmp_path):

@@ -50,6 +50,20 @@ def test_lines_may_arrive_in_pieces(watch, said):
     assert said == ["training: running", "training: failed after 0 s"]
 
 
+def test_what_a_task_logs_is_told_as_it_comes(watch, said):
+    stamp = "    [KFP Executor 2026-11-24 12:00:00,000"
+    watch.write(STARTED)
+    watch.write(f"{stamp} INFO]: Looking for component `training` in --component_module_path\n")
+    watch.write(f"{stamp} INFO]: Got executor_input:\n    {{}}\n")
+    watch.write(f"{stamp} INFO]: epoch 1: train loss 9.500, dev loss 8.000\n")
+    assert said[-1] == "training: epoch 1: train loss 9.500, dev loss 8.000"
+    watch.write(f"{stamp} WARNING]: warning: clipping, 3 times\n    loose words\n")
+    assert said[1:] == [
+        "training: epoch 1: train loss 9.500, dev loss 8.000",
+        "training: warning: clipping, 3 times",
+    ]
+
+
 def test_what_kfp_says_between_tasks_is_nobodys_log(watch, tmp_path):
     watch.write(STARTED + "    epoch 1\n" + FAILED + "----\n")
     assert (tmp_path / "training-2.log").read_text() == "epoch 1\n"
