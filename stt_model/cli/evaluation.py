@@ -50,6 +50,12 @@ def report_flags(parser: argparse.ArgumentParser) -> None:
         "FILE",
         "write the test report here as one HTML page, with the sound of the worst utterances",
     )
+    add_path(
+        output,
+        "--suspects_file",
+        "FILE",
+        "write the clips whose text and sound may not belong together to this CSV file",
+    )
     add_parameters(output, EvaluationConfig, "report_count", "show_progressbar")
     gate = parser.add_argument_group("gate")
     add_path(
@@ -99,6 +105,56 @@ def evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def suspects_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``suspects``."""
+    add_files(parser, "--files", "manifests of all splits", required=True)
+    add_checkpoint(parser, "model for the language, best one that was trained on these files")
+    add_path(parser, "--suspects_file", "FILE", "where the list goes, as CSV", required=True)
+    parser.add_argument(
+        "--known",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="JSON",
+        help="what --test_output_file wrote with the same model: manifests whose clips are all"
+        " there are not transcribed again",
+    )
+    add_path(parser, "--report_file", "FILE", "write a Markdown report here")
+    add_path(
+        parser,
+        "--html_report_file",
+        "FILE",
+        "write the report here as one HTML page, with the sound of the most suspicious clips",
+    )
+    add_parameters(parser, EvaluationConfig, "test_batch_size", "report_count", "show_progressbar")
+
+
+def suspects(args: argparse.Namespace) -> int:
+    """List the clips whose text and sound may not belong together."""
+    show_log()
+    show_tensorflow(args)
+    result = jobs.find_suspects(
+        args.files,
+        args.checkpoint_dir,
+        args.suspects_file,
+        known=args.known,
+        report=args.report_file,
+        html_report=args.html_report_file,
+        load_evaluate=args.load_evaluate,
+        alphabet=given_alphabet(args),
+        n_hidden=args.n_hidden,
+        **values_of(args, ("test_batch_size", "report_count", "show_progressbar")),
+    )
+    reasons = sum(bool(each.reasons) for each in result.suspects)
+    dropped = sum(each.drop for each in result.suspects)
+    print(
+        f"{len(result.samples)} utterances: {reasons} with evidence against them, {dropped} marked"
+        f" to be dropped: {args.suspects_file}"
+    )
+    print("listen to them, then: stt-bootstrap validate … --drop_suspects FILE")
+    return 0
+
+
 def test(
     args: argparse.Namespace, checkpoint_dir: Path, which: str, alphabet: Alphabet | None
 ) -> EvaluationResult:
@@ -117,6 +173,7 @@ def test(
             (
                 "source_checkpoint_dir",
                 "test_output_file",
+                "suspects_file",
                 "test_batch_size",
                 "report_count",
                 "show_progressbar",

@@ -53,6 +53,10 @@ COMMANDS = {
         "test a checkpoint: loss, word and character error rate",
         "stt_model.cli.evaluation:evaluate",
     ),
+    "suspects": (
+        "list the clips whose text and sound may not belong together, and why",
+        "stt_model.cli.evaluation:suspects",
+    ),
     "build_scorer": (
         "make a scorer out of text, or out of a language model and its words",
         "stt_model.cli.scorers:build_scorer",

@@ -70,6 +70,7 @@ class EvaluationConfig:
     source_checkpoint_dir: Path | None = None
     test_output_file: Path | None = None
     html_report: Path | None = None
+    suspects_file: Path | None = None
     note: str = ""
     train_files: Sequence[Path] = ()
     """What the model was trained on, to tell which speakers it knows; may be left out."""

@@ -24,12 +24,13 @@ from stt_model.checkpoint import (
 )
 from stt_model.corpus import Samples, iter_utterances, read_samples
 from stt_model.decoding import Decoder, open_decoder
-from stt_model.evaluation import html_report
 from stt_model.evaluation.alignment import align
 from stt_model.evaluation.config import EvaluationConfig
+from stt_model.evaluation.html_report import write_html_report
 from stt_model.evaluation.result import Baseline, EvaluationResult, Gate, Provenance, Speed, judge
 from stt_model.evaluation.samples import EvaluatedSample, compare, distance, write_samples
 from stt_model.evaluation.significance import compare_rates, measure_rate
+from stt_model.evaluation.suspects import find_suspects, write_suspects
 from stt_model.evaluation.verdict import SPEAKER_COLUMNS
 from stt_model.features import COEFFICIENTS, FeatureStore, batch_dataset, failures_of, plan_batches
 from stt_model.network import ctc_loss
@@ -81,8 +82,11 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     result = replace(result, gate=_judge(config, result))
     if config.test_output_file:
         write_samples(result.samples, config.test_output_file)
+    if config.suspects_file:
+        result = replace(result, suspects=find_suspects(result.samples))
+        write_suspects(result.suspects, config.suspects_file)
     if config.html_report:
-        html_report.write(result, config.html_report)
+        write_html_report(result, config.html_report)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ import numpy as np
 import soundfile
 
 from stt_model.base import atomic_write
-from stt_model.corpus import SAMPLE_RATE, read_audio
+from stt_model.corpus import SAMPLE_RATE, AudioError, read_audio
 from stt_model.evaluation.alignment import Pair, align
-from stt_model.evaluation.report import FEW, METHOD
+from stt_model.evaluation.report import FEW, METHOD, SUSPECTS_SHOWN, suspects_summary
 from stt_model.evaluation.samples import EvaluatedSample
 from stt_model.evaluation.significance import FEWEST_FOR_TEST
 from stt_model.text import show_characters
@@ -24,6 +25,7 @@ from stt_model.training import Epoch, draw_curve
 
 if TYPE_CHECKING:
     from stt_model.evaluation.result import EvaluationResult, Provenance
+    from stt_model.evaluation.suspects import Suspect
 
 WORST_FOR_EACH_SHOWN = 4
 """The worst utterances are shown at length: this many times ``report_count`` of them."""
@@ -35,7 +37,7 @@ TOP = 10
 """Entries in each list of errors."""
 
 
-def write(result: EvaluationResult, path: Path) -> None:
+def write_html_report(result: EvaluationResult, path: Path) -> None:
     """Write the page, whole or not at all."""
     with atomic_write(path) as beside:
         # A file name that is not UTF-8 is shown with its odd bytes as escapes.
@@ -66,6 +68,8 @@ def render(result: EvaluationResult) -> str:
         kinds={"Words": result.words, "Characters": result.characters},
         top=TOP,
         worst=list(_worst(result)),
+        suspects=list(_suspects(result)),
+        suspects_summary=suspects_summary(result.suspects),
         data=_data(result.samples),
         generations=generations,
     )
@@ -107,6 +111,23 @@ def _worst(result: EvaluationResult) -> Iterator[_Utterance]:
         left -= len(clip)
         words = [_word(pair) for pair in align(sample.src, sample.res, "word")]
         yield _Utterance(sample, words, _data_uri("audio/mpeg", clip) if clip else "")
+
+
+def _suspects(result: EvaluationResult) -> Iterator[tuple[Suspect, str]]:
+    """Yield the first suspects, each with its clip as a data URI, empty where there is no player.
+
+    A clip that cannot be read is among them for that, so it ends nothing here.
+    """
+    left = AUDIO_BYTES
+    for suspect in result.suspects[:SUSPECTS_SHOWN]:
+        clip = b""
+        if suspect.sample.seconds <= LONGEST_CLIP:
+            with contextlib.suppress(AudioError):
+                clip = _mp3(suspect.sample.wav_filename)
+        if len(clip) > left:
+            clip = b""
+        left -= len(clip)
+        yield suspect, _data_uri("audio/mpeg", clip) if clip else ""
 
 
 def _mp3(path: str) -> bytes:

@@ -15,8 +15,10 @@ from stt_model.text import show_characters
 
 if TYPE_CHECKING:
     from stt_model.evaluation.result import EvaluationResult
+    from stt_model.evaluation.suspects import Suspect
 
 CONFUSIONS_SHOWN = 10
+SUSPECTS_SHOWN = 20
 
 METHOD = (
     "Ranges are 95 % confidence intervals, by bootstrap over utterances. Differences are tested"
@@ -41,6 +43,7 @@ def to_markdown(result: EvaluationResult) -> str:
         "## Errors",
         _kinds(result),
         *_confusions(result.characters),
+        *_suspects(result),
         *_parts(result),
     ]
     return "\n\n".join(sections) + "\n"
@@ -135,6 +138,34 @@ def _confusions(characters: ErrorCounts) -> Iterator[str]:
     ]
     yield "Characters most often taken for others:"
     yield _table("llr", ["said", "understood", "times"], rows)
+
+
+def _suspects(result: EvaluationResult) -> Iterator[str]:
+    if not result.suspects:
+        return
+    yield "## Suspects"
+    yield suspects_summary(result.suspects)
+    rows = [
+        [
+            f"{each.score:.1f}",
+            "yes" if each.drop else "no",
+            cell(each.why or "nothing but its rank"),
+            cell(each.sample.src),
+            cell(each.sample.res),
+            cell(Path(each.sample.wav_filename).name),
+        ]
+        for each in result.suspects[:SUSPECTS_SHOWN]
+    ]
+    yield _table("rlllll", ["score", "drop", "why", "transcript", "understood", "file"], rows)
+
+
+def suspects_summary(suspects: Sequence[Suspect]) -> str:
+    """Return in words what a list of suspects holds."""
+    reasons = sum(bool(each.reasons) for each in suspects)
+    return (
+        f"{reasons} clips have evidence against them, {sum(each.drop for each in suspects)} of them"
+        " are marked to be dropped. The most suspicious are first; listen before you drop."
+    )
 
 
 def _parts(result: EvaluationResult) -> Iterator[str]:

@@ -20,6 +20,7 @@ from stt_model.evaluation.error_analysis import (
 )
 from stt_model.evaluation.samples import EvaluatedSample
 from stt_model.evaluation.significance import Difference, Rate
+from stt_model.evaluation.suspects import Suspect
 from stt_model.evaluation.verdict import Verdict, judge_model
 
 
@@ -159,6 +160,8 @@ class EvaluationResult:
     training_speakers: Mapping[str, set[str]] = field(default_factory=dict)
     """Who speaks in the training split, by column of its manifest; empty if not known."""
     provenance: Provenance | None = None
+    suspects: Sequence[Suspect] = ()
+    """Where they were looked for, the most suspicious clips, the most suspicious first."""
 
     @property
     def wer(self) -> float:
@@ -230,6 +233,8 @@ class EvaluationResult:
         for name, baseline in {"source": self.source, "greedy": self.greedy}.items():
             if baseline:
                 figures |= {f"{name}_wer": baseline.wer.value, f"{name}_cer": baseline.cer.value}
+        if self.suspects:
+            figures["suspects"] = float(sum(bool(each.reasons) for each in self.suspects))
         if self.speed:
             figures["real_time_factor"] = self.speed.real_time_factor
         return {name: figure for name, figure in figures.items() if math.isfinite(figure)}

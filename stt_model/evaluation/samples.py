@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stt_model.base import atomic_write
+from stt_model.base import DataError, atomic_write
 from stt_model.corpus import Utterance
 from stt_model.evaluation.alignment import Pair, align
 
@@ -66,6 +66,36 @@ def compare(utterance: Utterance, understood: str, loss: float, seconds: float) 
         manifest=str(utterance.source),
         extra=utterance.extra,
     )
+
+
+def known_samples(
+    path: Path, utterances: Sequence[Utterance], seconds: Callable[[Utterance], float]
+) -> list[EvaluatedSample] | None:
+    """Return samples of these utterances out of a JSON file of ``write_samples``.
+
+    None unless it holds all of them with the transcripts that they have now. ``seconds`` tells how
+    long a clip is, which the file does not. DataError for a file that is no such list.
+    """
+    try:
+        told = {
+            (each["wav_filename"], each["src"]): (
+                str(each["res"]),
+                math.inf if each["loss"] is None else float(each["loss"]),
+            )
+            for each in json.loads(path.read_text(encoding="utf-8"))
+        }
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: expected the JSON of --test_output_file, found another file"
+        ) from error
+    keys = [(each.place, each.transcript) for each in utterances]
+    if not all(key in told for key in keys):
+        return None
+    return [
+        compare(each, *told[key], seconds(each)) for each, key in zip(utterances, keys, strict=True)
+    ]
 
 
 def distance(pairs: Sequence[Pair]) -> int:

@@ -28,6 +28,7 @@ from .settings import ValidationSettings as ValidationSettings
 from .settings import all_parameters as all_parameters
 from .settings import check_settings as check_settings
 from .startup import start_tensorflow as start_tensorflow
+from .suspicion import find_suspects as find_suspects
 from .training import PreparedTraining as PreparedTraining
 from .training import prepare_training as prepare_training
 from .training import train as train

@@ -36,6 +36,7 @@ def evaluate(
     source_checkpoint_dir: str | Path | None = None,
     test_output_file: Path | None = None,
     html_report: Path | None = None,
+    suspects_file: Path | None = None,
     report: Path | None = None,
     note: str = "",
     train_files: Sequence[str | Path] = (),
@@ -53,6 +54,7 @@ def evaluate(
         source_checkpoint_dir: checkpoint that it was made from, tested too, to compare with.
         test_output_file: JSON file for every utterance, with Coqui's keys.
         html_report: page for the report, with the sound of the worst utterances.
+        suspects_file: CSV file for the clips whose text and sound may not belong together.
         report: Markdown file for the report.
         note: line for the top of the reports.
         train_files: manifests that it was trained on, to tell which speakers it knows.
@@ -65,7 +67,7 @@ def evaluate(
     tests = [Path(path) for path in test_files]
     check_evaluation(
         tests,
-        outputs=(test_output_file, html_report, report),
+        outputs=(test_output_file, html_report, suspects_file, report),
         source_checkpoint_dir=source_checkpoint_dir,
         settings=settings,
     )
@@ -83,6 +85,7 @@ def evaluate(
             source_checkpoint_dir=Path(source_checkpoint_dir) if source_checkpoint_dir else None,
             test_output_file=test_output_file,
             html_report=html_report,
+            suspects_file=suspects_file,
             note=note,
             train_files=[Path(path) for path in train_files],
             **settings,

@@ -213,7 +213,7 @@ def test_pages_on_next_to_nothing(samples):
 
 
 def test_a_name_that_is_not_utf_8_can_be_written(tmp_path):
-    html_report.write(EvaluationResult("best-\udce9", []), tmp_path / "report.html")
+    html_report.write_html_report(EvaluationResult("best-\udce9", []), tmp_path / "report.html")
     assert "best-\\udce9" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -221,7 +221,7 @@ def test_a_name_that_is_not_utf_8_can_be_written(tmp_path):
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_finds_nothing_to_complain_of(result, tmp_path, width):
-    html_report.write(result, tmp_path / "report.html")
+    html_report.write_html_report(result, tmp_path / "report.html")
     browser = [
         *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
         *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
