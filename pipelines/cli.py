@@ -71,7 +71,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
                 required=parameter.default is None,
                 default=parameter.default,
                 metavar=parameter.type.__name__.upper(),
-                help=parameter.description or " ",
+                help=(parameter.description or " ").replace("%", "%%"),
             )
 
 

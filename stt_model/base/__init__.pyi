@@ -17,8 +17,10 @@ from .errors import ValidationError as ValidationError
 from .files import AlreadyLockedError as AlreadyLockedError
 from .files import atomic_directory as atomic_directory
 from .files import atomic_write as atomic_write
+from .files import check_name as check_name
 from .files import check_output as check_output
 from .files import locked as locked
+from .files import scratch_directory as scratch_directory
 from .lease import leased as leased
 from .machine import usable_cpus as usable_cpus
 from .machine import usable_memory as usable_memory
@@ -40,6 +42,7 @@ from .parameters import whole as whole
 from .pictures import embed as embed
 from .pictures import new_figure as new_figure
 from .progress import Progress as Progress
+from .quiet import have_streams as have_streams
 from .quiet import native_lines_dropped as native_lines_dropped
 from .quiet import separate_stderr as separate_stderr
 from .quiet import stderr_held_back as stderr_held_back
@@ -49,6 +52,7 @@ from .redaction import redact as redact
 from .spool import Spool as Spool
 from .typed import build as build
 from .untrusted import JSON_LIMIT as JSON_LIMIT
+from .untrusted import one_line as one_line
 from .untrusted import open_regular as open_regular
 from .untrusted import parse_json as parse_json
 from .untrusted import read_json as read_json

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stt_model.base.errors import BootstrapError
@@ -15,6 +17,11 @@ from stt_model.base.errors import BootstrapError
 
 class AlreadyLockedError(Exception):
     """Another process, or another thread, has the file."""
+
+
+_SUFFIX = ".unfinished"
+_FRESH = 60.0
+"""Seconds in which nobody else takes what was begun for a leftover."""
 
 
 def _read_umask() -> int:
@@ -29,18 +36,23 @@ _UMASK = _read_umask()
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Yield a file beside ``path``; it takes the name ``path`` only if the block ends well."""
+    """Yield a file beside ``path``; it takes the name ``path`` only if the block ends well.
+
+    One that a killed process left there is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
+    _remove_leftovers(path)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
     beside = Path(name)
     try:
+        _mark(descriptor)
         yield beside
         beside.chmod(0o666 & ~_UMASK)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -50,14 +62,57 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
     ``path`` may exist as an empty folder (an output that Kubeflow made); a filled one is an error.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with scratch_directory(path) as beside:
         yield beside
         beside.chmod(0o777 & ~_UMASK)
         beside.replace(path)
+
+
+@contextmanager
+def scratch_directory(path: Path | str) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, which is gone at the end, however the process ends.
+
+    One that a killed process left there is removed by the next call for the same ``path``.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent))
+    descriptor = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _mark(descriptor)
+        yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _mark(descriptor: int) -> None:
+    """Show others that the process that writes this lives, on disks that have locks."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what was begun for ``path`` by processes that are dead."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}")
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            if pattern.fullmatch(each.name):
+                _remove_if_dead(each)
+
+
+def _remove_if_dead(left: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(left, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            # Between its making and its mark there is a moment.
+            if time.time() - os.fstat(descriptor).st_mtime < _FRESH:
+                return
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -78,10 +133,22 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def check_name(path: Path) -> None:
+    """Refuse a path that is not UTF-8: manifests and reports, which are, could not name it."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise BootstrapError(
+            f"{shown}: expected a path in UTF-8, found other bytes; rename the folder"
+        ) from None
+
+
 def check_output(path: Path | None, *, is_folder: bool = False) -> None:
     """Refuse a place that nothing can be written to, before the work is done that belongs there."""
     if path is None:
         return
+    check_name(path)
     if not is_folder and path.is_dir():
         raise BootstrapError(f"{path}: expected the name of a file, found a folder; add a name")
     places = (path, *path.absolute().parents) if is_folder else path.absolute().parents

@@ -29,6 +29,23 @@ def stderr_held_back() -> Iterator[None]:
             os.close(original)
 
 
+def have_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr some that lead nowhere.
+
+    What it opens next would otherwise take their numbers, and get what libraries print.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 class _NativeStderr:
     """File 2, into which native libraries print; Python's own lines go elsewhere (``separate``)."""
 

@@ -57,3 +57,9 @@ def read_json(path: Path) -> Any:
     if len(text) > JSON_LIMIT:
         raise ValueError(f"larger than {JSON_LIMIT} bytes")
     return parse_json(text)
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Return foreign text in one line, without what could control a terminal, and not too long."""
+    plain = " ".join(text.split())
+    return "".join(each if each.isprintable() else "?" for each in plain)[:limit]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stt_model import jobs
 from stt_model.base import RefusedError, check_output, redact
@@ -17,6 +19,12 @@ from stt_model.cli.flags import (
     given_alphabet,
     values_of,
 )
+
+if TYPE_CHECKING:
+    from stt_model.corpus import Finding
+
+_SHOWN = 5
+"""Findings of each check that are printed; the report counts them all, and shows more."""
 
 
 def validate_flags(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +46,15 @@ def validate_flags(parser: argparse.ArgumentParser) -> None:
 
 def validate(args: argparse.Namespace) -> int:
     """Check a dataset and write the manifests of what can be used."""
-    result = jobs.validate(
-        args.dataset,
-        args.output,
-        alphabet=given_alphabet(args),
-        **values_of(args, ("strict", "normalise", "numbers", "drop_suspects")),
-        show=lambda finding: print(finding, file=sys.stderr),
-    )
+    shown = _Findings(args.output / "report.md")
+    with shown:
+        result = jobs.validate(
+            args.dataset,
+            args.output,
+            alphabet=given_alphabet(args),
+            **values_of(args, ("strict", "normalise", "numbers", "drop_suspects")),
+            show=shown.show,
+        )
     print(result.summary())
     if result.normalisation:
         print(result.normalisation.summary())
@@ -52,6 +62,33 @@ def validate(args: argparse.Namespace) -> int:
         print(f"warning: {advice}", file=sys.stderr)
     print(f"manifests, rejected.csv and report.md: {args.output}")
     return 0
+
+
+class _Findings:
+    """Prints the first findings of each check, and at the end how many more there are."""
+
+    def __init__(self, report: Path) -> None:
+        self._report = report
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def show(self, finding: Finding) -> None:
+        """Print a finding, unless enough of its kind have been."""
+        kind = (finding.severity, finding.check)
+        self._counts[kind] += 1
+        if self._counts[kind] <= _SHOWN:
+            print(f"{finding.severity}: {finding}", file=sys.stderr)
+
+    def __enter__(self) -> _Findings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for (severity, check), count in self._counts.items():
+            if count > _SHOWN:
+                print(
+                    f"{severity}: {check}: and {count - _SHOWN} more rows; see {self._report} and"
+                    " rejected.csv",
+                    file=sys.stderr,
+                )
 
 
 def pack_flags(parser: argparse.ArgumentParser) -> None:

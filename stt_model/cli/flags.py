@@ -147,7 +147,17 @@ def print_json(value: object) -> None:
 
 def show_log() -> None:
     """Print what the modules log to stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _Formatter(logging.Formatter):
+    """Begins what somebody should look at with the word for it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        word = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        return f"{word}{super().format(record)}"
 
 
 def show_tensorflow(args: argparse.Namespace) -> None:

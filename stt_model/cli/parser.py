@@ -6,13 +6,16 @@ Flags that Coqui STT has keep Coqui's names. ``pipelines.cli`` adds the commands
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from stt_model import __version__
-from stt_model.base import BootstrapError
+from stt_model.base import BootstrapError, have_streams, one_line, separate_stderr
 
 # argparse has no public name for what ``add_subparsers`` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
@@ -23,6 +26,9 @@ DESCRIPTION = (
     "Bring a pre-trained Coqui STT or DeepSpeech checkpoint to your own language: check a dataset,"
     " decide between fine-tuning and transfer-learning, train, evaluate."
 )
+
+_OPTIONAL = {"av", "docker", "flashlight", "jinja2", "jiwer", "keras", "kfp", "kubernetes"}
+_OPTIONAL |= {"optuna", "tensorflow"}
 
 COMMANDS = {
     "validate": (
@@ -88,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     """Parse the arguments and call the function of the command that they name."""
+    have_streams()
+    separate_stderr()
     parsed = parser.parse_args(arguments)
 
     def command() -> int:
@@ -105,11 +113,18 @@ def load(place: str) -> Callable[..., Any]:
 def guard(action: Callable[[], int], debug: bool) -> int:
     """Return what ``action`` returns, or 1 after one line about an error that a user can mend."""
     try:
-        return action()
-    except (BootstrapError, OSError, ModuleNotFoundError) as error:
+        code = action()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` has; what Python has left to print goes nowhere.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (BootstrapError, OSError, ImportError, MemoryError) as error:
         if debug:
             raise
-        print(f"error: {' '.join(_describe(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(_describe(error), 10_000)}", file=sys.stderr)
         return error.exit_code if isinstance(error, BootstrapError) else 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
@@ -117,10 +132,17 @@ def guard(action: Callable[[], int], debug: bool) -> int:
 
 
 def _describe(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] in _OPTIONAL:
         return (
             f"{error.name} is not installed; install {PROGRAM} with its extras train and pipeline"
         )
+    if isinstance(error, ImportError):
+        return (
+            f"{error.name or 'a library'} cannot be loaded ({error}); give the process more memory"
+            " (ulimit -v), or install it anew"
+        )
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; give the process more, or a smaller batch or file"
     if isinstance(error, OSError) and error.filename:
         # Of a full disk or a folder without permission the operating system's own words will do.
         return f"{error.filename}: {error.strerror}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stt_model.base import DataError, atomic_write, open_regular
+from stt_model.base import DataError, atomic_write, check_name, open_regular
 from stt_model.corpus.stored_manifests import bring_manifests
 from stt_model.storage import is_stored, local_path
 
@@ -80,6 +80,7 @@ def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
     quotes do not match (rows can then not be told apart).
     """
     source = Path(csv_path).absolute()
+    check_name(source)
     try:
         with io.TextIOWrapper(open_regular(source), encoding="utf-8-sig", newline="") as handle:
             yield from _iter_rows(source, _reader(handle))
@@ -120,6 +121,13 @@ def _readable(source: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
 
 def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
     missing = [column for column in COLUMNS if column not in header]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(header) == 1 and set(COLUMNS) <= set(header[0].split(separator)):
+            raise ManifestError(
+                source,
+                "columns separated by commas",
+                f"{name}; save it as CSV with commas (in a spreadsheet: Save As, field delimiter)",
+            )
     if missing or len(set(header)) != len(header):
         raise ManifestError(
             source,

@@ -270,7 +270,8 @@ def _write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
             values, surplus = _fields(each.row)
             errors = [finding for finding in each.findings if finding.severity == "error"]
             writer.writerow(
-                [
+                _inert(cell)
+                for cell in [
                     *(values.get(column, "") for column in columns),
                     surplus,
                     each.split,
@@ -280,6 +281,17 @@ def _write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
                     "; ".join(finding.discrepancy for finding in errors),
                 ]
             )
+
+
+def _inert(cell: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula, with ' before it if need be.
+
+    The file is made to be opened by people; what a dataset of foreign origin says there could
+    otherwise send them somewhere, or send something away.
+    """
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{cell}"
+    return cell
 
 
 def _fields(row: Utterance | RaggedRow) -> tuple[dict[str, str], str]:

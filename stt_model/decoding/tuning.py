@@ -70,9 +70,12 @@ def tune(config: TuningConfig) -> TuningResult:
             )
             return _rate(decoder, inferred, measure)
 
+        # As they are, also where they lie outside of what is searched.
+        before = _rate(decoder, inferred, measure)
         study = _search(config, scorer, rate)
+    if before < study.best_value:
+        return TuningResult(scorer.lm_alpha, scorer.lm_beta, measure, before, before)
     best = study.best_params
-    before = study.trials[0].values[0]
     return TuningResult(best["lm_alpha"], best["lm_beta"], measure, study.best_value, before)
 
 

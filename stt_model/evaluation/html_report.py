@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ AUDIO_BYTES = 3 * 2**20
 TOP = 10
 """Entries in each list of errors."""
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
 
 def write_html_report(result: EvaluationResult, path: Path) -> None:
     """Write the page, whole or not at all."""
@@ -59,7 +62,7 @@ def render(result: EvaluationResult) -> str:
     )
     environment.filters |= {"visible": show_characters, "facts": _facts}
     generations = _generations(result.provenance)
-    return environment.get_template("evaluation.html").render(
+    page = environment.get_template("evaluation.html").render(
         result=result,
         method=METHOD,
         warning=FEW if len(result.samples) < FEWEST_FOR_TEST else "",
@@ -73,6 +76,8 @@ def render(result: EvaluationResult) -> str:
         data=_data(result.samples),
         generations=generations,
     )
+    # Browsers take the others for mistakes, and terminals for commands.
+    return _CONTROLS.sub("\ufffd", page)
 
 
 # The worst utterances

@@ -83,7 +83,8 @@ def fetch(
             open_checkpoint(folder)
         except CheckpointError as error:
             # The folder that the error names will be gone.
-            raise CheckpointError(f"{redact(str(uri))}: fetched, but not kept: {error}") from error
+            said = str(error).replace(str(folder), redact(str(uri)))
+            raise CheckpointError(f"{redact(str(uri))}: fetched, but not kept: {said}") from error
 
     fetched = bring(
         str(uri),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import tenacity
@@ -19,6 +23,7 @@ from stt_model.base import (
     StorageError,
     keep_secrets_out_of_logs,
     locked,
+    one_line,
     redact,
 )
 from stt_model.storage.store_errors import innermost
@@ -56,9 +61,9 @@ def downloaded(uri: str, *, size_limit: int, progress: bool = False) -> Iterator
     """Download ``uri`` (http or https) and yield the path of the whole file, in the cache folder.
 
     The file is removed when the block ends well, and when it raises StorageError: the content is
-    no good. A download that breaks off stays in the cache folder (``STT_BOOTSTRAP_CACHE``, default
-    ``~/.cache/stt-bootstrap``), and the next call for the same URI continues it, in whatever
-    process, if the server allows that and still has the same version of the file.
+    no good. A download that breaks off stays in the cache folder (``cache_directory``), and the
+    next call for the same URI continues it, in whatever process, if the server allows that and
+    still has the same version of the file.
 
     ``size_limit`` is in bytes. ``progress`` draws a bar where there is a terminal.
     Raises StorageError for an answer that is not the file, a file over the limit, a download that
@@ -86,6 +91,10 @@ def cache_directory() -> Path:
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return Path(given)
+    # By the XDG specification, one that is not absolute does not count.
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(shared).is_absolute():
+        return Path(shared) / "stt-bootstrap"
     try:
         return Path.home() / ".cache" / "stt-bootstrap"
     except RuntimeError:
@@ -165,10 +174,9 @@ class _Transfer:
         if self._resumable():
             version = self._version_file.read_text("utf-8")
             headers |= {"Range": f"bytes={self._offset()}-", "If-Range": version}
+        failure: Exception
         try:
-            with requests.get(
-                self._uri, headers=headers, stream=True, timeout=_TIMEOUT
-            ) as response:
+            with self._ask(headers) as response:
                 if self._begin(response):
                     self._receive(response)
             return
@@ -176,6 +184,18 @@ class _Transfer:
             failure = self._explain(error)
         # Here, not in the block above: the library's errors quote the address with its secrets.
         raise failure
+
+    def _ask(self, headers: dict[str, str]) -> requests.Response:
+        try:
+            with _Session() as session:
+                return session.get(self._uri, headers=headers, stream=True, timeout=_TIMEOUT)
+        except _ForbiddenRedirectError as error:
+            raise StorageError(f"{self._label}: {error}") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError):
+            raise
+        except (ValueError, OverflowError) as error:
+            # Of a Location that is none, such as one with a port above 65535.
+            raise requests.exceptions.InvalidURL(type(error).__name__) from None
 
     def _explain(self, error: Exception) -> StorageError:
         if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
@@ -192,19 +212,27 @@ class _Transfer:
     def _begin(self, response: requests.Response) -> bool:
         """Make the part ready for the body of ``response``; return False if it is whole already."""
         status, content_range = response.status_code, response.headers.get("Content-Range", "")
+        reason = one_line(response.reason or "", 60)
         offset = self._offset()
         if status == 416 and content_range == f"bytes */{offset}":
             return False
-        if status == 206 and content_range.startswith(f"bytes {offset}-") and self._same(response):
+        found = re.fullmatch(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)", content_range)
+        if status == 206 and not found:
+            self.restart()
+            raise self._interrupted(
+                f"the server answered with a part of the file and {one_line(content_range, 60)!r}"
+                " for which part"
+            )
+        if status == 206 and found and found[1] == str(offset) and self._same(response):
             return True
         if status in (206, 416):
             self.restart()
             raise self._interrupted("the server has another version now")
         if status in _TRANSIENT_STATUSES:
-            raise self._interrupted(f"the server answered {status} {response.reason}")
+            raise self._interrupted(f"the server answered {status} {reason}")
         if status != 200:
             advice = _ADVICE.get(status, "a file was expected, check the address")
-            raise StorageError(f"{self._label}: {status} {response.reason}; {advice}")
+            raise StorageError(f"{self._label}: {status} {reason}; {advice}")
         self.restart()
         if version := _version(response):
             self._version_file.write_text(version, "utf-8")
@@ -249,6 +277,46 @@ class _Transfer:
         size = self._offset()
         what = f"the download broke off after {size} bytes" if size else "nothing was downloaded"
         return _InterruptedError(f"{self._label}: {what} ({reason})")
+
+
+class _ForbiddenRedirectError(Exception):
+    """An address on the internet that leads to one of this machine or its network's own."""
+
+
+class _Session(requests.Session):
+    """Follows redirects, but none from outside to what only this machine can reach.
+
+    There may be a server without a password, because nobody but this machine can ask it; in a
+    cloud, one that gives out the machine's credentials.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where an answer leads to; None if nowhere."""
+        location = super().get_redirect_target(resp)
+        if location:
+            target = urljoin(resp.url, location)
+            if is_inside(urlsplit(target).hostname) and not is_inside(urlsplit(resp.url).hostname):
+                raise _ForbiddenRedirectError(
+                    f"redirects to {redact(one_line(target))}, an address of this machine or of its"
+                    " network alone; give that address itself if it is meant"
+                )
+        return location
+
+
+def is_inside(host: str | None) -> bool:
+    """Tell whether a host's name or number is this machine's own or link-local."""
+    try:
+        found = socket.getaddrinfo(host, None)
+        numbers = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
+    except (OSError, ValueError):
+        # Unknown here; a proxy may know it.
+        return False
+    return any(_is_own(number) for number in numbers)
+
+
+def _is_own(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    mapped = getattr(number, "ipv4_mapped", None) or number
+    return bool(mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified)
 
 
 def _version(response: requests.Response) -> str:

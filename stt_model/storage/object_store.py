@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from minio import Minio
-from minio.datatypes import Part
+from minio.datatypes import Part, parse_list_objects
+from minio.helpers import check_bucket_name
 
 from stt_model.base import AlreadyLockedError, in_parallel, locked, redact
 from stt_model.storage.block_reader import BlockReader
@@ -29,6 +30,7 @@ from stt_model.storage.store_errors import (
     CONTINUABLE_ERRORS,
     MissingError,
     RenewedError,
+    StoreAnswerError,
     StoreError,
 )
 from stt_model.storage.store_requests import (
@@ -45,6 +47,7 @@ _BLOCK = 8 * 2**20  # bytes; what one request reads or writes
 _MAX_PARTS = 10_000  # of one upload, which S3 sets
 _BLOCKS_AT_ONCE = 4
 _FILES_AT_ONCE = 8
+_EMPTY_PAGES = 100  # in a row: a store may answer so while it looks through what was deleted
 
 _logger = logging.getLogger(__name__)
 
@@ -75,30 +78,48 @@ class ObjectStore:
         One request answers 1000 objects. Placeholders that consoles make for folders are left out.
         """
         bucket, prefix = _folder(uri)
-        last: str | None = None
-        renewed_at: str | None = ""
-        while True:
-            entries = self._client.list_objects(
-                bucket, prefix=prefix, recursive=True, start_after=last
-            )
-            try:
-                for stored in self._listed(uri, bucket, entries):
-                    last = stored.key
-                    yield stored
-                return
-            except RenewedError:
-                # New keys that are refused at once are no better than the old ones.
-                if renewed_at == last:
-                    raise
-                renewed_at = last
-
-    def _listed(self, uri: str, bucket: str, entries: Iterator[Any]) -> Iterator[StoredObject]:
-        while True:
-            entry = self._requests.ask(uri, next, entries, None)
-            if entry is None:
-                return
+        for entry in self._entries(uri, bucket, prefix):
             if not (entry.size == 0 and entry.object_name.endswith("/")):
                 yield stored_object(bucket, entry)
+
+    def _entries(self, uri: str, bucket: str, prefix: str) -> Iterator[Any]:
+        """Yield what the client says of each object; StoreError for a list without an end.
+
+        The client's own loop believes whatever says that there is more.
+        """
+        self._requests.ask(uri, check_bucket_name, bucket)
+        known, empty, token = set(), 0, ""
+        while True:
+            entries, is_truncated, following, _ = self._ask_page(uri, bucket, prefix, token)
+            yield from entries
+            if not is_truncated:
+                return
+            empty = 0 if entries else empty + 1
+            if not following or following in known or empty > _EMPTY_PAGES:
+                raise StoreAnswerError(
+                    f"{redact(uri)}: expected the next page of a list of objects, found one that"
+                    " came before, or nothing; check AWS_ENDPOINT_URL, or list fewer objects"
+                )
+            known.add(following)
+            token = following
+
+    def _ask_page(self, uri: str, *place: str) -> Any:
+        try:
+            return self._requests.ask(uri, self._page, *place)
+        except RenewedError:
+            # New keys that are refused at once are no better than the old ones.
+            return self._requests.ask(uri, self._page, *place)
+
+    def _page(self, bucket: str, prefix: str, token: str) -> Any:
+        query: dict[str, Any] = {
+            "list-type": "2",
+            "delimiter": "",
+            "encoding-type": "url",
+            "max-keys": "1000",
+        }
+        query |= {"prefix": prefix, **({"continuation-token": token} if token else {})}
+        response = self._client._execute("GET", bucket, query_params=query)
+        return parse_list_objects(response)
 
     def stat(self, uri: str) -> StoredObject:
         """Return what the store says of one object."""

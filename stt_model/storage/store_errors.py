@@ -5,14 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from stt_model.base import StorageError
+from stt_model.base import one_line as _one_line
 
 # What the client raises: for answers, for connections, and for names that no store would take.
-CLIENT_ERRORS = (MinioException, urllib3.exceptions.HTTPError, ValueError)
+CLIENT_ERRORS = (
+    MinioException,
+    urllib3.exceptions.HTTPError,
+    ValueError,
+    ParseError,
+    LookupError,
+)
 
 # Answers that another attempt may get past, beyond those that the HTTP pool asks for again.
 _TRANSIENT_CODES = {"RequestTimeout", "NoSuchUpload", "SlowDown", "InternalError"}
@@ -86,6 +94,12 @@ def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreE
         for secret in secrets:
             message = message.replace(secret, "…")
         return _explain_answer(label, code, message)
+    if isinstance(error, (ParseError, LookupError)):
+        # A proxy's page, an answer that was cut short, or one in no encoding that there is.
+        return StoreAnswerError(
+            f"{label}: expected the XML of an object store, found something else"
+            f" ({_one_line(str(error))}); check AWS_ENDPOINT_URL"
+        )
     if isinstance(error, ValueError):
         # A name that no store takes, or an answer without a body that the client stumbles over.
         return StoreAnswerError(f"{label}: {_one_line(str(error))}; check the address")
@@ -146,7 +160,3 @@ def _answer(error: Exception) -> tuple[str, str]:
         return code[1], _one_line(message[1] if message else "")
     status = re.search(r"Response code: (\d+)", text)
     return status[1] if status else "something", "not as an object store does"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]

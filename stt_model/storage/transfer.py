@@ -6,13 +6,12 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stt_model.base import StorageError, atomic_directory, redact
+from stt_model.base import StorageError, atomic_directory, redact, scratch_directory
 from stt_model.storage.archive import GIB, UNPACKED_LIMIT, unpack
 from stt_model.storage.checksums import hash_file
 from stt_model.storage.schemes.local import check_target
@@ -122,8 +121,8 @@ def check_readable(uri: str) -> None:
 def put(source: Path, uri: str) -> None:
     """Copy a file or a folder to ``uri``: a path, ``file://`` or ``s3://`` URI.
 
-    In a store, each object appears whole or not at all, and those that hold the same already are
-    not sent again; elsewhere the same is true of the whole, and ``uri`` must not exist.
+    Each object or file appears whole or not at all, and those that hold the same already are not
+    sent again; others are left alone. A folder that is not there yet appears as a whole.
     """
     scheme_of(uri).put(source, uri)
 
@@ -192,10 +191,8 @@ def _fetch_archive(
     _check_digest(label, found, expected)
     with (
         atomic_directory(target) as place,
-        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch,
+        scratch_directory(target) as unpacked,
     ):
-        unpacked = Path(scratch, "unpacked")
-        unpacked.mkdir()
         unpack(archive, unpacked, name=label, unpacked_limit=unpacked_limit)
         _content_root(unpacked).replace(place)
     return Fetched(target, found, archive.stat().st_size)

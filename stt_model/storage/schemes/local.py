@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,15 +32,17 @@ class LocalScheme:
             raise StorageError(f"{redact(uri)}: no such file or folder; check the path")
 
     def put(self, source: Path, uri: str) -> None:
-        """Copy to a path where nothing is yet, or an empty folder."""
+        """Copy to a path; in a folder that is there, files of other names are left alone."""
         target = self.path(uri)
-        check_target(target)
-        if source.is_dir():
+        if source.is_dir() and target.is_dir() and any(target.iterdir()):
+            for path in sorted(each for each in source.rglob("*") if each.is_file()):
+                _put_file(path, target / path.relative_to(source))
+        elif source.is_dir():
+            check_target(target)
             with atomic_directory(target) as place:
                 shutil.copytree(source, place, dirs_exist_ok=True)
         else:
-            with atomic_write(target) as beside:
-                shutil.copyfile(source, beside)
+            _put_file(source, target)
 
     def path(self, uri: str) -> Path:
         """Return the path that a path or a ``file://`` URI (percent-decoded) means."""
@@ -59,3 +62,13 @@ def check_target(target: Path) -> None:
     """Raise StorageError unless something can be put there without losing what is there."""
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise StorageError(f"{target}: there is something already; give a new or an empty folder")
+
+
+def _put_file(source: Path, target: Path) -> None:
+    """Copy a file, unless the same is there."""
+    if target.is_dir():
+        raise StorageError(f"{target}: expected the place of a file, found a folder; remove it")
+    if target.is_file() and filecmp.cmp(source, target, shallow=False):
+        return
+    with atomic_write(target) as beside:
+        shutil.copyfile(source, beside)

@@ -173,7 +173,7 @@ LIGHT = {
     "fetch ftp://host/checkpoint.zip {out}": "unknown scheme ftp://; supported are",
     "fetch {in}/good.csv {out}": "{in}/good.csv: not a whole tar or zip archive",
     "fetch {coqui} {in}": "{in}: there is something already; give a new or an empty folder",
-    "fetch {in}/cut-data {out}": "{in}/cut-data: fetched, but not kept: {out}/" + DATA,
+    "fetch {in}/cut-data {out}": "{in}/cut-data: fetched, but not kept: {in}/cut-data/" + DATA,
     "fetch {coqui} {out} --sha256 abc": "sha256: expected 64 hexadecimal digits, found 'abc'",
     f"fetch {{coqui}} {{out}} --sha256 {'0' * 64}": f"expected sha256 {'0' * 64}, found ",
 }
@@ -286,7 +286,7 @@ def server():
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path_factory):
     """Keep what is downloaded out of the user's cache folder."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("STT_BOOTSTRAP_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 def test_fetch_downloads_checks_unpacks_and_describes(server, tmp_path):

@@ -159,3 +159,78 @@ def test_hosts_name_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         ObjectStore.from_environment(environment).stat("s3://speech/x")
     assert played.asked == ["HEAD /x"]
+
+
+def page(*keys: str, token: str = "", truncated: bool = True) -> Answer:
+    """Return a page of a list of objects, which goes on with ``token``."""
+    entries = "".join(
+        f"<Contents><Key>{key}</Key><Size>1</Size><ETag>1</ETag></Contents>" for key in keys
+    )
+    following = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
+    more = f"<IsTruncated>{str(truncated).lower()}</IsTruncated>{following}"
+    text = f"<ListBucketResult><Name>speech</Name>{more}{entries}</ListBucketResult>"
+    return Answer(200, text.encode(), {"Content-Type": "application/xml"})
+
+
+def test_a_list_goes_on_from_page_to_page() -> None:
+    with PlayedStore(page("a", token="1"), page(token="2"), page("b", truncated=False)) as played:
+        store = ObjectStore.from_environment(played.environment)
+        assert [each.key for each in store.list("s3://speech")] == ["a", "b"]
+    assert "continuation-token=2" in played.asked[2]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [page("a", token="1")],
+        [page(token="1")],
+        [page("a", token="1"), page("b", token="2"), page("c", token="1")],
+        [page("a")],
+        [page(token=str(number)) for number in range(300)],
+    ],
+)
+def test_a_list_without_an_end_is_one_line(answers: list[Answer]) -> None:
+    with PlayedStore(*answers) as played:
+        store = ObjectStore.from_environment(played.environment)
+        with pytest.raises(StoreError, match="expected the next page of a list of objects"):
+            list(store.list("s3://speech/x"))
+
+
+ENTITIES = b"<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'>" + b"".join(
+    f"<!ENTITY {name} '{f'&{before};' * 10}'>".encode()
+    for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no XML",
+        b"<html>Log in<br></html>",
+        page("a", truncated=False).body[:-9],
+        b"<ListBucketResult><Name>&undefined;</Name></ListBucketResult>",
+        ENTITIES + b"]><ListBucketResult><Name>&j;</Name></ListBucketResult>",
+        b"<?xml version='1.0' encoding='no-such'?><ListBucketResult/>",
+        b"\xff\xfe",
+        b"<ListBucketResult/>",
+        b"<ListBucketResult><Name>speech</Name><Contents/></ListBucketResult>",
+        page("a").body.replace(b"<Size>1<", b"<Size>one<"),
+        page("a").body.replace(b"<Size>1<", b"<Size>" + b"9" * 5000 + b"<"),
+        page("a").body.replace(b"<ETag>", b"<LastModified>then</LastModified><ETag>"),
+    ],
+)
+def test_an_answer_that_is_no_list_is_one_line(body: bytes) -> None:
+    with PlayedStore(Answer(200, body, {"Content-Type": "application/xml"})) as played:
+        store = ObjectStore.from_environment(played.environment)
+        with pytest.raises(StoreError, match="s3://speech/x: ") as caught:
+            list(store.list("s3://speech/x"))
+    assert str(caught.value).isprintable()
+
+
+def test_what_a_store_says_does_not_control_the_terminal() -> None:
+    with PlayedStore(refusal(409, "Odd", "so &#155;31m\tit is")) as played:
+        store = ObjectStore.from_environment(played.environment)
+        with pytest.raises(StoreError) as caught:
+            store.stat("s3://speech/x")
+    assert str(caught.value).isprintable()

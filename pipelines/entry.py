@@ -1,0 +1,25 @@
+"""Where the console command begins: nothing is imported before an interruption can be caught."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run a command; return its exit code, also where it was interrupted while being loaded."""
+    try:
+        from pipelines.cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        problem, code = "interrupted", 130
+    except (ImportError, MemoryError, OSError) as error:
+        problem = f"a library cannot be loaded ({error}); give the process more memory (ulimit -v)"
+        code = 1
+    if sys.stderr is not None:
+        print(f"error: {' '.join(problem.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
