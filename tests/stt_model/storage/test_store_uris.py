@@ -211,8 +211,10 @@ class TestFiles:
         put(source, str(tmp_path / "results/1"))
         put(source / "sub/model.tflite", (tmp_path / "results/2").as_uri())
         assert tree(bucket / "results") == tree(tmp_path / "results")
-        with pytest.raises(StorageError, match="there is something already"):
-            put(source, str(tmp_path / "results/1"))
+        # Again, as a second run or another attempt does; what else lies there stays.
+        (tmp_path / "results/1/another").touch()
+        put(source, str(tmp_path / "results/1"))
+        assert (tmp_path / "results/1/another").exists()
 
     def test_check_readable(self, bucket: Path, tmp_path: Path) -> None:
         write(bucket / "there/x", "")
