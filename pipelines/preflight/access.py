@@ -9,10 +9,13 @@ from kubernetes.client import ApiException
 
 from pipelines.cluster import STORE_CONFIG_KEYS, STORE_SECRET_KEYS
 from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Findings, failed, ok, warning
+from pipelines.preflight.findings import Finding, Findings, failed, ok, warning
 from pipelines.preflight.plan import Plan
 
 APPLY = "kubectl apply -k manifests/base, or an overlay"
+
+EKS_ROLE = "eks.amazonaws.com/role-arn"
+GKE_ACCOUNT = "iam.gke.io/gcp-service-account"
 
 OLDEST_VERSION = (1, 25)
 """Pod Security's levels are stable from here on."""
@@ -138,7 +141,7 @@ def runner_may(
 
 
 def check_secret(plan: Plan, cluster: Cluster) -> Findings:
-    """The keys to the object store are there and are not plainly wrong."""
+    """The runs have a way into the object store that is not plainly wrong: keys, or a role."""
     name, values = plan.secret, cluster.secret_values(plan.secret)
     make = (
         f"kubectl -n {cluster.namespace} create secret generic {name} --from-env-file=FILE, "
@@ -149,15 +152,44 @@ def check_secret(plan: Plan, cluster: Cluster) -> Findings:
         key for key in STORE_SECRET_KEYS if values.get(key, "").strip() != values.get(key, "")
     ]
     if not values:
-        yield failed(f"no secret {name}, or an empty one", make)
+        yield _identity(plan, cluster, make)
     elif missing:
         yield failed(f"{name} lacks {', '.join(missing)}", f"delete it, then {make}")
     elif spaced:
         yield failed(
             f"{name}: spaces or a line end around {', '.join(spaced)}", f"delete it, then {make}"
         )
+    elif values.get("AWS_SESSION_TOKEN"):
+        yield warning(
+            f"{name} has temporary keys, with AWS_SESSION_TOKEN",
+            "see that they hold longer than the run takes, or give the service account a role, "
+            "which is renewed (manifests/overlays/eks)",
+        )
     else:
         yield ok(f"{name} has {', '.join(STORE_SECRET_KEYS)}")
+
+
+def _identity(plan: Plan, cluster: Cluster, make: str) -> Finding:
+    """Return what the runs are to the store without a secret: what their account may stand for."""
+    nothing = f"no secret {plan.secret}, or an empty one"
+    account = cluster.find(cluster.core.read_namespaced_service_account, plan.service_account)
+    annotations = (account and account.metadata.annotations) or {}
+    if role := annotations.get(EKS_ROLE):
+        return ok(f"{plan.service_account} takes the role {role}, with EKS's web identity")
+    if identity := annotations.get(GKE_ACCOUNT):
+        return failed(
+            f"{nothing}; {plan.service_account} is {identity} to Google, whose store takes "
+            "requests as S3 has them with HMAC keys only",
+            f"gcloud storage hmac create {identity}, then {make}",
+        )
+    endpoint = cluster.config_values(plan.config_map).get("AWS_ENDPOINT_URL_S3", "")
+    if not endpoint or "amazonaws.com" in endpoint:
+        return warning(
+            f"{nothing}, and {plan.service_account} has no role: only EKS Pod Identity or the "
+            "node's own role could let the runs in, which cannot be seen from here",
+            f"{make}; or annotate the service account with {EKS_ROLE}",
+        )
+    return failed(nothing, make)
 
 
 def check_config_map(plan: Plan, cluster: Cluster) -> Findings:

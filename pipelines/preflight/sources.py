@@ -20,7 +20,16 @@ from pipelines.preflight.findings import Finding, Findings, failed, ok, skipped,
 from pipelines.preflight.plan import Plan
 from stt_model.base import redact
 from stt_model.corpus import SPLITS
-from stt_model.storage import ENDPOINT_VARIABLES, MissingError, ObjectStore, StoredObject, split_uri
+from stt_model.storage import (
+    CREDENTIAL_VARIABLES,
+    ENDPOINT_VARIABLES,
+    MissingError,
+    ObjectStore,
+    StoredObject,
+    StoreError,
+    credential_source,
+    split_uri,
+)
 
 _TIMEOUT = 10  # seconds
 _COLUMNS = ("wav_filename", "wav_filesize", "transcript")
@@ -40,11 +49,15 @@ class Sources:
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
-        """The variables of the tasks: those of the secret and the config map."""
-        variables = {
-            **self.cluster.config_values(self.plan.config_map),
-            **self.cluster.secret_values(self.plan.secret),
-        }
+        """The variables of the tasks: those of the secret and the config map.
+
+        Without keys in the secret the tasks have a role, which cannot be taken from here: then
+        those of this machine, as far as they say who asks.
+        """
+        secret = self.cluster.secret_values(self.plan.secret)
+        if not secret:
+            secret = {n: os.environ[n] for n in CREDENTIAL_VARIABLES if n in os.environ}
+        variables = {**secret, **self.cluster.config_values(self.plan.config_map)}
         if self.plan.store_endpoint:
             variables[ENDPOINT_VARIABLES[0]] = self.plan.store_endpoint
         # A store with certificates of its own: where they lie on this machine.
@@ -56,6 +69,14 @@ class Sources:
     def store(self) -> ObjectStore:
         """The object store."""
         return ObjectStore.from_environment(self.environment)
+
+    @property
+    def who_asks(self) -> str:
+        """What lets the checks into the store, in words."""
+        source = credential_source(self.environment).name
+        if self.cluster.secret_values(self.plan.secret):
+            return f"the runs' keys, of the secret {self.plan.secret}"
+        return f"this machine's {source}, not the runs' own role"
 
     def objects(self, uri: str) -> list[StoredObject]:
         """Return what lies at or below a URI."""
@@ -86,10 +107,19 @@ def check_store(sources: Sources) -> Findings:
     if endpoint and (reason := _unreachable(endpoint)):
         yield from _explain_unreachable(endpoint, reason)
         return
+    try:
+        who = sources.who_asks
+    except StoreError:
+        yield warning(
+            f"no keys in the secret {sources.plan.secret}, and none on this machine: the store is "
+            "not looked into",
+            "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY here, to look with",
+        )
+        return
     buckets = sorted({split_uri(uri)[0] for uri in sources.stored.values()})
     for bucket in buckets:
         next(sources.store.list(f"s3://{bucket}"), None)
-    yield ok(f"{endpoint or 'Amazon S3'} lets the runs list {', '.join(buckets)}")
+    yield ok(f"{endpoint or 'Amazon S3'} lists {', '.join(buckets)} for {who}")
 
 
 def _unreachable(endpoint: str) -> str:

@@ -86,6 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.store.accepts(dict(self.headers)):
             self.store.expired_answers += 1
             self._send(400, b"<Error><Code>ExpiredToken</Code><Message>old</Message></Error>")
+        elif self.command == "DELETE":
+            self._path(parts.path).unlink(missing_ok=True)
+            self._send(204, b"")
         elif self.command == "PUT":
             self._write(parts.path, body)
         elif "list-type" in parts.query:
@@ -93,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._read(parts.path)
 
-    do_HEAD = do_PUT = do_POST = do_GET
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
 
     def _is_service(self, path: str, query: dict[str, list[str]]) -> bool:
         return path in ("/", "/keys") or "/latest/" in path

@@ -205,6 +205,43 @@ def test_a_secret_that_no_task_could_use(api, look, values, found):
     assert "hidden" not in str(finding)
 
 
+def test_temporary_keys_are_warned_of(api, look):
+    api.objects[STORE] = secret(
+        {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "hidden"}
+    )
+    finding = only(look("secret"), Status.WARNING)
+    assert "temporary keys" in finding.found
+    assert "hidden" not in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "endpoint", "status", "found"),
+    [
+        (
+            {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/speech"},
+            "https://s3.eu-west-1.amazonaws.com",
+            Status.OK,
+            "takes the role arn:aws:iam::1:role/speech, with EKS's web identity",
+        ),
+        (
+            {"iam.gke.io/gcp-service-account": "speech@p.iam.gserviceaccount.com"},
+            "https://storage.googleapis.com",
+            Status.FAILED,
+            "is speech@p.iam.gserviceaccount.com to Google, whose store takes requests as S3",
+        ),
+        ({}, "https://s3.eu-west-1.amazonaws.com", Status.WARNING, "only EKS Pod Identity or the"),
+        ({}, "http://minio:9000", Status.FAILED, "no secret stt-bootstrap-store"),
+    ],
+)
+def test_what_runs_are_to_the_store_without_a_secret(
+    api, look, annotations, endpoint, status, found
+):
+    del api.objects[STORE]
+    api.objects[RUNNER]["metadata"]["annotations"] = annotations
+    api.objects[PLACE]["data"]["AWS_ENDPOINT_URL_S3"] = endpoint
+    assert found in only(look("secret"), status).found
+
+
 def test_no_config_map(api, look):
     del api.objects[PLACE]
     only(look("config map"), Status.FAILED)

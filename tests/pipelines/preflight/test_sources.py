@@ -11,7 +11,7 @@ from pipelines.preflight.cluster import Cluster
 from pipelines.preflight.findings import Status, as_json, as_table
 from pipelines.preflight.plan import Plan
 from tests.pipelines.kubernetes_server import secret
-from tests.pipelines.preflight.checked import CLAIM, PLACE, STORE, only
+from tests.pipelines.preflight.checked import CLAIM, PLACE, RUNNER, STORE, only
 from tests.stt_model.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 HEADER = "wav_filename,wav_filesize,transcript\n"
@@ -50,9 +50,25 @@ def test_a_store_that_is_as_it_should_be(bucket, s3, api, package):
     findings = checks.preflight(plan, Cluster.connect("speech"))
     assert {f.status for f in findings} == {Status.OK}
     found = {f.check: f.found for f in findings}
-    assert found["store"] == f"{s3.endpoint} lets the runs list speech"
+    who = "the runs' keys, of the secret stt-bootstrap-store"
+    assert found["store"] == f"{s3.endpoint} lists speech for {who}"
     assert found["dataset"].startswith("train.csv, dev.csv, test.csv and 1 more")
     assert SECRET_KEY not in as_json(findings) + as_table(findings)
+
+
+def test_a_role_cannot_be_taken_from_here_but_this_machine_may_look(bucket, api, look, monkeypatch):
+    del api.objects[STORE]
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/speech"}
+    api.objects[RUNNER]["metadata"]["annotations"] = role
+    closed = only(look("store", **URIS), Status.WARNING)
+    assert "no keys in the secret stt-bootstrap-store, and none on this machine" in closed.found
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    finding = only(look("store", **URIS), Status.OK)
+    assert finding.found.endswith(
+        "lists speech for this machine's keys of the environment, not the runs' own role"
+    )
+    assert SECRET_KEY not in finding.found
 
 
 def test_no_key_is_logged(bucket, api, look, caplog):
