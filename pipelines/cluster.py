@@ -16,6 +16,8 @@ from stt_model.training import RUN_ID_VARIABLE
 
 STORE_SECRET = "stt-bootstrap-store"
 STORE_SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+STORE_SECRET_TOKEN = "AWS_SESSION_TOKEN"
+"""A further key of the secret, of temporary credentials only."""
 STORE_CONFIG_MAP = "stt-bootstrap-store"
 STORE_CONFIG_KEYS = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "S3_ADDRESSING_STYLE")
 SERVICE_ACCOUNT = "stt-bootstrap-runner"
@@ -98,7 +100,10 @@ def _set_retries(task: dsl.PipelineTask, budget: Budget) -> None:
 
 def _give_store(task: dsl.PipelineTask) -> None:
     kubernetes.use_secret_as_env(
-        task, STORE_SECRET, {key: key for key in STORE_SECRET_KEYS}, optional=True
+        task,
+        STORE_SECRET,
+        {key: key for key in (*STORE_SECRET_KEYS, STORE_SECRET_TOKEN)},
+        optional=True,
     )
     kubernetes.use_config_map_as_env(
         task, STORE_CONFIG_MAP, {key: key for key in STORE_CONFIG_KEYS}, optional=True

@@ -23,6 +23,8 @@ RENDERED = Path(__file__).parent / "rendered"
 KUSTOMIZATIONS = (
     "base",
     "overlays/dev",
+    "overlays/eks",
+    "overlays/gke",
     "overlays/gpu",
     "overlays/tensorboard",
     "overlays/artifact-store",

@@ -3,6 +3,7 @@
 import yaml
 
 from pipelines import cluster, package
+from pipelines.preflight.access import EKS_ROLE, GKE_ACCOUNT
 from tests.manifests.render import SOURCES, load
 
 
@@ -16,7 +17,7 @@ def the(kind, name, kustomization="base"):
 
 
 def test_names_are_those_that_the_compiled_pipeline_uses():
-    for name in ("base", "overlays/dev", "overlays/gpu"):
+    for name in ("base", "overlays/dev", "overlays/eks", "overlays/gke", "overlays/gpu"):
         the("ServiceAccount", cluster.SERVICE_ACCOUNT, name)
         config = the("ConfigMap", cluster.STORE_CONFIG_MAP, name)
         assert set(config["data"]) == set(cluster.STORE_CONFIG_KEYS)
@@ -26,6 +27,22 @@ def test_names_are_those_that_the_compiled_pipeline_uses():
         if rule["resources"] == ["secrets"]
     ]
     assert cluster.STORE_SECRET in to_secrets["resourceNames"]
+
+
+def test_accounts_are_annotated_as_preflight_looks_for_them():
+    for name, key in (("overlays/eks", EKS_ROLE), ("overlays/gke", GKE_ACCOUNT)):
+        annotations = the("ServiceAccount", cluster.SERVICE_ACCOUNT, name)["metadata"][
+            "annotations"
+        ]
+        assert key in annotations
+
+
+def test_the_steps_may_ask_the_agent_of_pod_identity_on_eks():
+    steps = the("NetworkPolicy", "stt-bootstrap-steps", "overlays/eks")["spec"]["podSelector"]
+    agent = the("NetworkPolicy", "stt-bootstrap-pod-identity", "overlays/eks")["spec"]
+    assert agent["podSelector"] == steps
+    addresses = [each["ipBlock"]["cidr"] for each in agent["egress"][0]["to"]]
+    assert addresses == ["169.254.170.23/32", "fd00:ec2::23/128"]
 
 
 def test_the_network_policy_is_for_the_steps_of_the_compiled_pipeline():

@@ -66,6 +66,7 @@ def test_the_store_comes_from_secret_and_config_map_which_may_be_missing(name):
     assert {(each["secretKey"], each["envVar"]) for each in secret["keyToEnv"]} == {
         ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
         ("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
+        ("AWS_SESSION_TOKEN", "AWS_SESSION_TOKEN"),
     }
     assert {each["envVar"] for each in config_map["keyToEnv"]} == {
         "AWS_ENDPOINT_URL_S3",
