@@ -1,0 +1,84 @@
+"""The object store of a cluster, as this machine reaches it, with a small corpus put into it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import demo
+from demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from demo.synthesis import write_corpus
+from stt_model.storage import ObjectStore, credential_source, split_uri
+from stt_model.storage.store_client import make_client
+
+ENDPOINT_VARIABLE = "STT_BOOTSTRAP_STORE"
+SERVICE = "stt-bootstrap-s3"
+CORPORA = {"swahili": SWAHILI_DEMO, "macedonian": MACEDONIAN_DEMO}
+SIZES = {"train": 40, "dev": 8, "test": 8}
+"""Clips of each split: enough for every step to have something to do."""
+
+
+def fill(environ: Mapping[str, str], root: str) -> None:
+    """Put the demo's checkpoint and two small corpora of synthesised speech below ``root``."""
+    client = make_client(environ, credential_source(environ))
+    bucket = split_uri(root)[0]
+    if not client.bucket_exists(bucket):
+        client.make_bucket(bucket)
+    store = ObjectStore.from_environment(environ)
+    checkpoint = Path(demo.__file__).with_name("source_checkpoint")
+    store.upload_directory(checkpoint, f"{root}/checkpoint")
+    for name, spec in CORPORA.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            corpus = Path(scratch, name)
+            write_corpus(dataclasses.replace(spec, **SIZES), corpus)
+            store.upload_directory(corpus, f"{root}/{name}")
+
+
+def change_a_byte(environ: Mapping[str, str], root: str) -> str:
+    """Change the last sample of one training clip; return the clip's URI."""
+    store = ObjectStore.from_environment(environ)
+    clip = next(each.uri for each in store.list(f"{root}/swahili/clips") if "train" in each.uri)
+    with store.open(clip) as stream:
+        content = bytearray(stream.read())
+    content[-1] ^= 1
+    with tempfile.NamedTemporaryFile() as scratch:
+        Path(scratch.name).write_bytes(content)
+        store.upload(Path(scratch.name), clip)
+    return clip
+
+
+def empty(environ: Mapping[str, str], root: str) -> None:
+    """Remove everything below ``root``."""
+    store = ObjectStore.from_environment(environ)
+    for each in list(store.list(root)):
+        store.remove(each.uri)
+
+
+@contextlib.contextmanager
+def reachable(namespace: str) -> Iterator[str]:
+    """Yield the address of the store from here: that of the environment, or a forwarded port."""
+    if given := os.environ.get(ENDPOINT_VARIABLE):
+        yield given
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["kubectl", "-n", namespace, "port-forward", f"service/{SERVICE}", f"{port}:9000"]
+    forwarding = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and forwarding.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        forwarding.terminate()
+        forwarding.wait()

@@ -1,0 +1,204 @@
+"""Whole runs on a real cluster: `make test-cluster`, with KUBECONFIG and KFP_ENDPOINT set.
+
+| variable | |
+| --- | --- |
+| KUBECONFIG, KFP_ENDPOINT | needed |
+| KFP_NAMESPACE | where runs belong, by default kubeflow |
+| STT_BOOTSTRAP_PACKAGE | a package whose images the nodes can pull, by default this project's |
+| STT_BOOTSTRAP_STORE | the store's address from here, by default a forwarded port |
+| STT_BOOTSTRAP_BUCKET | by default stt-bootstrap-test; made where it is not there |
+
+The store's keys are read from the cluster's secret. The tests build on each other, in this order.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import kfp_server_api
+import pytest
+from kubernetes import client
+
+from pipelines.kubeconfig import cluster_configuration
+from pipelines.kubeflow import connect
+from pipelines.package import PACKAGE, package_parameters
+from pipelines.preflight.cluster import Cluster
+from stt_model.storage import ENDPOINT_VARIABLES
+from tests.cluster.store import change_a_byte, empty, fill, reachable
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = os.environ.get("KFP_NAMESPACE", "kubeflow")
+RUN_PACKAGE = os.environ.get("STT_BOOTSTRAP_PACKAGE", str(PACKAGE))
+CONFIG = SECRET = "stt-bootstrap-store"
+QUOTA = "stt-bootstrap"
+PATIENCE = 3600  # seconds for one run
+SMALL = {"epochs": 3, "train_batch_size": 8, "dev_batch_size": 4, "test_batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    missing = [name for name in ("KUBECONFIG", "KFP_ENDPOINT") if not os.environ.get(name)]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not set: where a cluster and its Kubeflow are")
+    return Cluster.connect(NAMESPACE)
+
+
+@pytest.fixture(scope="module")
+def store(cluster):
+    """Yield a root with corpora and checkpoint, and the variables that lead there from here."""
+    bucket = os.environ.get("STT_BOOTSTRAP_BUCKET", "stt-bootstrap-test")
+    root = f"s3://{bucket}/{uuid.uuid4().hex[:8]}"
+    with reachable(NAMESPACE) as endpoint:
+        environ = cluster.config_values(CONFIG) | cluster.secret_values(SECRET)
+        environ |= {ENDPOINT_VARIABLES[0]: endpoint}
+        try:
+            fill(environ, root)
+            yield root, environ, endpoint
+        finally:
+            empty(environ, root)
+
+
+@pytest.fixture(scope="module")
+def runs(cluster):
+    """Take the runs away that the tests started."""
+    started = []
+    yield started
+    kubeflow = connect("", NAMESPACE)
+    api = kfp_server_api.RunServiceApi(kubeflow.client)
+    for run_id in started:
+        api.run_service_delete_run(run_id)
+
+
+def small_sizes():
+    """Return sizes that a node of 2 processors and 6 GiB has beside Kubeflow itself."""
+    return {
+        name: "500m" if name.endswith("_cpu") else "2Gi"
+        for name in package_parameters(Path(RUN_PACKAGE))
+        if name.endswith(("_cpu", "_memory"))
+    }
+
+
+def begin(root, corpus, **changes):
+    parameters = {
+        "dataset_uri": f"{root}/{corpus}",
+        "checkpoint_uri": f"{root}/checkpoint",
+        "run_state_uri": f"{root}/runs",
+        **SMALL,
+        **small_sizes(),
+        **changes,
+    }
+    flags = [part for name, value in parameters.items() for part in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "pipelines.cli", "submit", "--package", RUN_PACKAGE]
+    command += ["--namespace", NAMESPACE, "--experiment", "stt-bootstrap-test", *flags]
+    return subprocess.Popen(
+        [*command, "--output", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+class Watched:
+    """A run that has ended, and what was told of it."""
+
+    def __init__(self, process, runs, on_event=lambda event: None):
+        self.events = []
+        for line in process.stdout:
+            event = json.loads(line)
+            self.events.append(event)
+            if event["event"] == "run":
+                runs.append(event["run_id"])
+            on_event(event)
+        self.err = process.stderr.read()
+        self.code = process.wait(PATIENCE)
+
+    @property
+    def seconds(self):
+        """How long each task took, by title; one from the cache took none."""
+        done = [e for e in self.events if e["event"] == "task" and e["state"] == "SUCCEEDED"]
+        return {event["task"]: event["seconds"] for event in done}
+
+
+def check(store, *flags):
+    root, _, endpoint = store
+    sizes = [part for name, value in small_sizes().items() for part in (f"--{name}", value)]
+    command = [sys.executable, "-m", "pipelines.cli", "preflight", "--namespace", NAMESPACE]
+    command += ["--package", RUN_PACKAGE, "--output", "json", "--store_endpoint", endpoint, *sizes]
+    command += ["--dataset_uri", f"{root}/swahili", "--checkpoint_uri", f"{root}/checkpoint"]
+    return subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
+
+
+def test_preflight_finds_nothing_to_mend(store):
+    done = check(store)
+    told = json.loads(done.stdout)
+    assert told["passed"], [each for each in told["findings"] if each["status"] == "failed"]
+
+
+def test_preflight_finds_what_was_broken(cluster, store):
+    core = client.CoreV1Api(client.ApiClient(cluster_configuration()))
+    before = core.read_namespaced_resource_quota(QUOTA, NAMESPACE).spec.hard
+    small = {"spec": {"hard": {**before, "requests.memory": "1Mi"}}}
+    core.patch_namespaced_resource_quota(QUOTA, NAMESPACE, small)
+    try:
+        done = check(store)
+    finally:
+        core.patch_namespaced_resource_quota(QUOTA, NAMESPACE, {"spec": {"hard": before}})
+    assert done.returncode == 1
+    failed = [e for e in json.loads(done.stdout)["findings"] if e["status"] == "failed"]
+    assert "requests.memory" in str(failed)
+    assert check(store).returncode == 0
+
+
+def test_labels_that_fit_are_fine_tuned(store, runs):
+    watched = Watched(begin(store[0], "swahili"), runs)
+    assert watched.code == 0, watched.err
+    assert "Train" in watched.seconds
+    assert "Replace the last layers" not in watched.seconds
+
+
+def test_the_same_again_comes_from_the_cache(store, runs):
+    watched = Watched(begin(store[0], "swahili"), runs)
+    assert watched.code == 0, watched.err
+    done_anew = {title for title, seconds in watched.seconds.items() if seconds}
+    assert done_anew <= {"Look for changes"}
+
+
+def test_one_changed_byte_has_the_rest_done_again(store, runs):
+    root, environ, _ = store
+    change_a_byte(environ, root)
+    watched = Watched(begin(root, "swahili"), runs)
+    assert watched.code == 0, watched.err
+    done_anew = {title for title, seconds in watched.seconds.items() if seconds}
+    assert {"Validate the dataset", "Train"} <= done_anew
+    assert "Fetch the checkpoint" not in done_anew
+
+
+def test_other_letters_are_transferred_to(store, runs):
+    watched = Watched(begin(store[0], "macedonian"), runs)
+    assert watched.code == 0, watched.err
+    assert {"Replace the last layers", "Train"} <= set(watched.seconds)
+
+
+def test_what_cannot_work_is_refused_with_its_reason(store, runs):
+    watched = Watched(begin(store[0], "macedonian", mode="fine-tune"), runs)
+    assert watched.code == 1
+    assert "the checkpoint has no label for" in watched.err.splitlines()[-1]
+
+
+def test_a_training_pod_that_is_killed_goes_on_in_another(cluster, store, runs):
+    core = client.CoreV1Api(client.ApiClient(cluster_configuration()))
+    killed = []
+
+    def kill_the_first(event):
+        if event["event"] == "running" and event["task"] == "Train" and not killed:
+            killed.append(event["pod"])
+            core.delete_namespaced_pod(event["pod"], NAMESPACE, grace_period_seconds=0)
+
+    # Other numbers, so that training is not taken from the cache.
+    process = begin(store[0], "swahili", epochs=40, random_seed=7)
+    watched = Watched(process, runs, kill_the_first)
+    assert killed, "training was over before its pod was seen running"
+    assert watched.code == 0, watched.err
+    pods = [e["pod"] for e in watched.events if e["event"] == "running" and e["task"] == "Train"]
+    assert len(pods) > 1

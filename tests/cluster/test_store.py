@@ -1,0 +1,37 @@
+"""What the tests on a cluster put into its store, against a real S3 server on this machine."""
+
+import dataclasses
+
+import pytest
+
+from stt_model.corpus.manifests import find_splits
+from stt_model.storage import CACHE_VARIABLE, ObjectStore
+from tests.cluster import store
+from tests.stt_model.s3_server import S3Server
+
+ROOT = "s3://stt-bootstrap-test/1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with S3Server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+def test_the_corpora_are_put_there_changed_and_taken_away(server, tmp_path, monkeypatch):
+    for name, value in {**server.environment, CACHE_VARIABLE: str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(store, "SIZES", {"train": 2, "dev": 1, "test": 1})
+    small = dataclasses.replace(store.CORPORA["swahili"], variants=("m1",))
+    monkeypatch.setattr(store, "CORPORA", {"swahili": small})
+    store.fill(server.environment, ROOT)
+    assert set(find_splits(f"{ROOT}/swahili")) == {"train", "dev", "test"}
+    objects = ObjectStore.from_environment(server.environment)
+    before = {each.uri: each.etag for each in objects.list(ROOT)}
+    assert f"{ROOT}/checkpoint/best_dev-9614.index" in before
+    clip = store.change_a_byte(server.environment, ROOT)
+    after = {each.uri: each.etag for each in objects.list(ROOT)}
+    assert [uri for uri in before if before[uri] != after[uri]] == [clip]
+    store.empty(server.environment, ROOT)
+    assert list(objects.list(ROOT)) == []
