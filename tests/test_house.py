@@ -63,9 +63,9 @@ def test_component_files_hold_one_function_that_calls_one_step(path):
 
 def test_light_modules_do_without_tensorflow():
     rooms = [
-        f"stt_model.{name}.{path.stem}"
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for name in LIGHT
-        for path in sorted((ROOT / "stt_model" / name).glob("[a-z]*.py"))
+        for path in sorted((ROOT / "stt_model" / name).rglob("[a-z]*.py"))
     ]
     assert len(rooms) > 30
     names = ", ".join((*rooms, *(f"stt_model.{name}" for name in LIGHT_MODULES)))

@@ -1,0 +1,237 @@
+"""From a graph's output back to its input: the layers, whatever file the graph lies in.
+
+Nothing goes by the names of inner tensors: what an operator does, and to what, tells the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stt_model.checkpoint.formats.model import StoredMatrix, StoredVariable, UnreadableError
+from stt_model.checkpoint.geometry import LSTM_BIAS, LSTM_KERNEL
+
+Value = Hashable
+"""What one operator makes and another takes; only the graph knows what it looks like."""
+
+RELU_CLIP = 20.0
+LAYER_NORM_EPSILON = 1e-12
+FEATURES_SHAPE = (19, 26)
+"""Frames that layer 1 sees at once, and coefficients of each."""
+
+# They change how numbers are arranged in rows, never their order.
+_RESHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator, by TensorFlow Lite's name for what it does."""
+
+    kind: str
+    inputs: Sequence[Value]
+    outputs: Sequence[Value] = ()
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A product with a matrix, and what is added: ``x`` times ``weights`` plus ``bias``."""
+
+    x: Value
+    weights: StoredVariable
+    bias: NDArray[np.float32]
+    relu: bool
+
+
+class Graph(Protocol):
+    """What the layers are read out of."""
+
+    def maker(self, value: Value) -> Node | None:
+        """Return what makes a value; None for an input or a constant."""
+
+    def constant(self, value: Value) -> NDArray[Any]:
+        """Return a constant; UnreadableError if it is none."""
+
+    def dense(self, value: Value) -> Dense | None:
+        """Return the dense layer that makes a value, or None."""
+
+    def check_softmax(self, value: Value) -> None:
+        """Raise UnreadableError if the softmax that makes a value is not the usual one."""
+
+    def check_means(self, value: Value) -> None:
+        """Raise UnreadableError if the mean that makes a value is not one of each row."""
+
+    def recurrent(self, value: Value) -> Recurrent:
+        """Return the recurrent layer that makes a value."""
+
+    def check_features(self, value: Value) -> None:
+        """Raise UnreadableError if a value is not the features that go in."""
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """The LSTM: what goes in, and its variables; gates in the order i, j, f, o."""
+
+    x: Value
+    kernel: StoredVariable
+    bias: NDArray[np.float32]
+
+
+@dataclass
+class _Walk:
+    graph: Graph
+    variables: dict[str, StoredVariable] = field(default_factory=dict)
+
+    def add(self, name: str, variable: StoredVariable, values: NDArray[np.float32]) -> None:
+        layer = name.removesuffix("/weights")
+        bias = LSTM_BIAS if name == LSTM_KERNEL else f"{layer}/bias"
+        self.variables[name] = variable
+        self.variables[bias] = StoredVariable((StoredMatrix(values.reshape(-1)),))
+
+    def add_vector(self, name: str, value: Value) -> None:
+        values = floats(self.graph.constant(value)).reshape(-1)
+        self.variables[name] = StoredVariable((StoredMatrix(values),))
+
+
+def read_layers(graph: Graph, logits: Value) -> dict[str, StoredVariable]:
+    """Return a checkpoint's variables, out of the graph whose output is ``logits``.
+
+    Raises:
+        UnreadableError: it is not the network; the message says what was found, and where.
+    """
+    walk = _Walk(graph)
+    softmax = expect(graph, logits, "SOFTMAX", "as the output")
+    graph.check_softmax(logits)
+    dense = _dense(graph, softmax.inputs[0], "layer 6", relu=False)
+    walk.add("layer_6/weights", dense.weights, dense.bias)
+    value = _hidden(walk, dense.x, "layer_5")
+    recurrent = graph.recurrent(past_reshaping(graph, value))
+    walk.add(LSTM_KERNEL, recurrent.kernel, recurrent.bias)
+    value = recurrent.x
+    for layer in ("layer_3", "layer_2", "layer_1"):
+        value = _hidden(walk, value, layer)
+    graph.check_features(past_reshaping(graph, value))
+    return walk.variables
+
+
+def expect(graph: Graph, value: Value, kind: str, where: str, inputs: int = 1) -> Node:
+    """Return what makes a value, which must be of this kind and have inputs enough."""
+    node = graph.maker(value)
+    if node is None or node.kind != kind:
+        found = node.kind if node else "an input or a constant"
+        raise UnreadableError(f"{found} {where}, expected {kind}")
+    if len(node.inputs) < inputs:
+        raise UnreadableError(f"damaged: {kind} of {len(node.inputs)} inputs {where}")
+    return node
+
+
+def past_reshaping(graph: Graph, value: Value) -> Value:
+    """Return what a value was before it was only arranged otherwise."""
+    seen = set()
+    while (node := graph.maker(value)) and node.kind in _RESHAPING and node.inputs:
+        if value in seen:
+            raise UnreadableError("damaged: a value that is made of itself")
+        seen.add(value)
+        value = node.inputs[0]
+    return value
+
+
+def operands(graph: Graph, value: Value, kind: str, where: str) -> tuple[Value, Value]:
+    """Return the two values that an operator joins, in whichever order they come."""
+    node = expect(graph, value, kind, where, inputs=2)
+    return node.inputs[0], node.inputs[1]
+
+
+def is_made_by(graph: Graph, value: Value, kind: str) -> bool:
+    """Tell whether an operator of this kind makes a value."""
+    node = graph.maker(value)
+    return node is not None and node.kind == kind
+
+
+def sort_operands(
+    graph: Graph, pair: tuple[Value, Value], kind: str, where: str
+) -> tuple[Value, Value]:
+    """Return the operand that ``kind`` makes, then the other."""
+    first, second = pair
+    if is_made_by(graph, first, kind):
+        return first, second
+    if is_made_by(graph, second, kind):
+        return second, first
+    raise UnreadableError(f"no {kind} {where}")
+
+
+def floats(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return float32 as it is; everything else is refused."""
+    if values.dtype != np.float32:
+        raise UnreadableError(f"weights of type {values.dtype}, expected float32")
+    return values
+
+
+def _dense(graph: Graph, value: Value, where: str, *, relu: bool) -> Dense:
+    value = past_reshaping(graph, value)
+    dense = graph.dense(value)
+    if dense is None:
+        node = graph.maker(value)
+        found = node.kind if node else "an input or a constant"
+        raise UnreadableError(f"{found} in {where}, expected a dense layer")
+    if dense.relu != relu:
+        raise UnreadableError(f"{where} {'without' if relu else 'with'} a ReLU")
+    columns = dense.weights.shape[1]
+    if dense.bias.size != columns:
+        raise UnreadableError(f"{where}: a bias of {dense.bias.size} for {columns} outputs")
+    return dense
+
+
+def _hidden(walk: _Walk, value: Value, layer: str) -> Value:
+    """Read one of the layers 1, 2, 3 and 5; return what goes into it."""
+    graph, where = walk.graph, f"in {layer}"
+    value = past_reshaping(graph, value)
+    if is_made_by(graph, value, "ADD"):
+        value = _layer_norm(walk, value, layer)
+    node = expect(graph, value, "MINIMUM", where, inputs=2)
+    values, limit = sort_constant(graph, node.inputs, where)
+    if limit.size != 1 or float(limit.reshape(-1)[0]) != RELU_CLIP:
+        shown = float(limit.reshape(-1)[0]) if limit.size else "none"
+        raise UnreadableError(f"activations clipped at {shown} {where}, expected {RELU_CLIP:g}")
+    dense = _dense(graph, values, layer.replace("_", " "), relu=True)
+    walk.add(f"{layer}/weights", dense.weights, dense.bias)
+    return dense.x
+
+
+def sort_constant(graph: Graph, pair: Sequence[Value], where: str) -> tuple[Value, NDArray[Any]]:
+    """Return the operand that is computed and the one that is a constant."""
+    for value, other in ((pair[0], pair[1]), (pair[1], pair[0])):
+        if graph.maker(value) is not None and graph.maker(other) is None:
+            return value, graph.constant(other)
+    raise UnreadableError(f"no constant {where}, or nothing else")
+
+
+def _layer_norm(walk: _Walk, value: Value, layer: str) -> Value:
+    """Read x * s + (beta - mean * s), where s = gamma / sqrt(variance + epsilon); return x."""
+    graph, where = walk.graph, f"in the layer normalisation of {layer}"
+    shift, scaled = sort_operands(graph, operands(graph, value, "ADD", where), "SUB", where)
+    beta, scaled_mean = operands(graph, shift, "SUB", where)
+    mean, scale = sort_operands(graph, operands(graph, scaled_mean, "MUL", where), "MEAN", where)
+    x, other_scale = operands(graph, scaled, "MUL", where)
+    if x == scale:
+        x, other_scale = other_scale, x
+    root, gamma = sort_operands(graph, operands(graph, scale, "MUL", where), "RSQRT", where)
+    total = expect(graph, root, "RSQRT", where).inputs[0]
+    variance, epsilon = sort_constant(graph, operands(graph, total, "ADD", where), where)
+    square = expect(graph, variance, "MEAN", where, inputs=2).inputs[0]
+    deviation = operands(graph, square, "SQUARED_DIFFERENCE", where)
+    averaged = expect(graph, mean, "MEAN", where, inputs=2).inputs[0]
+    graph.check_means(mean)
+    graph.check_means(variance)
+    if other_scale != scale or averaged != x or set(deviation) != {x, mean}:
+        raise UnreadableError(f"other values than one layer's {where}")
+    if epsilon.size != 1 or not np.isclose(epsilon.reshape(-1)[0], LAYER_NORM_EPSILON, rtol=1e-3):
+        raise UnreadableError(
+            f"an epsilon of {epsilon.reshape(-1)[:1]} {where}, expected {LAYER_NORM_EPSILON}"
+        )
+    walk.add_vector(f"{layer}/LayerNorm/beta", beta)
+    walk.add_vector(f"{layer}/LayerNorm/gamma", gamma)
+    return x

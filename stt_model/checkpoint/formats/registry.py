@@ -1,0 +1,70 @@
+"""The formats that deployed models come in, each a module: add one to ``FORMATS``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from stt_model.base import CheckpointError
+from stt_model.checkpoint.formats import frozen_graph, memmapped_graph, tflite
+from stt_model.checkpoint.formats.flatbuffer import Bytes
+from stt_model.checkpoint.formats.model import DeployedModel, UnreadableError
+from stt_model.checkpoint.formats.search import SUFFIXES
+
+
+class Format(Protocol):
+    """What a module of one format has."""
+
+    NAME: str
+
+    def recognises(self, data: Bytes) -> bool:
+        """Tell by its content whether a file is of this format."""
+
+    def read(self, path: Path, data: Bytes) -> DeployedModel:
+        """Read a file; UnreadableError says what was found that does not fit."""
+
+
+FORMATS: tuple[Format, ...] = (tflite, memmapped_graph, frozen_graph)
+"""The first that recognises a file reads it."""
+
+
+def is_model(path: Path) -> bool:
+    """Tell by its content whether a file is of one of these formats."""
+    try:
+        data: Bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
+    except (OSError, ValueError):
+        return False
+    return any(each.recognises(data) for each in FORMATS)
+
+
+def open_model(path: Path) -> DeployedModel:
+    """Read a deployed model, told by its content, not by its name; weights stay in the file.
+
+    Raises:
+        CheckpointError: no such file, another format, damaged, or not the network of a checkpoint.
+    """
+    try:
+        data: Bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
+    except (OSError, ValueError) as error:
+        # An empty file cannot be mapped.
+        reason = error.strerror if isinstance(error, OSError) else "an empty file"
+        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+    for each in FORMATS:
+        if each.recognises(data):
+            return _read(each, path, data)
+    raise CheckpointError(
+        f"{path}: expected a deployed model ({', '.join(SUFFIXES)}), found a file that begins with"
+        f" {data[:8].tobytes()!r}"
+    )
+
+
+def _read(found: Format, path: Path, data: Bytes) -> DeployedModel:
+    try:
+        return found.read(path, data)
+    except UnreadableError as error:
+        raise CheckpointError(
+            f"{path}: expected the network of Coqui STT or DeepSpeech as .{found.NAME}, found"
+            f" {error}; fetch it again, or give another model"
+        ) from error
