@@ -31,6 +31,8 @@ def bootstrap(
     dataset_uri: str,
     checkpoint_uri: str,
     checkpoint_sha256: str = "",
+    checkpoint_alphabet_uri: str = "",
+    bytes_output_mode: bool = False,
     mode: str = "auto",
     alphabet_uri: str = "",
     keep_source_labels: bool = False,
@@ -89,9 +91,13 @@ def bootstrap(
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
             or s3:// URI.
-        checkpoint_uri: Checkpoint folder, or tar or zip archive, as a path, file://, s3:// or
-            http(s):// URI.
+        checkpoint_uri: Checkpoint folder, tar or zip archive, or deployed model (.tflite, .pb,
+            .pbmm), as a path, file://, s3:// or http(s):// URI.
         checkpoint_sha256: Digest that it must have, in hexadecimal; empty for no check.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
+            empty for none.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, where it does
+            not say so itself.
         mode: auto, fine-tune or transfer.
         alphabet_uri: Alphabet file to train with, as any such URI; empty for the
             checkpoint's, or one built from the transcripts.
@@ -181,6 +187,7 @@ def bootstrap(
     sources = source_digests(
         dataset_uri=dataset_uri,
         checkpoint_uri=checkpoint_uri,
+        checkpoint_alphabet_uri=checkpoint_alphabet_uri,
         alphabet_uri=alphabet_uri,
         scorer_uri=scorer_uri,
         drop_suspects_uri=drop_suspects_uri,
@@ -197,6 +204,8 @@ def bootstrap(
         checkpoint_uri=checkpoint_uri,
         checkpoint_digest=sources.outputs["checkpoint_digest"],
         expected_sha256=checkpoint_sha256,
+        checkpoint_alphabet_uri=checkpoint_alphabet_uri,
+        bytes_output_mode=bytes_output_mode,
     ).set_display_name("Fetch the checkpoint")
     analysed = alphabet_analysis(
         dataset=validated.outputs["clean_dataset"],

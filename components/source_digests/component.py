@@ -14,6 +14,7 @@ def source_digests(
     alphabet_uri: str = "",
     scorer_uri: str = "",
     drop_suspects_uri: str = "",
+    checkpoint_alphabet_uri: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     [
@@ -30,15 +31,17 @@ def source_digests(
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path,
             file:// or s3:// URI.
-        checkpoint_uri: Checkpoint folder or archive, as a path, file://, s3:// or http(s):// URI.
+        checkpoint_uri: Checkpoint folder or archive, or deployed model, as a path, file://, s3://
+            or http(s):// URI.
         alphabet_uri: Alphabet file; empty for none.
         scorer_uri: Scorer package; empty for none.
         drop_suspects_uri: List of clips to leave out; empty for none.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file; empty for none.
 
     Returns:
         dataset_digest: Of the manifests, every clip that they name, and the list of those to leave
             out.
-        checkpoint_digest: Of the checkpoint.
+        checkpoint_digest: Of the checkpoint, and of its alphabet file if one is given.
         alphabet_digest: Of the alphabet file; empty for none.
         scorer_digest: Of the scorer package; empty for none.
     """
@@ -50,4 +53,5 @@ def source_digests(
         alphabet_uri=alphabet_uri,
         scorer_uri=scorer_uri,
         drop_suspects_uri=drop_suspects_uri,
+        checkpoint_alphabet_uri=checkpoint_alphabet_uri,
     )

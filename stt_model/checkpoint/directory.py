@@ -26,6 +26,9 @@ from stt_model.base import AlphabetError, CheckpointError, atomic_write, read_js
 from stt_model.checkpoint.bundle import Bundle
 from stt_model.checkpoint.bundle_writer import Variable, blocks_of, write_bundle
 from stt_model.checkpoint.flags import is_true, read_flags
+from stt_model.checkpoint.formats.model import DeployedModel
+from stt_model.checkpoint.formats.registry import open_model
+from stt_model.checkpoint.formats.search import SUFFIXES, find_model
 from stt_model.checkpoint.geometry import (
     DENSE_LAYERS,
     LSTM,
@@ -36,6 +39,7 @@ from stt_model.checkpoint.geometry import (
     find_geometry,
     shorten_names,
 )
+from stt_model.checkpoint.lineage import describe_import
 from stt_model.text import Alphabet, BytesAlphabet, read_alphabet, write_alphabet
 
 __all__ = [
@@ -50,6 +54,7 @@ __all__ = [
     "Weights",
     "check_save_directory",
     "geometry_of_weights",
+    "has_own_alphabet",
     "open_checkpoint",
     "read_moments",
     "read_weights",
@@ -93,6 +98,8 @@ class Checkpoint:
     learning_rate: float | None
     notes: tuple[str, ...] = ()
     """Oddities that did not stop the reading, one line each."""
+    model: DeployedModel | None = None
+    """The deployed model that it was read out of; None for a checkpoint in Coqui's layout."""
 
     def describe(self) -> dict[str, Any]:
         """Everything but the weights, ready for JSON."""
@@ -106,6 +113,8 @@ class Checkpoint:
         return {
             "directory": str(self.directory),
             "name": self.prefix.name,
+            "format": self.model.format if self.model else "checkpoint",
+            "quantised": bool(self.model and self.model.quantised),
             "which": self.which,
             "step": self.step,
             "geometry": asdict(self.geometry),
@@ -141,8 +150,12 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Find and check a checkpoint without reading its weights or importing TensorFlow.
 
+    This is the one door for everything that weights can come from.
+
     Args:
-        directory: a checkpoint directory of Coqui STT 1.x, DeepSpeech 0.7 to 0.9, or this project.
+        directory: a checkpoint directory of Coqui STT 1.x, DeepSpeech 0.7 to 0.9, or this project;
+            a deployed model (``.tflite``, ``.pb``, ``.pbmm``); or a folder that holds one such file
+            and no checkpoint.
         which: ``auto`` takes the best on the dev set and, without one, the last.
         alphabet: overrides ``alphabet.txt``, for directories that have none.
 
@@ -151,6 +164,9 @@ def open_checkpoint(
             missing, unexpected and mis-shaped variables are named at once.
     """
     directory = Path(directory)
+    if model_path := find_model(directory):
+        _check_which(which, "auto", *_STATE_FILES)
+        return _open_deployed(directory, open_model(model_path), alphabet)
     prefix, found_which, notes = _locate(directory, which)
     bundle = Bundle(prefix)
     bundle.check_files()
@@ -185,6 +201,8 @@ def read_weights(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     Raises:
         CheckpointError: bytes are missing or damaged.
     """
+    if checkpoint.model:
+        return dict(checkpoint.model.weights())
     bundle = Bundle(checkpoint.prefix)
     return {name: bundle.read(name) for name in checkpoint.geometry.shapes()}
 
@@ -195,6 +213,8 @@ def read_moments(checkpoint: Checkpoint) -> Moments:
     Raises:
         CheckpointError: bytes are missing or damaged, or there are no moments.
     """
+    if checkpoint.model:
+        raise CheckpointError(f"{checkpoint.prefix}: a deployed model has no moments of Adam's")
     bundle = Bundle(checkpoint.prefix)
     return {
         name: (bundle.read(f"{name}/Adam"), bundle.read(f"{name}/Adam_1"))
@@ -316,6 +336,57 @@ def geometry_of_weights(weights: Weights) -> Geometry:
     return find_geometry(shapes, "weights")
 
 
+# Deployed models
+
+
+def _open_deployed(directory: Path, model: DeployedModel, given: Alphabet | None) -> Checkpoint:
+    """A deployed model as a checkpoint that has weights and nothing of their training."""
+    geometry = model.geometry
+    return Checkpoint(
+        directory=directory,
+        prefix=model.path,
+        which="best",
+        step=0,
+        geometry=geometry,
+        alphabet=_alphabet_of_model(model, geometry.n_classes, given),
+        flags=model.settings,
+        lineage=describe_import(model),
+        has_adam=False,
+        cudnn=False,
+        mixed_precision=False,
+        learning_rate=None,
+        model=model,
+    )
+
+
+def _alphabet_of_model(model: DeployedModel, classes: int, given: Alphabet | None) -> Alphabet:
+    """The alphabet given, else the file's own, else that of ``alphabet.txt`` beside it."""
+    if given is not None:
+        return _fitting(given, classes, model.path, "the given alphabet (--alphabet_config_path)")
+    if model.alphabet is not None:
+        return _fitting(model.alphabet, classes, model.path, "its own alphabet")
+    beside = model.path.with_name("alphabet.txt")
+    if beside.is_file():
+        return _fitting(read_alphabet(beside), classes, model.path, str(beside))
+    flag = "--bytes_output_mode" if classes == BytesAlphabet().classes else "--alphabet_config_path"
+    raise CheckpointError(
+        f"{model.path}: does not say which {classes - 1} labels its {classes} classes are; give"
+        f" them with {flag}"
+    )
+
+
+def has_own_alphabet(directory: Path | str) -> bool:
+    """Tell whether ``open_checkpoint`` does without an alphabet that is given.
+
+    Raises:
+        CheckpointError: there is a deployed model, and it cannot be read.
+    """
+    place = find_model(Path(directory))
+    own = place is not None and open_model(place).alphabet is not None
+    folder = place.parent if place else Path(directory)
+    return own or (folder / "alphabet.txt").exists()
+
+
 # Finding the bundle
 
 
@@ -366,7 +437,8 @@ def _locate_without_state(directory: Path) -> tuple[Path, str, list[str]]:
     if not indexes:
         raise CheckpointError(
             f"{directory}: no checkpoint: expected best_dev_checkpoint or checkpoint, and the "
-            f".index and .data files that it names; found {_listing(directory)}"
+            f".index and .data files that it names, or a deployed model ({', '.join(SUFFIXES)}); "
+            f"found {_listing(directory)}"
         )
     prefix = indexes[0].with_suffix("")
     found = "best" if prefix.name.startswith(_STEMS["best"]) else "last"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stt_model.checkpoint.formats.model import DeployedModel
 from stt_model.corpus import iter_utterances
+from stt_model.storage import sha256_file
 
 PACKAGES = ("stt-bootstrap", "tensorflow", "keras", "numpy")
 
@@ -25,6 +28,38 @@ def describe_run() -> dict[str, Any]:
             continue
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return {"time": now, "versions": versions}
+
+
+def describe_import(model: DeployedModel) -> dict[str, Any]:
+    """Return what a lineage says of weights that were read out of a deployed model."""
+    status = model.path.stat()
+    return {
+        "step": "import",
+        "file": model.path.name,
+        "sha256": _digest(model.path, status.st_mtime_ns, status.st_size),
+        "format": model.format,
+        "quantised": model.quantised,
+    }
+
+
+def imports_in(lineage: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    """Yield what was imported from deployed models, the nearest ancestor first."""
+    while isinstance(lineage, Mapping):
+        if lineage.get("step") == "import":
+            yield lineage
+        source = lineage.get("source")
+        lineage = source.get("lineage") if isinstance(source, Mapping) else None
+
+
+def was_quantised(lineage: Mapping[str, Any] | None) -> bool:
+    """Tell whether any ancestor's weights were stored in 8 bits."""
+    return any(bool(each.get("quantised")) for each in imports_in(lineage))
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, modified: int, size: int) -> str:
+    """SHA-256 of a file, read again only when it has changed."""
+    return sha256_file(path)
 
 
 def digest_manifests(paths: Sequence[Path]) -> str:

@@ -21,13 +21,15 @@ def fetch_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``fetch``."""
     parser.add_argument(
         "uri",
-        help="folder or .tar.gz, .tar.xz, .zip archive: a path, file://, s3:// or http(s)://",
+        help="folder, .tar.gz, .tar.xz or .zip archive, or deployed model (.tflite, .pb, .pbmm):"
+        " a path, file://, s3:// or http(s)://",
     )
     parser.add_argument("target", type=Path, help="folder to make")
     parser.add_argument(
         "--sha256", default="", help="digest that the archive, or the folder, must have"
     )
     add_parameters(parser, jobs.FetchSettings, "size_limit", "unpacked_limit")
+    add_alphabet(parser, "the checkpoint's alphabet, where it does not say its own")
 
 
 def fetch(args: argparse.Namespace) -> int:
@@ -36,6 +38,7 @@ def fetch(args: argparse.Namespace) -> int:
         args.uri,
         args.target,
         progress=sys.stderr.isatty(),
+        alphabet=given_alphabet(args),
         **values_of(args, ("sha256", "size_limit", "unpacked_limit")),
     )
     description = fetched.checkpoint.describe()
@@ -70,9 +73,12 @@ def surgery(args: argparse.Namespace) -> int:
     return 0
 
 
+_INSPECTED = "checkpoint directory, or deployed model"
+
+
 def inspect_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``inspect``."""
-    parser.add_argument("checkpoint_dir", type=Path, metavar="DIR", help="checkpoint directory")
+    parser.add_argument("checkpoint_dir", type=Path, metavar="DIR", help=_INSPECTED)
     parser.add_argument(
         "--which", choices=("auto", "best", "last"), default="auto", help="auto: best, else last"
     )

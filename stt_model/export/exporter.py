@@ -20,7 +20,15 @@ import tensorflow as tf
 
 from stt_model import network
 from stt_model.base import ExportError, atomic_directory, atomic_write, escape_markdown
-from stt_model.checkpoint import Checkpoint, Weights, describe_run, open_checkpoint, read_weights
+from stt_model.checkpoint import (
+    Checkpoint,
+    Weights,
+    describe_run,
+    imports_in,
+    open_checkpoint,
+    read_weights,
+    was_quantised,
+)
 from stt_model.corpus import WINDOW
 from stt_model.decoding import check_scorer, open_decoder, read_scorer
 from stt_model.export.comparison import (
@@ -148,7 +156,13 @@ def _write_tflite(
         checkpoint.alphabet, config.export_beam_width, config.identity.language
     )
     path.write_bytes(
-        convert(weights, checkpoint.geometry, metadata, quantize=config.export_quantize)
+        convert(
+            weights,
+            checkpoint.geometry,
+            metadata,
+            quantize=config.export_quantize,
+            stochastic=was_quantised(checkpoint.lineage),
+        )
     )
     model = TfliteModel(path)
     if model.read_metadata() != metadata.values():
@@ -172,6 +186,7 @@ def _write_companions(
     if config.scorer_path:
         shutil.copyfile(config.scorer_path, folder / config.scorer_path.name)
     checks = {name: str(comparison) for name, comparison in comparisons.items()}
+    rounding = _rounding(config, checkpoint)
     source = {
         "name": checkpoint.prefix.name,
         "weights_sha256": checkpoint.digest(),
@@ -185,7 +200,9 @@ def _write_companions(
         facts={
             **{f"{name}, compared with the checkpoint": check for name, check in checks.items()},
             **({"Gate": config.gate} if config.gate else {}),
+            **({"Rounding": _ROUNDINGS[rounding]} if rounding in _ROUNDINGS else {}),
             "Checkpoint": ", ".join(f"{key} {value}" for key, value in source.items()),
+            **_ancestors(checkpoint),
         },
     )
     (folder / config.identity.file_name).write_text(card, encoding="utf-8")
@@ -193,6 +210,7 @@ def _write_companions(
         "released": config.released,
         "gate": config.gate,
         "quantized": config.export_tflite and config.export_quantize,
+        "rounding": rounding,
         "checks": checks,
         "checkpoint": source,
         "lineage": checkpoint.lineage,
@@ -203,6 +221,29 @@ def _write_companions(
     }
     text = json.dumps(description, ensure_ascii=False, indent=2)
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+_ROUNDINGS = {
+    "stochastic": "8-bit weights were rounded at random, because an ancestor's were 8-bit already:"
+    " rounding to the nearest would have put most of them back to what they were before training"
+}
+
+
+def _rounding(config: ExportConfig, checkpoint: Checkpoint) -> str:
+    """How weights were rounded to 8 bits: stochastic, nearest, or none."""
+    if not (config.export_tflite and config.export_quantize):
+        return "none"
+    return "stochastic" if was_quantised(checkpoint.lineage) else "nearest"
+
+
+def _ancestors(checkpoint: Checkpoint) -> dict[str, str]:
+    """The deployed models that it descends from, for the card."""
+    found = [
+        f"{each.get('file')} ({each.get('format')}{', 8-bit' if each.get('quantised') else ''},"
+        f" sha256 {each.get('sha256')})"
+        for each in imports_in(checkpoint.lineage)
+    ]
+    return {"Bootstrapped from": "; ".join(found)} if found else {}
 
 
 def _write_zip(folder: Path, place: Path) -> None:

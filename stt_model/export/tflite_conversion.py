@@ -14,12 +14,18 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from stt_model.base import AlphabetError
-from stt_model.checkpoint import LSTM_BIAS, LSTM_KERNEL, Geometry, Weights
+from stt_model.checkpoint import (
+    LSTM_BIAS,
+    LSTM_KERNEL,
+    Geometry,
+    Weights,
+    serialise_alphabet,
+)
 from stt_model.corpus import SAMPLE_RATE, STRIDE, WINDOW
+from stt_model.export.rounding import round_stochastically
 from stt_model.features import mfcc
 from stt_model.network import LAYER_NORM_EPSILON, RELU_CLIP
-from stt_model.text import Alphabet, BytesAlphabet, CharacterAlphabet
+from stt_model.text import Alphabet
 
 STEPS = 16
 """Frames that one call of the model takes."""
@@ -58,49 +64,20 @@ class RuntimeMetadata:
         }
 
 
-def serialise_alphabet(alphabet: Alphabet) -> bytes:
-    """Return the labels as the runtime reads them.
-
-    Little-endian: uint16 count, then of each label uint16 index, uint16 length in bytes, bytes.
-    """
-    # A byte's label is the code point of the same number.
-    encoding = "latin-1" if alphabet.is_bytes else "utf-8"
-    parts = [struct.pack("<H", alphabet.size)]
-    for index, label in enumerate(alphabet.labels):
-        data = label.encode(encoding)
-        parts.append(struct.pack("<HH", index, len(data)) + data)
-    return b"".join(parts)
-
-
-def deserialise_alphabet(data: bytes) -> Alphabet:
-    """Return the alphabet that ``serialise_alphabet`` wrote, or Coqui STT.
-
-    Raises:
-        AlphabetError: the data end early, or hold what no alphabet holds.
-    """
-    labels: list[bytes] = []
-    position = 2
-    try:
-        (size,) = struct.unpack_from("<H", data)
-        for _ in range(size):
-            _, length = struct.unpack_from("<HH", data, position)
-            labels.append(data[position + 4 : position + 4 + length])
-            position += 4 + length
-        if labels == [bytes([byte]) for byte in range(1, 256)]:
-            return BytesAlphabet()
-        return CharacterAlphabet(label.decode() for label in labels)
-    except (struct.error, UnicodeDecodeError) as error:
-        raise AlphabetError(f"damaged alphabet in the model: {error}") from error
-
-
 def convert(
-    weights: Weights, geometry: Geometry, metadata: RuntimeMetadata, *, quantize: bool
+    weights: Weights,
+    geometry: Geometry,
+    metadata: RuntimeMetadata,
+    *,
+    quantize: bool,
+    stochastic: bool = False,
 ) -> bytes:
     """Return the content of the ``.tflite`` file.
 
     Args:
         weights: float32, under the checkpoint's names.
         quantize: store the large matrices as 8-bit integers with one scale each (dynamic range).
+        stochastic: round to those integers at random; see ``stt_model.export.rounding``.
     """
     step = _Step(weights, geometry, metadata)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([step.concrete_function()], step)
@@ -110,7 +87,8 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         # One scale for each output would take version 12 of FULLY_CONNECTED; the runtime has 9.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    return _as_runtime_reads(converter.convert())
+    model = _as_runtime_reads(converter.convert())
+    return round_stochastically(model, weights) if quantize and stochastic else model
 
 
 class _Step(tf.Module):

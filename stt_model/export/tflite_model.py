@@ -11,8 +11,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stt_model.base import ExportError, usable_cpus
+from stt_model.checkpoint import deserialise_alphabet
 from stt_model.corpus import STRIDE, WINDOW, frame_count
-from stt_model.export.tflite_conversion import INPUTS, OUTPUTS, deserialise_alphabet
+from stt_model.export.tflite_conversion import INPUTS, OUTPUTS
 from stt_model.features import extract_features
 from stt_model.text import Alphabet
 

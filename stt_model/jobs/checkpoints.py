@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stt_model.base import CheckpointError, RefusedError, check_output, redact
-from stt_model.checkpoint import Checkpoint, Surgery, open_checkpoint, operate
+from stt_model.base import AlphabetError, RefusedError, check_output
+from stt_model.checkpoint import (
+    Checkpoint,
+    Surgery,
+    fetch_checkpoint,
+    imports_in,
+    open_checkpoint,
+    operate,
+)
 from stt_model.corpus import find_splits, iter_utterances
 from stt_model.jobs.reports import as_table, given_file, write_report
 from stt_model.storage import GIB
-from stt_model.storage import fetch as bring
 from stt_model.text import (
     Alphabet,
     BytesAlphabet,
@@ -49,7 +55,16 @@ class FetchedCheckpoint:
             "layer_norm": found.geometry.layer_norm,
             "bytes_output_mode": found.alphabet.is_bytes,
             "labels": found.alphabet.size,
+            **({"imported_from": self._origin} if self._origin else {}),
         }
+
+    @property
+    def _origin(self) -> str:
+        """The deployed model that it, or its nearest such ancestor, was read out of."""
+        for each in imports_in(self.checkpoint.lineage):
+            bits = ", 8-bit" if each.get("quantised") else ""
+            return f"{each.get('file')} ({each.get('format')}{bits}, sha256 {each.get('sha256')})"
+        return ""
 
 
 def fetch(
@@ -60,40 +75,47 @@ def fetch(
     size_limit: int = 20,
     unpacked_limit: int = 40,
     progress: bool = False,
+    alphabet: Alphabet | None = None,
+    alphabet_uri: str = "",
+    bytes_output_mode: bool = False,
     report: Path | None = None,
 ) -> FetchedCheckpoint:
     """Bring a checkpoint to the folder ``target`` and open it, so that another file is refused.
 
+    A deployed model (``.tflite``, ``.pb``, ``.pbmm``) becomes a checkpoint.
+
     Args:
-        uri: folder or archive: a path, ``file://``, ``s3://`` or ``http(s)://``.
+        uri: folder, archive or deployed model: a path, ``file://``, ``s3://`` or ``http(s)://``.
         target: folder to make.
         sha256: digest that it must have, in hexadecimal; empty for no check.
         size_limit: most that may be fetched, in GiB.
         unpacked_limit: most that may come out of an archive, in GiB.
         progress: draw a bar where there is a terminal.
+        alphabet: what its classes stand for, where it does not say.
+        alphabet_uri: file of the same, as any such URI; empty for none.
+        bytes_output_mode: they are the bytes of UTF-8.
         report: where the report is written.
 
     Raises:
         StorageError: it cannot be brought here.
         CheckpointError: it is no checkpoint; ``target`` is not made.
     """
-
-    def check(folder: Path) -> None:
-        try:
-            open_checkpoint(folder)
-        except CheckpointError as error:
-            # The folder that the error names will be gone.
-            said = str(error).replace(str(folder), redact(str(uri)))
-            raise CheckpointError(f"{redact(str(uri))}: fetched, but not kept: {said}") from error
-
-    fetched = bring(
+    with given_file(alphabet_uri) as path:
+        given = read_alphabet(path) if path else alphabet
+    if bytes_output_mode:
+        if given is not None:
+            raise AlphabetError(
+                "expected an alphabet file or bytes_output_mode, found both; leave one out"
+            )
+        given = BytesAlphabet()
+    fetched = fetch_checkpoint(
         str(uri),
         Path(target),
         sha256=sha256,
         size_limit=size_limit * GIB,
         unpacked_limit=unpacked_limit * GIB,
-        check=check,
         progress=progress,
+        alphabet=given,
     )
     result = FetchedCheckpoint(fetched.sha256, fetched.bytes, open_checkpoint(target))
     write_report(report, as_table("Checkpoint", result.metadata))

@@ -37,6 +37,7 @@ def digest_sources(
     alphabet_uri: str = "",
     scorer_uri: str = "",
     drop_suspects_uri: str = "",
+    checkpoint_alphabet_uri: str = "",
 ) -> SourceDigests:
     """Look which version of everything lies behind these URIs; an empty one has the digest "".
 
@@ -54,10 +55,14 @@ def digest_sources(
 
     dropped = known_or_not(digest_source, drop_suspects_uri)
     dataset = known_or_not(digest_dataset, dataset_uri)
-    return SourceDigests(
+    found = SourceDigests(
         f"{dataset}-{dropped}" if dropped else dataset,
         *(known_or_not(digest_source, uri) for uri in (checkpoint_uri, alphabet_uri, scorer_uri)),
     )
+    if not checkpoint_alphabet_uri:
+        return found
+    labels = known_or_not(digest_source, checkpoint_alphabet_uri)
+    return found._replace(checkpoint_digest=f"{found.checkpoint_digest} {labels}")
 
 
 def validate(

@@ -20,6 +20,7 @@ from stt_model.base import (
 from stt_model.checkpoint import (
     Checkpoint,
     Geometry,
+    has_own_alphabet,
     open_checkpoint,
     operate,
     start_from_scratch,
@@ -308,13 +309,13 @@ def _check_start_from_scratch(target_dir: Path, drop_source_layers: int, restart
 def _open_source(
     folder: Path, which: str, drop_source_layers: int, alphabet: Alphabet | None
 ) -> Checkpoint:
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_file() and (not folder.is_dir() or not any(folder.iterdir())):
         raise CheckpointError(
             f"{folder}: expected a checkpoint, found none; check the path, or train from scratch"
             " with --load_train init"
         )
     # A checkpoint without an alphabet of its own is fine-tuned with the one given.
-    bare = not drop_source_layers and not (folder / "alphabet.txt").exists()
+    bare = not drop_source_layers and not has_own_alphabet(folder)
     return open_checkpoint(folder, which=which, alphabet=alphabet if bare else None)
 
 

@@ -17,6 +17,7 @@ from .store_errors import MissingError as MissingError
 from .store_errors import StoreError as StoreError
 from .store_requests import StoredObject as StoredObject
 from .store_requests import split_uri as split_uri
+from .transfer import Fetched as Fetched
 from .transfer import check_readable as check_readable
 from .transfer import digest_directory as digest_directory
 from .transfer import fetch as fetch

@@ -46,6 +46,7 @@ def fetch(
     unpacked_limit: int = UNPACKED_LIMIT,
     progress: bool = False,
     check: Callable[[Path], object] = bool,
+    is_wanted: Callable[[Path], bool] = lambda _: False,
 ) -> Fetched:
     """Make ``target`` a folder with the content of ``uri``.
 
@@ -58,11 +59,13 @@ def fetch(
     ``target`` must not exist, or be an empty folder. ``sha256`` (hexadecimal) is compared if
     given. ``size_limit`` applies to the archive or the folder, ``unpacked_limit`` to what comes out
     of an archive; both are in bytes. ``progress`` draws a bar where there is a terminal. ``check``
-    looks at the finished ``target`` and may refuse it by raising.
+    looks at the finished ``target`` and may refuse it by raising. ``is_wanted`` looks at a single
+    file before it is taken for an archive: one that it wants becomes the only file in ``target``.
 
     Raises StorageError, one line, or what ``check`` raises, and leaves no ``target`` behind.
     """
-    fetched = _bring(uri, Path(target), sha256, size_limit, unpacked_limit, progress)
+    limits = _Limits(size_limit, unpacked_limit, is_wanted)
+    fetched = _bring(uri, Path(target), sha256, limits, progress)
     try:
         check(fetched.path)
     except BaseException:
@@ -71,20 +74,27 @@ def fetch(
     return fetched
 
 
-def _bring(
-    uri: str, target: Path, sha256: str, size_limit: int, unpacked_limit: int, progress: bool
-) -> Fetched:
+@dataclass(frozen=True)
+class _Limits:
+    """What may be fetched: bytes, bytes out of an archive, and which file stays as it is."""
+
+    size: int
+    unpacked: int
+    is_wanted: Callable[[Path], bool]
+
+
+def _bring(uri: str, target: Path, sha256: str, limits: _Limits, progress: bool) -> Fetched:
     expected = _parse_digest(sha256)
     label = redact(uri)
     try:
         check_target(target)
-        with scheme_of(uri).bring(uri, size_limit=size_limit, progress=progress) as source:
+        with scheme_of(uri).bring(uri, size_limit=limits.size, progress=progress) as source:
             if source.is_dir():
-                return _fetch_directory(source, label, target, expected, size_limit)
+                return _fetch_directory(source, label, target, expected, limits.size)
             if not source.is_file():
                 raise StorageError(f"{label}: no such file or folder; check the path")
-            _check_size(label, source.stat().st_size, size_limit)
-            return _fetch_archive(source, label, target, expected, unpacked_limit)
+            _check_size(label, source.stat().st_size, limits.size)
+            return _fetch_archive(source, label, target, expected, limits)
     except OSError as error:
         place = error.filename2 or error.filename or target
         raise StorageError(f"{label}: {place}: {error.strerror or error}") from error
@@ -185,17 +195,27 @@ def _check_digest(label: str, found: str, expected: str) -> None:
 
 
 def _fetch_archive(
-    archive: Path, label: str, target: Path, expected: str, unpacked_limit: int
+    archive: Path, label: str, target: Path, expected: str, limits: _Limits
 ) -> Fetched:
     found = sha256_file(archive)
     _check_digest(label, found, expected)
+    if limits.is_wanted(archive):
+        with atomic_directory(target) as place:
+            shutil.copyfile(archive, place / _file_name(label))
+        return Fetched(target, found, archive.stat().st_size)
     with (
         atomic_directory(target) as place,
         scratch_directory(target) as unpacked,
     ):
-        unpack(archive, unpacked, name=label, unpacked_limit=unpacked_limit)
+        unpack(archive, unpacked, name=label, unpacked_limit=limits.unpacked)
         _content_root(unpacked).replace(place)
     return Fetched(target, found, archive.stat().st_size)
+
+
+def _file_name(uri: str) -> str:
+    """Return what a file is called at its URI, without what may follow the path."""
+    path = re.sub(r"[?#].*", "", uri) if is_remote(uri) else uri
+    return Path(unquote(path)).name or "model"
 
 
 def _content_root(folder: Path) -> Path:

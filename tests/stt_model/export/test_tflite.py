@@ -11,14 +11,13 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from stt_model.base.errors import AlphabetError, ExportError
 from stt_model.checkpoint.directory import open_checkpoint, read_weights
+from stt_model.checkpoint.formats.metadata import deserialise_alphabet, serialise_alphabet
 from stt_model.corpus.audio import read_audio
 from stt_model.export.tflite_conversion import (
     INPUTS,
     OUTPUTS,
     RuntimeMetadata,
     convert,
-    deserialise_alphabet,
-    serialise_alphabet,
 )
 from stt_model.export.tflite_model import TfliteModel, as_logits
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
