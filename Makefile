@@ -18,7 +18,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow docs lint type compile bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ $(INSTALLED): setup.cfg constraints.txt
 
 demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in a few minutes
 	$(BIN)/python -m demo
+
+demo-human: $(INSTALLED) ## bring a published Armenian model to human speech in Russian and Spanish (needs apt-get)
+	$(BIN)/python -m demo.human
 
 test: $(INSTALLED) ## run the default test suite
 	$(BIN)/python -m pytest -m "not slow and not reference and not containers and not kustomize and not cluster"
