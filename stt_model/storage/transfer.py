@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from stt_model.base import StorageError, atomic_directory, redact, scratch_directory
 from stt_model.storage.archive import GIB, UNPACKED_LIMIT, unpack
