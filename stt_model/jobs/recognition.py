@@ -21,12 +21,13 @@ Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
 
 
 def open_model(model: Path) -> tuple[Alphabet, Infer]:
-    """Return the alphabet of a checkpoint directory or a ``.tflite`` file, and what runs it.
+    """Return the alphabet of a checkpoint or a deployed model, and what runs it.
 
-    Of a directory the best checkpoint is taken, or the last; a file is fed as Coqui STT's runtime
-    feeds it.
+    Of a directory the best checkpoint is taken, or the last; a ``.tflite`` file runs as it is, fed
+    as Coqui STT's runtime feeds it; of a frozen graph the weights are taken.
     """
-    return _open_exported(model) if model.is_file() else _open_trained(model)
+    is_frozen = model.is_file() and model.suffix.lower() in (".pb", ".pbmm")
+    return _open_exported(model) if model.is_file() and not is_frozen else _open_trained(model)
 
 
 def _open_trained(directory: Path) -> tuple[Alphabet, Infer]:
