@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from stt_model.base import AlphabetError, CheckpointError, atomic_write, read_json
 from stt_model.checkpoint.bundle import Bundle
 from stt_model.checkpoint.bundle_writer import Variable, blocks_of, write_bundle
-from stt_model.checkpoint.flags import is_true, read_flags
+from stt_model.checkpoint.flags import is_true, read_audio_settings, read_flags
 from stt_model.checkpoint.formats.model import DeployedModel
 from stt_model.checkpoint.formats.registry import open_model
 from stt_model.checkpoint.formats.search import SUFFIXES, find_model
@@ -40,6 +40,7 @@ from stt_model.checkpoint.geometry import (
     shorten_names,
 )
 from stt_model.checkpoint.lineage import describe_import
+from stt_model.corpus import USUAL_AUDIO, AudioSettings
 from stt_model.text import Alphabet, BytesAlphabet, read_alphabet, write_alphabet
 
 __all__ = [
@@ -71,13 +72,8 @@ _STATE_FILES: dict[str, str] = {"best": "best_dev_checkpoint", "last": "checkpoi
 _STEMS: dict[str, str] = {"best": "best_dev", "last": "train"}
 _FRESH_BETA_POWERS = (0.9, 0.999)
 _STATE_PATH = re.compile(r"""(?<!\w)model_checkpoint_path\s*:\s*["'](?P<path>[^"']*)["']""")
-# Shapes cannot tell these settings, and another value gives wrong transcripts without an error.
-_ONLY_SETTINGS = {
-    "audio_sample_rate": 16000,
-    "feature_win_len": 32,
-    "feature_win_step": 20,
-    "relu_clip": 20,
-}
+# Shapes cannot tell this setting, and another value gives wrong transcripts without an error.
+_ONLY_SETTINGS = {"relu_clip": 20}
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,8 @@ class Checkpoint:
     learning_rate: float | None
     notes: tuple[str, ...] = ()
     """Oddities that did not stop the reading, one line each."""
+    audio: AudioSettings = USUAL_AUDIO
+    """How its features are cut out of sound."""
     model: DeployedModel | None = None
     """The deployed model that it was read out of; None for a checkpoint in Coqui's layout."""
 
@@ -118,6 +116,7 @@ class Checkpoint:
             "which": self.which,
             "step": self.step,
             "geometry": asdict(self.geometry),
+            "audio": asdict(self.audio),
             "parameters": sum(map(math.prod, self.geometry.shapes().values())),
             "alphabet": alphabet,
             "has_adam": self.has_adam,
@@ -182,6 +181,7 @@ def open_checkpoint(
         geometry=geometry,
         alphabet=_choose_alphabet(directory, geometry.n_classes, flags, alphabet),
         flags=flags,
+        audio=read_audio_settings(flags, str(directory / "flags.txt")),
         lineage=lineage,
         has_adam=all(
             f"{name}/{slot}" in bundle.entries
@@ -350,6 +350,7 @@ def _open_deployed(directory: Path, model: DeployedModel, given: Alphabet | None
         geometry=geometry,
         alphabet=_alphabet_of_model(model, geometry.n_classes, given),
         flags=model.settings,
+        audio=read_audio_settings(model.settings, str(model.path)),
         lineage=describe_import(model),
         has_adam=False,
         cudnn=False,

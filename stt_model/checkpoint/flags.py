@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from stt_model.base import CheckpointError, parse_json
+from stt_model.corpus import AudioSettings
 
 
 def read_flags(path: Path) -> dict[str, Any]:
@@ -52,3 +55,38 @@ def _parse_flag_value(value: str) -> Any:
 def is_true(value: object) -> bool:
     """Whether a flag of either form is on."""
     return str(value).lower() in ("true", "1")
+
+
+# Beyond these a number is a slip, or the features are none that speech has.
+_RANGES = {
+    "audio_sample_rate": (4000, 192_000),
+    "feature_win_len": (5, 200),
+    "feature_win_step": (1, 200),
+}
+
+
+def read_audio_settings(flags: Mapping[str, Any], where: str) -> AudioSettings:
+    """Return how a model's features are cut out of sound; what flags do not say is as usual.
+
+    Raises:
+        CheckpointError: numbers that cannot be.
+    """
+    found: dict[str, int] = {}
+    for field in fields(AudioSettings):
+        value = flags.get(field.name, field.default)
+        lowest, highest = _RANGES[field.name]
+        if not isinstance(value, (int, float)) or value != int(value):
+            value = -1
+        if not lowest <= value <= highest:
+            raise CheckpointError(
+                f"{where}: --{field.name}: expected a whole number from {lowest} to {highest},"
+                f" found {flags.get(field.name)!r}; correct it to what the model was trained with"
+            )
+        found[field.name] = int(value)
+    for name in ("feature_win_len", "feature_win_step"):
+        if found[name] * found["audio_sample_rate"] % 1000:
+            raise CheckpointError(
+                f"{where}: --{name}: expected a whole number of samples, found {found[name]} ms at"
+                f" {found['audio_sample_rate']} Hz; correct it to what the model was trained with"
+            )
+    return AudioSettings(**found)

@@ -261,7 +261,7 @@ def operate(
         "alphabet_digest": source.alphabet.digest,
         "lineage": source.lineage,
     }
-    _write(output_dir, result, target_alphabet, surgery, origin)
+    _write(output_dir, result, target_alphabet, surgery, origin, asdict(source.audio))
     return surgery
 
 
@@ -310,6 +310,7 @@ def _write(
     alphabet: Alphabet,
     surgery: Surgery,
     origin: Mapping[str, Any] | None,
+    flags: Mapping[str, Any] | None = None,
 ) -> None:
     lineage = {
         **surgery.to_dict(),
@@ -317,4 +318,4 @@ def _write(
         **describe_run(),
     }
     with atomic_directory(output_dir) as beside:
-        write_checkpoint(beside, weights, alphabet, lineage=lineage)
+        write_checkpoint(beside, weights, alphabet, flags=flags, lineage=lineage)

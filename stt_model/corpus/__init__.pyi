@@ -2,9 +2,11 @@ from .audio import AUDIO_SUFFIXES as AUDIO_SUFFIXES
 from .audio import DIGEST_LENGTH as DIGEST_LENGTH
 from .audio import SAMPLE_RATE as SAMPLE_RATE
 from .audio import STRIDE as STRIDE
+from .audio import USUAL_AUDIO as USUAL_AUDIO
 from .audio import WINDOW as WINDOW
 from .audio import AudioError as AudioError
 from .audio import AudioInfo as AudioInfo
+from .audio import AudioSettings as AudioSettings
 from .audio import audio_info as audio_info
 from .audio import clip_digest as clip_digest
 from .audio import find_audio as find_audio

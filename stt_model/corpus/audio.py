@@ -1,4 +1,4 @@
-"""Audio files as samples: any rate and channel count in, 16 kHz mono out."""
+"""Audio files as samples: any rate and channel count in, mono at the model's rate out."""
 
 from __future__ import annotations
 
@@ -29,11 +29,41 @@ from stt_model.corpus.clips import (
 from stt_model.storage import MissingError, StoredObject
 
 SAMPLE_RATE = 16000
-"""Samples a second of everything behind this module."""
+"""Samples a second of everything behind this module, unless a model asks for others."""
 WINDOW = 512
 """Samples of one feature frame (32 ms)."""
 STRIDE = 320
 """Samples between the starts of two frames (20 ms)."""
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """How the features of a model are cut out of sound; names are those of Coqui STT's flags."""
+
+    audio_sample_rate: int = SAMPLE_RATE
+    """Hz."""
+    feature_win_len: int = 32
+    """Milliseconds of one frame."""
+    feature_win_step: int = 20
+    """Milliseconds between the starts of two frames."""
+
+    @property
+    def window(self) -> int:
+        """Samples of one frame."""
+        return self.audio_sample_rate * self.feature_win_len // 1000
+
+    @property
+    def stride(self) -> int:
+        """Samples between the starts of two frames."""
+        return self.audio_sample_rate * self.feature_win_step // 1000
+
+    def frame_count(self, samples: int) -> int:
+        """Return how many frames samples at the model's rate give: only whole windows count."""
+        return 0 if samples < self.window else 1 + (samples - self.window) // self.stride
+
+
+USUAL_AUDIO = AudioSettings()
+"""What every published model was trained with."""
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 """What `find_audio` takes for audio inside a folder."""
@@ -47,7 +77,7 @@ _BLOCK = 1 << 18
 
 def frame_count(samples: int) -> int:
     """Return how many feature frames ``samples`` at 16 kHz give: only whole windows count."""
-    return 0 if samples < WINDOW else 1 + (samples - WINDOW) // STRIDE
+    return USUAL_AUDIO.frame_count(samples)
 
 
 class AudioError(DataError):
@@ -75,7 +105,11 @@ class AudioInfo:
     @property
     def frames(self) -> int:
         """Feature frames after resampling to 16 kHz."""
-        return frame_count(round(self.samples * SAMPLE_RATE / self.sample_rate))
+        return self.frames_for(USUAL_AUDIO)
+
+    def frames_for(self, audio: AudioSettings) -> int:
+        """Return the feature frames after resampling to a model's rate."""
+        return audio.frame_count(round(self.samples * audio.audio_sample_rate / self.sample_rate))
 
 
 def audio_info(path: Path | str) -> AudioInfo:
@@ -94,12 +128,17 @@ def ranged_info(stored: StoredObject) -> AudioInfo:
 
 
 def read_audio(
-    path: Path | str, *, start: float = 0.0, seconds: float = math.inf
+    path: Path | str,
+    *,
+    start: float = 0.0,
+    seconds: float = math.inf,
+    sample_rate: int = SAMPLE_RATE,
 ) -> NDArray[np.float32]:
     """Decode wav, flac, ogg (Vorbis, Opus) or mp3, from ``start`` (seconds) or all of it.
 
-    Returns samples: float32 [n], 16 kHz mono, in [-1, 1]. Channels are averaged, other rates
-    resampled (soxr, very high quality); 16-bit samples come out as exactly ``int16 / 32768``.
+    Returns samples: float32 [n], mono at ``sample_rate``, in [-1, 1]. Channels are averaged, other
+    rates resampled (soxr, very high quality); 16-bit samples come out as exactly
+    ``int16 / 32768``.
     AudioError if the file is missing, empty or damaged.
     """
     with _open(path) as sound:
@@ -112,14 +151,16 @@ def read_audio(
         raise AudioError(path, "no samples")
     if not np.isfinite(samples).all():
         raise AudioError(path, "samples that are not finite numbers")
-    return np.clip(resample(samples, rate), -1.0, 1.0)
+    return np.clip(resample(samples, rate, sample_rate), -1.0, 1.0)
 
 
-def resample(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """Return mono samples, float32 [n], of any rate in Hz at ``SAMPLE_RATE``."""
-    if rate == SAMPLE_RATE:
+def resample(
+    samples: NDArray[np.float32], rate: int, wanted: int = SAMPLE_RATE
+) -> NDArray[np.float32]:
+    """Return mono samples, float32 [n], of any rate in Hz at another."""
+    if rate == wanted:
         return samples
-    return np.asarray(soxr.resample(samples, rate, SAMPLE_RATE, quality="VHQ"), np.float32)
+    return np.asarray(soxr.resample(samples, rate, wanted, quality="VHQ"), np.float32)
 
 
 def clip_digest(path: Path | str) -> str:

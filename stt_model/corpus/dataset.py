@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stt_model.base import DataError, Spool
-from stt_model.corpus.audio import AudioError, AudioInfo, audio_info
+from stt_model.corpus.audio import USUAL_AUDIO, AudioError, AudioInfo, AudioSettings, audio_info
 from stt_model.corpus.manifests import Utterance, iter_utterances
 from stt_model.storage import StoreError
 from stt_model.text import Alphabet, describe_characters, normalise
@@ -46,7 +46,7 @@ class Samples:
     """Samples by their row, of which only the lengths are in memory: 24 bytes a row.
 
     ``frames`` int32 [rows] and ``seconds`` float64 [rows] are each clip's length, ``frames_needed``
-    int32 [rows] is what CTC needs for its labels.
+    int32 [rows] is what CTC needs for its labels. ``audio`` says how clips are cut into frames.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Samples:
         frames: NDArray[np.int32],
         seconds: NDArray[np.float64],
         frames_needed: NDArray[np.int32],
+        audio: AudioSettings = USUAL_AUDIO,
     ) -> None:
         self._spool = spool
         self._alphabet = alphabet
@@ -65,6 +66,7 @@ class Samples:
         self.frames = frames
         self.seconds = seconds
         self.frames_needed = frames_needed
+        self.audio = audio
 
     def __len__(self) -> int:
         return len(self._places)
@@ -91,13 +93,17 @@ class Samples:
             frames=self.frames[rows],
             seconds=self.seconds[rows],
             frames_needed=self.frames_needed[rows],
+            audio=self.audio,
         )
 
 
-def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> Samples:
+def read_samples(
+    manifests: Sequence[Path], alphabet: Alphabet, audio: AudioSettings = USUAL_AUDIO
+) -> Samples:
     """Read manifests and every clip's header, and make sure that the alphabet can write every row.
 
-    A transcript that only fits in NFC is taken in NFC.
+    A transcript that only fits in NFC is taken in NFC. ``audio`` is the model's, which says how
+    many frames a clip has.
 
     Raises:
         DataError: if there is no row, or a row has a blank transcript, characters outside the
@@ -125,7 +131,7 @@ def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> Samples:
     rows = np.array(places, np.int64)
     if len(rows) >= _MANY:
         log.info("reading the headers of %s clips", f"{len(rows):,}")
-    frames, seconds = _lengths(spool, rows)
+    frames, seconds = _lengths(spool, rows, audio)
     return Samples(
         spool,
         alphabet,
@@ -133,6 +139,7 @@ def read_samples(manifests: Sequence[Path], alphabet: Alphabet) -> Samples:
         frames=frames,
         seconds=seconds,
         frames_needed=np.array(needed, np.int32),
+        audio=audio,
     )
 
 
@@ -190,7 +197,7 @@ def _utterances(manifests: Iterable[Path]) -> Iterator[Utterance]:
 
 
 def _lengths(
-    spool: Spool[Utterance], places: NDArray[np.int64]
+    spool: Spool[Utterance], places: NDArray[np.int64], audio: AudioSettings
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the frames and the seconds of each clip."""
     frames, seconds = np.empty(len(places), np.int32), np.empty(len(places), np.float64)
@@ -198,7 +205,7 @@ def _lengths(
     def read_headers(start: int) -> None:
         for row in range(start, min(start + _HEADERS_AT_ONCE, len(places))):
             info = _audio_info(spool.read(int(places[row])))
-            frames[row], seconds[row] = info.frames, info.duration
+            frames[row], seconds[row] = info.frames_for(audio), info.duration
 
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
         # One error is enough, and it is the first: the parts are waited for in their order.

@@ -59,7 +59,7 @@ def tune(config: TuningConfig) -> TuningResult:
     scorer = read_scorer(config.scorer_path, checkpoint.alphabet, config.vocab_file)
     decoder = ScorerDecoder(scorer, checkpoint.alphabet.classes, settings)
     measure = "cer" if scorer.is_bytes else "wer"
-    samples = read_samples(config.test_files, checkpoint.alphabet)
+    samples = read_samples(config.test_files, checkpoint.alphabet, checkpoint.audio)
     with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
         inferred = _infer(config, checkpoint, samples, Path(folder))
 

@@ -54,7 +54,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     decoders = [_open_decoder(config, checkpoint.alphabet, config.scorer_path)]
     if not config.is_greedy:
         decoders.append(open_decoder(checkpoint.alphabet))
-    corpus = read_samples(config.test_files, checkpoint.alphabet)
+    corpus = read_samples(config.test_files, checkpoint.alphabet, checkpoint.audio)
 
     heard = _transcribe(config, checkpoint, corpus, decoders, with_losses=True)
     samples = [
@@ -64,7 +64,11 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     rated_by = "cer" if checkpoint.alphabet.is_bytes else "wer"
     greedy = _baseline("Greedy decoding", "", samples, heard, 1) if len(decoders) > 1 else None
     own_decoder = decoders[0] if source and source.alphabet == checkpoint.alphabet else None
-    rated_source = _rate_source(config, source, corpus, samples, own_decoder) if source else None
+    if source and source.audio != checkpoint.audio:
+        of_source = read_samples(config.test_files, checkpoint.alphabet, source.audio)
+    else:
+        of_source = corpus
+    rated_source = _rate_source(config, source, of_source, samples, own_decoder) if source else None
     audio_seconds = sum(each.seconds for each in corpus)
     result = EvaluationResult(
         checkpoint=checkpoint.prefix.name,

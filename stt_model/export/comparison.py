@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stt_model.base import ExportError
-from stt_model.corpus import SAMPLE_RATE, read_audio, read_manifest
+from stt_model.corpus import USUAL_AUDIO, AudioSettings, read_audio, read_manifest
 from stt_model.decoding import Decoder
 from stt_model.evaluation import count_errors
 from stt_model.export.tflite_model import as_logits
@@ -31,20 +31,21 @@ class AcousticModel(Protocol):
     """What makes probabilities of samples, in whatever form it was stored."""
 
     def probabilities(self, samples: Array) -> Array:
-        """Return float32 [frames, classes], the blank last, of float32 [n] at 16 kHz."""
+        """Return float32 [frames, classes], the blank last, of float32 [n] at the model's rate."""
         ...
 
 
 class NetworkModel:
     """The network as it is trained and evaluated, on the CPU."""
 
-    def __init__(self, network: keras.Model) -> None:
+    def __init__(self, network: keras.Model, audio: AudioSettings = USUAL_AUDIO) -> None:
+        self._audio = audio
         self._infer = tf.function(network, reduce_retracing=True)
 
     def probabilities(self, samples: Array) -> Array:
-        """Return float32 [frames, classes], the blank last, of float32 [n] at 16 kHz."""
+        """Return float32 [frames, classes], the blank last, of float32 [n] at the model's rate."""
         with tf.device("CPU:0"):
-            logits = self._infer(extract_features(samples)[np.newaxis])
+            logits = self._infer(extract_features(samples, self._audio)[np.newaxis])
             return np.asarray(tf.nn.softmax(logits)[0])
 
 
@@ -85,7 +86,7 @@ class Comparison:
         )
 
 
-def read_clips(manifests: Sequence[Path]) -> list[Clip]:
+def read_clips(manifests: Sequence[Path], audio: AudioSettings = USUAL_AUDIO) -> list[Clip]:
     """Return utterances to compare on: at most ``MOST_CLIPS`` of those with words.
 
     Without any manifest it is one clip of noise, which tells whether two models compute the same,
@@ -98,11 +99,14 @@ def read_clips(manifests: Sequence[Path]) -> list[Clip]:
             f"{manifests[0]}: expected utterances to compare the export on, found none with words"
         )
     if not utterances:
-        noise = np.random.default_rng(seed=1).uniform(-0.3, 0.3, 3 * SAMPLE_RATE)
+        noise = np.random.default_rng(seed=1).uniform(-0.3, 0.3, 3 * audio.audio_sample_rate)
         return [Clip(noise.astype(np.float32), "")]
     places = np.linspace(0, len(utterances) - 1, min(len(utterances), MOST_CLIPS)).round()
     chosen = [utterances[int(place)] for place in places]
-    return [Clip(read_audio(each.place), each.transcript) for each in chosen]
+    return [
+        Clip(read_audio(each.place, sample_rate=audio.audio_sample_rate), each.transcript)
+        for each in chosen
+    ]
 
 
 @dataclass(frozen=True)

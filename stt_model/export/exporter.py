@@ -29,7 +29,7 @@ from stt_model.checkpoint import (
     read_weights,
     was_quantised,
 )
-from stt_model.corpus import WINDOW
+from stt_model.corpus import AudioSettings
 from stt_model.decoding import check_scorer, open_decoder, read_scorer
 from stt_model.export.comparison import (
     LARGEST_DIFFERENCE,
@@ -98,7 +98,7 @@ def export(config: ExportConfig) -> ExportResult:
     )
     if config.scorer_path:
         _check_scorer(config.scorer_path, checkpoint.alphabet)
-    clips = read_clips(config.test_files)
+    clips = read_clips(config.test_files, checkpoint.audio)
     with ExitStack() as stack:
         package = stack.enter_context(atomic_write(config.zip_path)) if config.zip_path else None
         folder = stack.enter_context(atomic_directory(config.export_dir))
@@ -132,16 +132,19 @@ def _write_models(
         keras_model = network.build(checkpoint.geometry)
         network.load_weights(keras_model, checkpoint.geometry, weights)
     checker = Checker(
-        NetworkModel(keras_model), clips, open_decoder(checkpoint.alphabet), config.max_wer_change
+        NetworkModel(keras_model, checkpoint.audio),
+        clips,
+        open_decoder(checkpoint.alphabet),
+        config.max_wer_change,
     )
     comparisons = {}
     if config.export_tflite:
         path = folder / f"{config.export_file_name}.tflite"
         model = _write_tflite(config, checkpoint, weights, path)
-        _check_features(model, clips[0])
+        _check_features(model, clips[0], checkpoint.audio)
         comparisons[path.name] = checker.check(path.name, model, quantised=config.export_quantize)
     if config.export_savedmodel:
-        write_saved_model(keras_model, folder / SAVED_MODEL)
+        write_saved_model(keras_model, folder / SAVED_MODEL, checkpoint.audio)
         comparisons[SAVED_MODEL] = checker.check(
             SAVED_MODEL, SavedModel(folder / SAVED_MODEL), quantised=False
         )
@@ -153,7 +156,10 @@ def _write_tflite(
 ) -> TfliteModel:
     """Write the model and return it as it loads, its metadata compared."""
     metadata = RuntimeMetadata(
-        checkpoint.alphabet, config.export_beam_width, config.identity.language
+        checkpoint.alphabet,
+        config.export_beam_width,
+        config.identity.language,
+        checkpoint.audio,
     )
     path.write_bytes(
         convert(
@@ -170,10 +176,10 @@ def _write_tflite(
     return model
 
 
-def _check_features(model: TfliteModel, clip: Clip) -> None:
-    window = clip.samples[:WINDOW]
-    if len(window) == WINDOW and not np.allclose(
-        model.features(window), extract_features(window)[0], atol=LARGEST_DIFFERENCE
+def _check_features(model: TfliteModel, clip: Clip, audio: AudioSettings) -> None:
+    window = clip.samples[: audio.window]
+    if len(window) == audio.window and not np.allclose(
+        model.features(window), extract_features(window, audio)[0], atol=LARGEST_DIFFERENCE
     ):
         raise ExportError("the exported model computes other features; nothing was exported")
 

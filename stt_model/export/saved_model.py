@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stt_model.corpus import STRIDE, WINDOW
+from stt_model.corpus import USUAL_AUDIO, AudioSettings
 from stt_model.features import mfcc_of_batch
 
 Array = NDArray[np.float32]
@@ -21,9 +21,10 @@ SIGNATURE = "serving_default"
 class _Recogniser(tf.Module):
     """The network with the features before it and the softmax after it."""
 
-    def __init__(self, network: keras.Model) -> None:
+    def __init__(self, network: keras.Model, audio: AudioSettings) -> None:
         super().__init__()
         self.network = network
+        self._audio = audio
 
     @tf.function(
         input_signature=[
@@ -32,8 +33,9 @@ class _Recogniser(tf.Module):
         ]
     )
     def recognise(self, samples: Any, sample_counts: Any) -> dict[str, Any]:
-        frames = tf.maximum(0, 1 + (sample_counts - WINDOW) // STRIDE)
-        features = mfcc_of_batch(samples)
+        audio = self._audio
+        frames = tf.maximum(0, 1 + (sample_counts - audio.window) // audio.stride)
+        features = mfcc_of_batch(samples, audio)
         # Past its end an utterance has zeros in place of features, not features of silence.
         inside = tf.sequence_mask(frames, tf.shape(features)[1])
         features = tf.where(inside[:, :, tf.newaxis], features, 0.0)
@@ -41,15 +43,17 @@ class _Recogniser(tf.Module):
         return {"probabilities": probabilities, "frames": frames}
 
 
-def write_saved_model(network: keras.Model, folder: Path) -> None:
+def write_saved_model(
+    network: keras.Model, folder: Path, audio: AudioSettings = USUAL_AUDIO
+) -> None:
     """Write the SavedModel, whose signature ``serving_default`` takes a batch.
 
-    In: ``samples`` float32 [batch, n], mono, 16 kHz, in [-1, 1], the shorter utterances filled up
-    with anything, and ``sample_counts`` int32 [batch], the samples that are the utterance's own.
+    In: ``samples`` float32 [batch, n], mono, at the model's rate, in [-1, 1], the shorter
+    utterances filled up with anything, and ``sample_counts`` int32 [batch], the samples that are the utterance's own.
     Out: ``probabilities`` float32 [batch, frames, classes], the blank last, and ``frames`` int32
     [batch], how many of them are the utterance's own.
     """
-    recogniser = _Recogniser(network)
+    recogniser = _Recogniser(network, audio)
     # Nobody trains through it, and the recurrent layer's own gradient cannot be saved.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(

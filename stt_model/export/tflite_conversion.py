@@ -21,7 +21,7 @@ from stt_model.checkpoint import (
     Weights,
     serialise_alphabet,
 )
-from stt_model.corpus import SAMPLE_RATE, STRIDE, WINDOW
+from stt_model.corpus import USUAL_AUDIO, AudioSettings
 from stt_model.export.rounding import round_stochastically
 from stt_model.features import mfcc
 from stt_model.network import LAYER_NORM_EPSILON, RELU_CLIP
@@ -49,15 +49,15 @@ class RuntimeMetadata:
     alphabet: Alphabet
     beam_width: int
     language: str
+    audio: AudioSettings = USUAL_AUDIO
 
     def values(self) -> dict[str, int | bytes]:
         """Return the values by the names of the model's outputs."""
-        milliseconds = 1000 / SAMPLE_RATE
         return {
             "metadata_version": GRAPH_VERSION,
-            "metadata_sample_rate": SAMPLE_RATE,
-            "metadata_feature_win_len": round(WINDOW * milliseconds),
-            "metadata_feature_win_step": round(STRIDE * milliseconds),
+            "metadata_sample_rate": self.audio.audio_sample_rate,
+            "metadata_feature_win_len": self.audio.feature_win_len,
+            "metadata_feature_win_step": self.audio.feature_win_step,
             "metadata_beam_width": self.beam_width,
             "metadata_alphabet": serialise_alphabet(self.alphabet),
             "metadata_language": self.language.encode(),
@@ -112,7 +112,7 @@ class _Step(tf.Module):
             tf.TensorSpec(windows, name="input_node"),
             tf.TensorSpec(state, name="previous_state_c"),
             tf.TensorSpec(state, name="previous_state_h"),
-            tf.TensorSpec([WINDOW], name="input_samples"),
+            tf.TensorSpec([self._metadata.audio.window], name="input_samples"),
         ]
         return tf.function(self._run, input_signature=signature).get_concrete_function()
 
@@ -128,7 +128,7 @@ class _Step(tf.Module):
             "logits": tf.nn.softmax(self._dense(x, "layer_6")),
             "new_state_c": new_state_c,
             "new_state_h": new_state_h,
-            "mfccs": mfcc(input_samples),
+            "mfccs": mfcc(input_samples, self._metadata.audio),
             **{name: tf.constant([value]) for name, value in self._metadata.values().items()},
         }
 

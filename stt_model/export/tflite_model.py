@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from stt_model.base import ExportError, usable_cpus
 from stt_model.checkpoint import deserialise_alphabet
-from stt_model.corpus import STRIDE, WINDOW, frame_count
+from stt_model.corpus import USUAL_AUDIO, AudioSettings
 from stt_model.export.tflite_conversion import INPUTS, OUTPUTS
 from stt_model.features import extract_features
 from stt_model.text import Alphabet
@@ -28,12 +29,14 @@ def as_logits(probabilities: Array) -> Array:
     return np.log(np.maximum(probabilities, floor))
 
 
-def fill_up(samples: Array) -> Array:
+def fill_up(samples: Array, audio: AudioSettings = USUAL_AUDIO) -> Array:
     """Return the samples with zeros behind them until they are whole windows, as the runtime does.
 
     Training leaves out what comes after the last whole window, so that this is one frame more.
     """
-    return np.pad(samples, (0, WINDOW + STRIDE * frame_count(len(samples)) - len(samples)))
+    return np.pad(
+        samples, (0, audio.window + audio.stride * audio.frame_count(len(samples)) - len(samples))
+    )
 
 
 class TfliteModel:
@@ -62,6 +65,16 @@ class TfliteModel:
         found = {name: self._read(name) for name in OUTPUTS if name.startswith("metadata_")}
         return {name: value.item() for name, value in found.items()}
 
+    @functools.cached_property
+    def audio(self) -> AudioSettings:
+        """How the model's features are cut out of sound."""
+        found = self.read_metadata()
+        return AudioSettings(
+            int(found["metadata_sample_rate"]),
+            int(found["metadata_feature_win_len"]),
+            int(found["metadata_feature_win_step"]),
+        )
+
     def read_alphabet(self) -> Alphabet:
         """Return what the classes stand for."""
         return deserialise_alphabet(bytes(self.read_metadata()["metadata_alphabet"]))
@@ -76,13 +89,13 @@ class TfliteModel:
         """Return the probability of each class in each frame.
 
         Args:
-            samples: float32 [n], mono, 16 kHz, in [-1, 1].
+            samples: float32 [n], mono, at the model's rate, in [-1, 1].
 
         Returns:
             float32 [frames, classes], the blank last.
         """
         _, steps, width, coefficients = self._inputs["input_node"]["shape"]
-        features = np.pad(extract_features(samples), [(width // 2, width // 2), (0, 0)])
+        features = np.pad(extract_features(samples, self.audio), [(width // 2, width // 2), (0, 0)])
         frames = len(features) - width + 1
         windows = np.zeros((-(-frames // steps) * steps, width, coefficients), np.float32)
         for frame in range(frames):

@@ -35,9 +35,10 @@ class AugmentedFeatures:
         if treatment.on_features_only:
             features = self.store[row]
         else:
+            audio = self.store.samples.audio
             samples = treatment.apply(Domain.SIGNAL, self.store.read(row))
-            spectrogram = treatment.apply(Domain.SPECTROGRAM, extract_spectrogram(samples))
-            features = features_of_spectrogram(spectrogram)
+            spectrogram = treatment.apply(Domain.SPECTROGRAM, extract_spectrogram(samples, audio))
+            features = features_of_spectrogram(spectrogram, audio)
         return treatment.apply(Domain.FEATURES, features)
 
 

@@ -14,107 +14,112 @@ import soxr
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stt_model.corpus import SAMPLE_RATE, STRIDE, WINDOW
+from stt_model.corpus import USUAL_AUDIO, AudioSettings
 
 COEFFICIENTS = 26
 MEL_CHANNELS = 40
 LOWEST_HERTZ = 20.0
-HIGHEST_HERTZ = SAMPLE_RATE / 2
 
 REVISION = 1
 """Goes up when features of the same clip come out otherwise than before."""
 
 
-def mfcc(samples: Any) -> Any:
+def mfcc(samples: Any, audio: AudioSettings = USUAL_AUDIO) -> Any:
     """Return the features of one utterance.
 
     Args:
-        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+        samples: float32 [n], mono, at the model's rate, in [-1, 1].
 
     Returns:
-        float32 [frames, 26]; one frame per 320 samples (20 ms), each over 512 samples (32 ms).
+        float32 [frames, 26]; one frame a stride, each over a window: 20 and 32 ms as a rule.
     """
-    return tf.reshape(_mfcc_of_channels(samples[:, tf.newaxis]), [-1, COEFFICIENTS])
+    return tf.reshape(_mfcc_of_channels(samples[:, tf.newaxis], audio), [-1, COEFFICIENTS])
 
 
-def mfcc_of_batch(samples: Any) -> Any:
+def mfcc_of_batch(samples: Any, audio: AudioSettings = USUAL_AUDIO) -> Any:
     """Return the features of utterances of one length, or filled up to one.
 
     Args:
-        samples: float32 [batch, n], mono, 16 kHz, in [-1, 1].
+        samples: float32 [batch, n], mono, at the model's rate, in [-1, 1].
 
     Returns:
         float32 [batch, frames, 26].
     """
-    return _mfcc_of_channels(tf.transpose(samples))
+    return _mfcc_of_channels(tf.transpose(samples), audio)
 
 
-def _mfcc_of_channels(samples: Any) -> Any:
+def _mfcc_of_channels(samples: Any, audio: AudioSettings) -> Any:
     """float32 [n, channels] -> float32 [channels, frames, 26]."""
-    return _mfcc_of_spectrogram(_spectrogram_of_channels(samples))
+    return _mfcc_of_spectrogram(_spectrogram_of_channels(samples, audio), audio)
 
 
-def _spectrogram_of_channels(samples: Any) -> Any:
-    """float32 [n, channels] -> float32 [channels, frames, 257]."""
+def _spectrogram_of_channels(samples: Any, audio: AudioSettings) -> Any:
+    """float32 [n, channels] -> float32 [channels, frames, bins]."""
     return tf.raw_ops.AudioSpectrogram(
-        input=samples, window_size=WINDOW, stride=STRIDE, magnitude_squared=True
+        input=samples, window_size=audio.window, stride=audio.stride, magnitude_squared=True
     )
 
 
-def _mfcc_of_spectrogram(spectrogram: Any) -> Any:
-    """float32 [channels, frames, 257] -> float32 [channels, frames, 26]."""
+def _mfcc_of_spectrogram(spectrogram: Any, audio: AudioSettings) -> Any:
+    """float32 [channels, frames, bins] -> float32 [channels, frames, 26]."""
     return tf.raw_ops.Mfcc(
         spectrogram=spectrogram,
-        sample_rate=SAMPLE_RATE,
+        sample_rate=audio.audio_sample_rate,
         dct_coefficient_count=COEFFICIENTS,
         filterbank_channel_count=MEL_CHANNELS,
         lower_frequency_limit=LOWEST_HERTZ,
-        upper_frequency_limit=HIGHEST_HERTZ,
+        upper_frequency_limit=audio.audio_sample_rate / 2,
     )
 
 
-def extract_features(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def extract_features(
+    samples: NDArray[np.float32], audio: AudioSettings = USUAL_AUDIO
+) -> NDArray[np.float32]:
     """Return the features of one utterance as an array.
 
     Args:
-        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+        samples: float32 [n], mono, at the model's rate, in [-1, 1].
 
     Returns:
         float32 [frames, 26].
     """
     with tf.device("CPU:0"):
-        return np.asarray(mfcc(samples))
+        return np.asarray(mfcc(samples, audio))
 
 
-def extract_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def extract_spectrogram(
+    samples: NDArray[np.float32], audio: AudioSettings = USUAL_AUDIO
+) -> NDArray[np.float32]:
     """Return the first half of the way to features: squared magnitudes.
 
     Args:
-        samples: float32 [n], mono, 16 kHz, in [-1, 1].
+        samples: float32 [n], mono, at the model's rate, in [-1, 1].
 
     Returns:
-        float32 [frames, 257]; a band each 31.25 Hz.
+        float32 [frames, bins]; of 16 kHz and 32 ms 257 bins, one each 31.25 Hz.
     """
     with tf.device("CPU:0"):
-        return np.asarray(_spectrogram_of_channels(samples[:, np.newaxis])[0])
+        return np.asarray(_spectrogram_of_channels(samples[:, np.newaxis], audio)[0])
 
 
-def features_of_spectrogram(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the features, float32 [frames, 26], that a spectrogram, float32 [frames, 257], has."""
+def features_of_spectrogram(
+    spectrogram: NDArray[np.float32], audio: AudioSettings = USUAL_AUDIO
+) -> NDArray[np.float32]:
+    """Return the features, float32 [frames, 26], of a spectrogram, float32 [frames, bins]."""
     with tf.device("CPU:0"):
-        return np.asarray(_mfcc_of_spectrogram(spectrogram[np.newaxis])[0])
+        return np.asarray(_mfcc_of_spectrogram(spectrogram[np.newaxis], audio)[0])
 
 
-def feature_settings() -> dict[str, Any]:
+def feature_settings(audio: AudioSettings = USUAL_AUDIO) -> dict[str, Any]:
     """Return all that features depend on besides the clip, down to the decoders' versions."""
     return {
         "revision": REVISION,
-        "sample_rate": SAMPLE_RATE,
-        "window": WINDOW,
-        "stride": STRIDE,
+        "sample_rate": audio.audio_sample_rate,
+        "window": audio.window,
+        "stride": audio.stride,
         "coefficients": COEFFICIENTS,
         "mel_channels": MEL_CHANNELS,
-        "hertz": [LOWEST_HERTZ, HIGHEST_HERTZ],
+        "hertz": [LOWEST_HERTZ, audio.audio_sample_rate / 2],
         "tensorflow": tf.__version__,
         "libsndfile": soundfile.__libsndfile_version__,
         "soxr": soxr.__version__,

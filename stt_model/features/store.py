@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stt_model.base import BootstrapError
-from stt_model.corpus import DIGEST_LENGTH, Samples, clip_digest, read_audio, row_named
+from stt_model.corpus import (
+    DIGEST_LENGTH,
+    USUAL_AUDIO,
+    AudioSettings,
+    Samples,
+    clip_digest,
+    read_audio,
+    row_named,
+)
 from stt_model.features.cache import GIB, FeatureCache
 from stt_model.features.extraction import COEFFICIENTS, extract_features, feature_settings
 
@@ -19,7 +27,9 @@ Features = NDArray[np.float32]
 MEMORY_FOR_FEATURES = 2**29
 
 
-def open_cache(folder: Path | None, gib: int) -> FeatureCache | None:
+def open_cache(
+    folder: Path | None, gib: int, audio: AudioSettings = USUAL_AUDIO
+) -> FeatureCache | None:
     """Open the cache in a folder, in which features may take so many GiB; None without a folder.
 
     Raises:
@@ -27,7 +37,7 @@ def open_cache(folder: Path | None, gib: int) -> FeatureCache | None:
     """
     if not folder:
         return None
-    return FeatureCache(folder, COEFFICIENTS, feature_settings(), gib * GIB)
+    return FeatureCache(folder, COEFFICIENTS, feature_settings(audio), gib * GIB)
 
 
 @dataclass
@@ -70,17 +80,17 @@ class FeatureStore:
 
     def compute(self, row: int) -> Features:
         """Make features out of a clip: the one place where that is done."""
-        return extract_features(self.read(row))
+        return extract_features(self.read(row), self.samples.audio)
 
     def read(self, row: int) -> NDArray[np.float32]:
-        """Return the samples of a clip, float32 [n], 16 kHz mono, in [-1, 1].
+        """Return the samples of a clip, float32 [n], mono at the model's rate, in [-1, 1].
 
         Raises:
             DataError: the clip cannot be decoded; its row is named.
         """
         utterance = self.samples.utterance(row)
         with row_named(utterance):
-            return read_audio(utterance.place)
+            return read_audio(utterance.place, sample_rate=self.samples.audio.audio_sample_rate)
 
     def _digest(self, row: int) -> str:
         # Once a run: from the second epoch on no clip is read.

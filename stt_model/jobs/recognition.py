@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stt_model import network
 from stt_model.checkpoint import open_checkpoint, read_weights
+from stt_model.corpus import AudioSettings
 from stt_model.export import TfliteModel, as_logits, fill_up
 from stt_model.features import extract_features, pad_features
 from stt_model.text import Alphabet
@@ -20,8 +21,9 @@ Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
 """From samples, float32 [n] each, to logits [batch, frames, classes] and frames [batch]."""
 
 
-def open_model(model: Path) -> tuple[Alphabet, Infer]:
-    """Return the alphabet of a checkpoint or a deployed model, and what runs it.
+def open_model(model: Path) -> tuple[Alphabet, AudioSettings, Infer]:
+    """Return alphabet and audio settings of a checkpoint or deployed model, and what runs it.
+
 
     Of a directory the best checkpoint is taken, or the last; a ``.tflite`` file runs as it is, fed
     as Coqui STT's runtime feeds it; of a frozen graph the weights are taken.
@@ -30,30 +32,30 @@ def open_model(model: Path) -> tuple[Alphabet, Infer]:
     return _open_exported(model) if model.is_file() and not is_frozen else _open_trained(model)
 
 
-def _open_trained(directory: Path) -> tuple[Alphabet, Infer]:
+def _open_trained(directory: Path) -> tuple[Alphabet, AudioSettings, Infer]:
     checkpoint = open_checkpoint(directory)
     model = network.build(checkpoint.geometry)
     network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
     compiled = tf.function(model, reduce_retracing=True)
 
     def infer(samples: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
-        features = [extract_features(each) for each in samples]
+        features = [extract_features(each, checkpoint.audio) for each in samples]
         frames = np.array([len(each) for each in features], np.int32)
         return np.asarray(compiled(pad_features(features))), frames
 
-    return checkpoint.alphabet, infer
+    return checkpoint.alphabet, checkpoint.audio, infer
 
 
-def _open_exported(file: Path) -> tuple[Alphabet, Infer]:
+def _open_exported(file: Path) -> tuple[Alphabet, AudioSettings, Infer]:
     model = TfliteModel(file)
     alphabet = model.read_alphabet()
 
     def infer(samples: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
-        rows = [model.probabilities(fill_up(each)) for each in samples]
+        rows = [model.probabilities(fill_up(each, model.audio)) for each in samples]
         frames = np.array([len(each) for each in rows], np.int32)
         logits = np.zeros((len(rows), max(1, *frames), alphabet.classes), np.float32)
         for place, row in enumerate(rows):
             logits[place, : len(row)] = as_logits(row)
         return logits, frames
 
-    return alphabet, infer
+    return alphabet, model.audio, infer

@@ -25,7 +25,7 @@ from stt_model.checkpoint import (
     operate,
     start_from_scratch,
 )
-from stt_model.corpus import iter_manifest
+from stt_model.corpus import USUAL_AUDIO, iter_manifest
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits, transcripts_of
 from stt_model.jobs.reports import write_report
@@ -72,7 +72,11 @@ class PreparedTraining:
 
         if self.test_files:
             # Now, and not after hours of training.
-            read_samples(self.test_files, self.alphabet)
+            read_samples(
+                self.test_files,
+                self.alphabet,
+                self.source.audio if self.source else USUAL_AUDIO,
+            )
         target = self.config.save_checkpoint_dir
         uri = of_this_run(self.run_state_uri)
         with run_folder(uri, target) as (folder, after_save), self._start(folder) as start:

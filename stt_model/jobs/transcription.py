@@ -53,17 +53,18 @@ def transcribe(
     from stt_model.decoding import open_decoder
     from stt_model.jobs.recognition import open_model
 
-    alphabet, infer = open_model(path)
+    alphabet, audio_settings, infer = open_model(path)
     decoder = open_decoder(alphabet, scorer_path=scorer_path, vocab_file=vocab_file, **decoding)
+    wanted = audio_settings.audio_sample_rate
     recordings = iter(audio)
     while batch := list(itertools.islice(recordings, batch_size)):
-        yield from decoder.decode(*infer([_samples(each, sample_rate) for each in batch]))
+        yield from decoder.decode(*infer([_samples(each, sample_rate, wanted) for each in batch]))
 
 
-def _samples(audio: Audio, sample_rate: int) -> NDArray[np.float32]:
+def _samples(audio: Audio, sample_rate: int, wanted: int) -> NDArray[np.float32]:
     """Return float32 [n] at the model's rate, in [-1, 1]."""
     if isinstance(audio, (str, Path)):
-        return read_audio(Path(audio))
+        return read_audio(Path(audio), sample_rate=wanted)
     samples = np.asarray(audio)
     if samples.ndim == 2:
         samples = samples.mean(axis=1).astype(samples.dtype)
@@ -73,4 +74,4 @@ def _samples(audio: Audio, sample_rate: int) -> NDArray[np.float32]:
         samples = samples.astype(np.float32) / 32768
     elif not np.issubdtype(samples.dtype, np.floating):
         raise DataError(f"expected samples as floats in [-1, 1] or as int16, found {samples.dtype}")
-    return resample(samples.astype(np.float32), sample_rate)
+    return resample(samples.astype(np.float32), sample_rate, wanted)

@@ -129,7 +129,11 @@ class RunSaver:
             learning_rate=state.learning_rate,
             adam=self._learner.moments(),
             beta_powers=self._learner.beta_powers(),
-            flags={"epochs": self._config.epochs, **self._config.settings()},
+            flags={
+                "epochs": self._config.epochs,
+                **self._config.settings(),
+                **asdict(self._source.audio),
+            },
             lineage=self._lineage(),
             training_state=state.to_json(),
             keep=[self._directory / name for name in self._kept()],

@@ -27,7 +27,7 @@ from stt_model.checkpoint import (
     state_path,
     weights_digest,
 )
-from stt_model.corpus import drop_too_short, read_samples
+from stt_model.corpus import USUAL_AUDIO, drop_too_short, read_samples
 from stt_model.features import (
     Batch,
     Features,
@@ -129,6 +129,12 @@ def _train(config: TrainingConfig, after_save: Callable[[], None]) -> TrainingRe
         state.check_same(config.identity(), config.save_checkpoint_dir)
     if config.freeze_source_epochs or config.kept_layers_rate != 1:
         _check_new_layers(start, lineage)
+    if config.augment and start.audio != USUAL_AUDIO:
+        raise TrainingError(
+            f"{start.prefix}: trained at {start.audio.audio_sample_rate} Hz with windows of"
+            f" {start.audio.feature_win_len} ms every {start.audio.feature_win_step} ms, but"
+            " --augment knows 16000 Hz, 32 ms and 20 ms only; leave --augment out"
+        )
     return _Trainer(config, start, state, after_save).run()
 
 
@@ -155,7 +161,9 @@ class _Trainer:
         self.config = config
         self.source = source
         self.directory = Path(config.save_checkpoint_dir)
-        self.feature_cache = open_cache(config.feature_cache, config.feature_cache_size)
+        self.feature_cache = open_cache(
+            config.feature_cache, config.feature_cache_size, source.audio
+        )
         # Before anything is computed, as several workers need it.
         self.strategy = training_strategy()
         self.workers = workers_of(self.strategy)
@@ -193,7 +201,7 @@ class _Trainer:
         self.saver = RunSaver(config, source, self.learner, self.state, after_save)
 
     def _feed(self, manifests: Sequence[Path]) -> Feed:
-        samples = drop_too_short(read_samples(manifests, self.source.alphabet))
+        samples = drop_too_short(read_samples(manifests, self.source.alphabet, self.source.audio))
         return Feed(
             FeatureStore(samples, cache=self.feature_cache),
             self.workers,

@@ -6,6 +6,7 @@ Needs STT_REFERENCE_DIR: a folder in which ``train/bin/python`` has ``coqui_stt_
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +14,21 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import pytest
+import soundfile
 
 from demo.corpora import SWAHILI_DEMO
 from demo.synthesis import write_corpus
 from stt_model.checkpoint.directory import open_checkpoint, read_weights
 from stt_model.checkpoint.lineage import was_quantised
 from stt_model.corpus.audio import read_audio
-from stt_model.corpus.manifests import read_manifest
+from stt_model.corpus.manifests import Utterance, read_manifest, write_manifest
 from stt_model.decoding.decoders import open_decoder
+from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
 from stt_model.export.tflite_conversion import RuntimeMetadata, convert
 from stt_model.export.tflite_model import TfliteModel, as_logits, fill_up
 from stt_model.training.trainer import TrainingConfig, train
-from tests.golden.reference import coqui
+from tests.golden.reference import copy_checkpoint, coqui
+from tests.golden.reference import evaluate as evaluate_by_coqui
 from tests.reference.test_export_reference import run_runtime
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +86,33 @@ def test_coquis_own_exports_hold_the_checkpoint(
     for name, values in read_weights(found).items():
         step = max(found.model.variables[name].steps, default=0)
         np.testing.assert_allclose(values, expected[name], rtol=1e-6, atol=step / 2 * 1.0001)
+
+
+def test_a_model_with_other_audio_settings_is_evaluated_as_by_coqui(tmp_path: Path) -> None:
+    settings = {"audio_sample_rate": 8000, "feature_win_len": 40, "feature_win_step": 25}
+    golden = ROOT / "tests" / "golden"
+    copy_checkpoint(golden / "checkpoints" / "alphabet", tmp_path / "checkpoint")
+    flags = tmp_path / "checkpoint" / "flags.txt"
+    flags.write_text(json.dumps(json.loads(flags.read_text()) | settings))
+    clips = sorted((golden / "audio").glob("*16k.wav"))
+    rows = []
+    for number, clip in enumerate(clips):
+        # At the model's rate already: the two resample differently.
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, read_audio(clip, sample_rate=8000), 8000, subtype="PCM_16")
+        rows.append(Utterance(path.name, path, path.stat().st_size, "a b", number + 1, path))
+    write_manifest(tmp_path / "test.csv", rows)
+    theirs = evaluate_by_coqui(
+        tmp_path,
+        "test.csv",
+        "checkpoint",
+        {"n_hidden": "32", **{name: str(value) for name, value in settings.items()}},
+    )
+    ours = evaluate(EvaluationConfig([tmp_path / "test.csv"], tmp_path / "checkpoint"))
+    expected = {Path(each["wav_filename"]).name: each["loss"] for each in theirs}
+    found = {Path(each.wav_filename).name: each.loss for each in ours.samples}
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert len(found) == len(clips) >= 2
 
 
 @pytest.fixture(scope="module")

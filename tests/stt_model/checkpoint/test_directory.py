@@ -29,6 +29,7 @@ from stt_model.checkpoint.directory import (
     weights_digest,
     write_checkpoint,
 )
+from stt_model.corpus.audio import AudioSettings
 from stt_model.text.alphabet import CharacterAlphabet
 from tests.stt_model.checkpoints import (
     BYTES,
@@ -245,13 +246,32 @@ class TestFlags:
         make_checkpoint(tmp_path, flags=flags)
         assert "flags.txt: damaged JSON" in refusal(tmp_path)
 
+    def test_other_audio_settings(self, tmp_path):
+        make_checkpoint(tmp_path)
+        assert open_checkpoint(tmp_path).audio == AudioSettings(16000, 32, 20)
+        (tmp_path / "flags.txt").write_text(
+            "--audio_sample_rate=8000\n--feature_win_len=25\n--feature_win_step=10\n"
+        )
+        found = open_checkpoint(tmp_path)
+        assert (found.audio, found.audio.window, found.audio.stride) == (
+            AudioSettings(8000, 25, 10),
+            200,
+            80,
+        )
+
     @pytest.mark.parametrize(
-        ("setting", "value"),
-        [("audio_sample_rate", 8000), ("feature_win_len", 25), ("feature_win_step", 10)],
+        ("setting", "value", "found"),
+        [
+            ("audio_sample_rate", 0, "from 4000 to 192000, found 0"),
+            ("feature_win_len", "long", "from 5 to 200, found 'long'"),
+            ("feature_win_step", 0.5, "from 1 to 200, found 0.5"),
+            ("relu_clip", 6, "only 20 is supported"),
+            ("audio_sample_rate", 22050, "found 32 ms at 22050 Hz"),
+        ],
     )
-    def test_features_that_shapes_cannot_tell(self, tmp_path, setting, value):
+    def test_settings_that_cannot_be(self, tmp_path, setting, value, found):
         make_checkpoint(tmp_path, flags=f"--{setting}={value}\n")
-        assert f"trained with --{setting} {value}; only" in refusal(tmp_path)
+        assert found in refusal(tmp_path)
 
 
 class TestAlphabets:
