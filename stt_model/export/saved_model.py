@@ -49,9 +49,9 @@ def write_saved_model(
     """Write the SavedModel, whose signature ``serving_default`` takes a batch.
 
     In: ``samples`` float32 [batch, n], mono, at the model's rate, in [-1, 1], the shorter
-    utterances filled up with anything, and ``sample_counts`` int32 [batch], the samples that are the utterance's own.
-    Out: ``probabilities`` float32 [batch, frames, classes], the blank last, and ``frames`` int32
-    [batch], how many of them are the utterance's own.
+    utterances filled up with anything, and ``sample_counts`` int32 [batch], the samples that are
+    the utterance's own. Out: ``probabilities`` float32 [batch, frames, classes], the blank last,
+    and ``frames`` int32 [batch], how many of them are the utterance's own.
     """
     recogniser = _Recogniser(network, audio)
     # Nobody trains through it, and the recurrent layer's own gradient cannot be saved.
