@@ -24,7 +24,6 @@ Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
 def open_model(model: Path) -> tuple[Alphabet, AudioSettings, Infer]:
     """Return alphabet and audio settings of a checkpoint or deployed model, and what runs it.
 
-
     Of a directory the best checkpoint is taken, or the last; a ``.tflite`` file runs as it is, fed
     as Coqui STT's runtime feeds it; of a frozen graph the weights are taken.
     """
