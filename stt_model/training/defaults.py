@@ -12,7 +12,7 @@ from typing import Any
 
 from stt_model.base import AUTO
 from stt_model.checkpoint import Checkpoint
-from stt_model.corpus import iter_utterances
+from stt_model.corpus import USUAL_AUDIO, iter_utterances
 from stt_model.training.config import NO_AUGMENTATION, TrainingConfig
 
 AUTOMATIC = (
@@ -153,6 +153,9 @@ def fit(
     chosen = choose(situation)
     values = {name: chosen[name][0] for name in unset}
     reasons = {name: chosen[name][1] for name in values}
+    if "augment" in values and start.audio != USUAL_AUDIO:
+        values["augment"] = ""
+        reasons["augment"] = "augmentation knows features of 16000 Hz, 32 ms and 20 ms only"
     batch = values.get("train_batch_size", config.train_batch_size)
     if config.dev_files and not (config.early_stop or config.reduce_lr_on_plateau):
         plan = schedule(situation, batch)
