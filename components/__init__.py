@@ -2,7 +2,9 @@
 
 COMPONENTS = (
     "source_digests",
+    "dataset_import",
     "dataset_validation",
+    "dataset_packing",
     "checkpoint_fetch",
     "alphabet_analysis",
     "layer_surgery",

@@ -13,6 +13,7 @@ from kfp.dsl.base_component import BaseComponent
 from components import COMPONENTS, images
 from pipelines.bootstrap import bootstrap
 from pipelines.cache_volume import mount_cache
+from pipelines.prepare import prepare
 from stt_model.base import BootstrapError
 
 # The images that components name: what `--image` can replace.
@@ -41,6 +42,7 @@ def packages() -> dict[Path, BaseComponent]:
         )
         for name in COMPONENTS
     }
+    compiled[Path("pipelines", "prepare.yaml")] = prepare
     compiled[Path("pipelines", "bootstrap.yaml")] = bootstrap
     return compiled
 

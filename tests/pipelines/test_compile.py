@@ -58,6 +58,8 @@ def test_steps_without_tensorflow_have_the_light_image(fresh):
     }
     assert light == {
         "source_digests",
+        "dataset_import",
+        "dataset_packing",
         "dataset_validation",
         "checkpoint_fetch",
         "alphabet_analysis",
