@@ -14,7 +14,9 @@ ROOT = "s3://stt-bootstrap-test/1"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with S3Server(tmp_path_factory.mktemp("s3")) as running:
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.remembers_folders_for = "1m"
+    with server as running:
         yield running
 
 

@@ -43,3 +43,17 @@ def test_event_files_of_every_run_are_brought_and_grow(store, tmp_path):
         assert open_in_tensorboard.read() == b", more"
     files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
     assert files == {f"first/{EVENTS}", f"second/{EVENTS}"}
+
+
+def test_what_the_latest_pod_saved_is_brought(store, tmp_path):
+    script = runpy.run_path(str(SOURCES / "overlays/tensorboard/copy_summaries.py"))
+    for number in range(2):
+        folder = tmp_path / f"pod-{number}"
+        kept = RunStore(store, "s3://speech/runs/first", folder)
+        kept.restore()
+        (folder / EVENTS).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / EVENTS).open("ab") as events:
+            events.write(f"pod {number};".encode())
+        kept.save()
+    script["copy_summaries"](store, "s3://speech/runs", tmp_path / "summaries")
+    assert (tmp_path / "summaries/first" / EVENTS).read_bytes() == b"pod 0;pod 1;"

@@ -47,7 +47,7 @@ def test_a_schedule_is_made(schedule, tmp_path, monkeypatch):
     assert sent["runtime_config"]["parameters"] == {
         "dataset_uri": "s3://a/b",
         "checkpoint_uri": "s3://a/c",
-        "epochs": 3,
+        "epochs": "3",
     }
     assert sent["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "stt-bootstrap"
     assert set(sent["pipeline_spec"]) == {"pipeline_spec", "platform_spec"}

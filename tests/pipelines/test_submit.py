@@ -78,7 +78,7 @@ def test_uploads_starts_waits_and_succeeds(submit, server):
     assert run["runtime_config"]["parameters"] == {
         "dataset_uri": "s3://speech/data",
         "checkpoint_uri": "s3://speech/english.zip",
-        "epochs": 3,
+        "epochs": "3",
         "node_selector": {"pool": "gpu"},
     }
     assert outcome.out.splitlines() == [
@@ -323,8 +323,8 @@ def test_parameters_of_a_file_under_flags(submit, server, tmp_path):
     assert run["runtime_config"]["parameters"] == {
         "dataset_uri": "s3://speech/data",
         "checkpoint_uri": "s3://speech/c.zip",
-        "learning_rate": 0.0001,
-        "epochs": 5,
+        "learning_rate": "0.0001",
+        "epochs": "5",
         "gpu_count": "2",
         "tolerations": [{"key": "gpu", "operator": "Exists"}],
     }
@@ -338,7 +338,7 @@ def test_wrong_parameters_are_told_together_before_anything_is_sent(submit, serv
     assert outcome.code == 1
     assert "unknown parameter 'epoch' (did you mean 'epochs'?)" in outcome.error
     assert "parameter 'dataset_uri' needs a value" in outcome.error
-    assert "'learning_rate' must be float, found 'fast' (str)" in outcome.error
+    assert "'learning_rate': expected a number above 0, or auto, found 'fast'" in outcome.error
     assert "'gpu_count' must be str, found 2 (int); write '2' in quotes" in outcome.error
     assert server.requests == []
 

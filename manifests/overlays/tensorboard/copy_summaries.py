@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from stt_model.storage import ObjectStore
 
 INDEX = "/run.json"
+POD = r"/[0-9]{10}-[0-9a-f]{16}$"
 
 
 def copy_summaries(store: ObjectStore, runs: str, target: Path) -> None:
@@ -16,19 +18,31 @@ def copy_summaries(store: ObjectStore, runs: str, target: Path) -> None:
 
     They only grow, and TensorBoard keeps them open: what is new is added to what is there.
     """
-    for index in store.list(runs):
-        if not index.uri.endswith(INDEX):
-            continue
-        run = index.uri.removesuffix(INDEX)
-        with store.open(index.uri) as stream:
+    for run, saved in last_saved(store, runs).items():
+        with store.open(f"{saved}{INDEX}") as stream:
             files = json.load(stream)["files"]
         folder = target / run.removeprefix(runs.rstrip("/")).strip("/")
         for name, digest in files.items():
             if "tfevents" in name:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                with store.open(f"{run}/files/{digest}") as new, (folder / name).open("ab") as copy:
+                with (
+                    store.open(f"{saved}/files/{digest}") as new,
+                    (folder / name).open("ab") as copy,
+                ):
                     new.seek(copy.tell())
                     shutil.copyfileobj(new, copy)
+
+
+def last_saved(store: ObjectStore, runs: str) -> dict[str, str]:
+    """Return by run the folder that it was last saved in: each pod that trains has its own."""
+    folders: dict[str, str] = {}
+    for index in store.list(runs):
+        if index.uri.endswith(INDEX):
+            folder = index.uri.removesuffix(INDEX)
+            run = re.sub(POD, "", folder)
+            # The highest number is the latest; without one it is from before there were any.
+            folders[run] = max(folder, folders.get(run, ""))
+    return folders
 
 
 if __name__ == "__main__":
