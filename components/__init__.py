@@ -2,9 +2,9 @@
 
 COMPONENTS = (
     "source_digests",
-    "dataset_import",
+    "run_settings",
+    "source_analysis",
     "dataset_validation",
-    "dataset_packing",
     "checkpoint_fetch",
     "alphabet_analysis",
     "layer_surgery",

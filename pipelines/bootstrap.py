@@ -1,29 +1,10 @@
 """The pipeline: from a dataset and a checkpoint to a model for the dataset's language."""
 
-from typing import Any, NamedTuple
-
 from kfp import dsl
 
-from components.alphabet_analysis.component import alphabet_analysis
-from components.checkpoint_fetch.component import checkpoint_fetch
-from components.dataset_validation.component import dataset_validation
-from components.evaluation.component import evaluation
-from components.layer_surgery.component import layer_surgery
-from components.model_export.component import model_export
-from components.refusal.component import refusal
 from components.source_digests.component import source_digests
-from components.training.component import training
 from pipelines import cluster
-
-
-class Verdict(NamedTuple):
-    """What a run puts out: error rates, of which 0 is perfect, and what the gate says of them."""
-
-    wer: float
-    cer: float
-    passed: bool
-    gate: str
-    verdict: str
+from pipelines.graph import add_graph
 
 
 @dsl.pipeline(name="stt-bootstrap")
@@ -77,6 +58,10 @@ def bootstrap(
     export_license: str = "",
     export_contact_info: str = "",
     export_description: str = "",
+    data_cpu: str = "500m",
+    data_memory: str = "1Gi",
+    export_cpu: str = "1",
+    export_memory: str = "4Gi",
     training_cpu: str = "8",
     training_memory: str = "32Gi",
     evaluation_cpu: str = "4",
@@ -85,7 +70,7 @@ def bootstrap(
     gpu_count: str = "1",
     node_selector: dict[str, str] = {},  # noqa: B006 (only read)
     tolerations: list[dict[str, str]] = [],  # noqa: B006
-) -> Verdict:
+) -> None:
     """Bring a pre-trained Coqui STT or DeepSpeech checkpoint to the language of a dataset.
 
     Args:
@@ -162,6 +147,10 @@ def bootstrap(
         export_license: SPDX identifier of its license.
         export_contact_info: Where its authors can be reached.
         export_description: What else its users should know, in Markdown.
+        data_cpu: Processors that the steps before training may use on a cluster.
+        data_memory: Memory that the steps before training may use on a cluster.
+        export_cpu: Processors that the export may use on a cluster.
+        export_memory: Memory that the export may use on a cluster.
         training_cpu: Processors that training may use on a cluster, such as 8 or 7500m.
         training_memory: Memory that training may use on a cluster, such as 32Gi.
         evaluation_cpu: Processors that evaluation may use on a cluster.
@@ -173,148 +162,18 @@ def bootstrap(
             object.
         tolerations: Taints that nodes for training and evaluation may have, as a JSON list of
             Kubernetes' tolerations.
-
-    Returns:
-        wer: Word error rate of the model over the test split, 0 is perfect.
-        cer: Character error rate of the model over the test split, 0 is perfect.
-        passed: Whether the model is as good as max_wer and must_beat_source ask, or where neither
-            is given, no worse than the source and not above a WER of 90 %.
-        gate: What they ask, and why the model does not pass if it does not.
-        verdict: What the model is good for, and what to do next.
     """
+    values = dict(locals())
     # What lies behind a URI can change while its name stays: looked at in every run, and handed on,
     # so that the steps behind it are taken from an earlier run only where nothing changed.
-    sources = source_digests(
+    digests = source_digests(
         dataset_uri=dataset_uri,
         checkpoint_uri=checkpoint_uri,
-        checkpoint_alphabet_uri=checkpoint_alphabet_uri,
         alphabet_uri=alphabet_uri,
         scorer_uri=scorer_uri,
         drop_suspects_uri=drop_suspects_uri,
-    ).set_display_name("Look for changes")
-    sources.set_caching_options(False)
-    validated = dataset_validation(
-        dataset_uri=dataset_uri,
-        dataset_digest=sources.outputs["dataset_digest"],
-        strict=strict_validation,
-        normalise=normalise,
-        drop_suspects_uri=drop_suspects_uri,
-    ).set_display_name("Validate the dataset")
-    fetched = checkpoint_fetch(
-        checkpoint_uri=checkpoint_uri,
-        checkpoint_digest=sources.outputs["checkpoint_digest"],
-        expected_sha256=checkpoint_sha256,
         checkpoint_alphabet_uri=checkpoint_alphabet_uri,
-        bytes_output_mode=bytes_output_mode,
-    ).set_display_name("Fetch the checkpoint")
-    analysed = alphabet_analysis(
-        dataset=validated.outputs["clean_dataset"],
-        checkpoint=fetched.outputs["checkpoint"],
-        mode=mode,
-        alphabet_uri=alphabet_uri,
-        alphabet_digest=sources.outputs["alphabet_digest"],
-        keep_source_labels=keep_source_labels,
-    ).set_display_name("Choose the mode")
-    for task in (sources, validated, fetched, analysed):
-        cluster.place(task, cluster.DATA)
-
-    def adapt(checkpoint: Any, freeze_source_epochs: Any = "0") -> dsl.PipelineTask:
-        """Train a checkpoint whose output layer fits, evaluate and export it; return evaluation.
-
-        Both branches call this with their own checkpoint. It is no pipeline of its own: the source
-        checkpoint would reach that under two names when fine-tuning, and Kubeflow's metadata store
-        takes an artifact only once for each task and each DAG.
-        """
-        trained = training(
-            dataset=validated.outputs["clean_dataset"],
-            checkpoint=checkpoint,
-            model_alphabet=analysed.outputs["model_alphabet"],
-            epochs=epochs,
-            train_batch_size=train_batch_size,
-            dev_batch_size=dev_batch_size,
-            learning_rate=learning_rate,
-            dropout_rate=dropout_rate,
-            random_seed=random_seed,
-            clip_norm=clip_norm,
-            freeze_source_epochs=freeze_source_epochs,
-            augment=augment,
-            mixed_precision=mixed_precision,
-            best_by=best_by,
-            early_stop=early_stop,
-            es_epochs=es_epochs,
-            es_min_delta=es_min_delta,
-            reduce_lr_on_plateau=reduce_lr_on_plateau,
-            plateau_epochs=plateau_epochs,
-            plateau_reduction=plateau_reduction,
-            run_state_uri=run_state_uri,
-        ).set_display_name("Train")
-        cluster.name_run(trained)
-        evaluated = evaluation(
-            dataset=validated.outputs["clean_dataset"],
-            checkpoint=trained.outputs["trained_checkpoint"],
-            source_checkpoint=fetched.outputs["checkpoint"],
-            test_batch_size=test_batch_size,
-            beam_width=beam_width,
-            scorer_uri=scorer_uri,
-            scorer_digest=sources.outputs["scorer_digest"],
-            lm_alpha=lm_alpha,
-            lm_beta=lm_beta,
-            max_wer=max_wer,
-            must_beat_source=must_beat_source,
-            release_any=release_any,
-        ).set_display_name("Evaluate on the test split")
-        # A model that misses the gate is exported too, but not marked as released.
-        exported = model_export(
-            dataset=validated.outputs["clean_dataset"],
-            checkpoint=trained.outputs["trained_checkpoint"],
-            released=evaluated.outputs["passed"],
-            gate=evaluated.outputs["gate"],
-            scorer_uri=scorer_uri,
-            scorer_digest=sources.outputs["scorer_digest"],
-            export_uri=export_uri,
-            export_quantize=export_quantize,
-            export_savedmodel=export_savedmodel,
-            export_author_id=export_author_id,
-            export_model_name=export_model_name,
-            export_model_version=export_model_version,
-            export_language=export_language,
-            export_license=export_license,
-            export_contact_info=export_contact_info,
-            export_description=export_description,
-        ).set_display_name("Export for the deployed runtimes")
-        cluster.place(
-            trained,
-            cluster.Budget(training_cpu, training_memory, hours=7 * 24, retries=3),
-            cluster.Accelerators(gpu_type, gpu_count, node_selector, tolerations),
-        )
-        cluster.place(
-            evaluated,
-            cluster.Budget(evaluation_cpu, evaluation_memory, hours=24, retries=2),
-            cluster.Accelerators(gpu_type, "1", node_selector, tolerations),
-        )
-        cluster.place(exported, cluster.MODEL)
-        return evaluated
-
-    with dsl.If(analysed.outputs["mode"] == "fine-tune", name="fine-tune"):
-        fine_tuned = adapt(fetched.outputs["checkpoint"])
-    with dsl.Elif(analysed.outputs["mode"] == "transfer", name="transfer"):
-        grafted = layer_surgery(
-            checkpoint=fetched.outputs["checkpoint"],
-            model_alphabet=analysed.outputs["model_alphabet"],
-            drop_source_layers=drop_source_layers,
-            warm_start=warm_start,
-            random_seed=random_seed,
-        ).set_display_name("Replace the last layers")
-        cluster.place(grafted, cluster.MODEL)
-        transferred = adapt(grafted.outputs["grafted_checkpoint"], freeze_source_epochs)
-    with dsl.Else(name="refuse"):
-        refused = refusal(reason=analysed.outputs["reason"]).set_display_name("Refuse")
-        refused.set_caching_options(False)
-        cluster.place(refused, cluster.REFUSAL)
-
-    # Values of either branch can be joined; joining artifacts fails under kfp.local.
-    either = {
-        name: dsl.OneOf(fine_tuned.outputs[name], transferred.outputs[name])
-        for name in Verdict._fields
-    }
-    return Verdict(**either)
+    ).set_display_name("Look for changes")
+    digests.set_caching_options(False)
+    cluster.place(digests, cluster.Budget(data_cpu, data_memory, hours=4, retries=2))
+    add_graph({**values, **digests.outputs})

@@ -9,7 +9,7 @@ import yaml
 from stt_model.storage import CACHE_VARIABLE
 
 MOUNT_PATH = "/cache"
-STEPS = ("dataset_validation", "training")
+STEPS = ("source_analysis", "training")
 """Those that read whole datasets; a second task of a step has a number behind its name."""
 
 

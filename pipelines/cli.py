@@ -160,6 +160,13 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         help="volume claim on which the steps of the pipeline cache clips from an object store; it "
         "must be there in every namespace of runs",
     )
+    parser.add_argument(
+        "--queue",
+        default="",
+        metavar="NAME",
+        help="LocalQueue of Kueue that the pods wait in; it must be there in every namespace of"
+        " runs",
+    )
 
 
 def _preflight(parser: argparse.ArgumentParser) -> None:

@@ -42,9 +42,7 @@ class Budget:
     """Attempts after the first."""
 
 
-DATA = Budget(cpu="2", memory="4Gi", hours=24, retries=2)
-MODEL = Budget(cpu="2", memory="8Gi", hours=4, retries=2)
-REFUSAL = Budget(cpu="500m", memory="512Mi", hours=1, retries=0)
+REFUSAL = Budget(cpu="250m", memory="256Mi", hours=1, retries=0)
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,10 @@ class Accelerators:
     type: PipelineParameterChannel
     """Resource name such as ``nvidia.com/gpu``; empty for none."""
     count: str | PipelineParameterChannel
-    node_selector: PipelineParameterChannel
-    """Labels that the node must have."""
-    tolerations: PipelineParameterChannel
-    """Taints that it may have, a list of Kubernetes' tolerations."""
+    node_selector: PipelineParameterChannel | None = None
+    """Labels that the node must have; none for any node."""
+    tolerations: PipelineParameterChannel | None = None
+    """Taints that it may have, a list of Kubernetes' tolerations; none for no taint."""
 
 
 def place(
@@ -113,8 +111,10 @@ def _give_store(task: dsl.PipelineTask) -> None:
 def _give_accelerators(task: dsl.PipelineTask, accelerators: Accelerators) -> None:
     task.set_accelerator_type(accelerators.type).set_accelerator_limit(accelerators.count)
     _hand_down(task, accelerators.type, accelerators.count)
-    kubernetes.add_node_selector_json(task, accelerators.node_selector)
-    kubernetes.add_toleration_json(task, accelerators.tolerations)
+    if accelerators.node_selector is not None:
+        kubernetes.add_node_selector_json(task, accelerators.node_selector)
+    if accelerators.tolerations is not None:
+        kubernetes.add_toleration_json(task, accelerators.tolerations)
     # GPUs exchange gradients, and decoding processes their work, through shared memory, of which a
     # container has 64 MB by itself.
     kubernetes.empty_dir_mount(

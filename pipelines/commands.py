@@ -63,6 +63,7 @@ def _check_inputs(args: argparse.Namespace) -> None:
 def compile_packages(args: argparse.Namespace) -> int:
     """Write the packages."""
     from pipelines.compile import compile_all, parse_images
+    from pipelines.component_readme import write_readmes
 
     written = compile_all(
         args.output,
@@ -70,7 +71,8 @@ def compile_packages(args: argparse.Namespace) -> int:
         tag=args.tag or images.TAG,
         overrides=parse_images(args.image),
         cache_claim=args.cache_claim,
+        queue=args.queue,
     )
-    for path in written:
+    for path in [*written, *write_readmes(args.output)]:
         print(path)
     return 0

@@ -13,7 +13,9 @@ from kfp.dsl.base_component import BaseComponent
 from components import COMPONENTS, images
 from pipelines.bootstrap import bootstrap
 from pipelines.cache_volume import mount_cache
-from pipelines.prepare import prepare
+from pipelines.component_readme import write_readmes
+from pipelines.form import form
+from pipelines.queue import join_queue
 from stt_model.base import BootstrapError
 
 # The images that components name: what `--image` can replace.
@@ -42,7 +44,7 @@ def packages() -> dict[Path, BaseComponent]:
         )
         for name in COMPONENTS
     }
-    compiled[Path("pipelines", "prepare.yaml")] = prepare
+    compiled[Path("pipelines", "form.yaml")] = form
     compiled[Path("pipelines", "bootstrap.yaml")] = bootstrap
     return compiled
 
@@ -53,13 +55,15 @@ def compile_all(
     tag: str = images.TAG,
     overrides: Mapping[str, str] | None = None,
     cache_claim: str = "",
+    queue: str = "",
 ) -> list[Path]:
     """Write every package below ``out_dir`` and return the paths, the pipeline last.
 
     The same sources and the same kfp give the same bytes. ``registry`` and ``tag`` replace those of
     ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``; ``overrides``
     gives whole references by name, which ``parse_images`` reads. ``cache_claim`` is the volume
-    claim of the pipeline's cache; empty for none. Signals reach the steps.
+    claim of the pipeline's cache, ``queue`` the LocalQueue of Kueue that its pods wait in;
+    empty for none. Signals reach the steps.
     """
     given = overrides or {}
     replacements = {
@@ -73,8 +77,9 @@ def compile_all(
         compiler.Compiler().compile(component, str(path))
         text = path.read_text(encoding="utf-8").replace(_START, _START_IN_PLACE_OF_SHELL)
         text = _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text)
-        if component is bootstrap and cache_claim:
-            text = mount_cache(text, cache_claim)
+        if component in (bootstrap, form):
+            text = mount_cache(text, cache_claim) if cache_claim else text
+            text = join_queue(text, queue) if queue else text
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
@@ -105,3 +110,4 @@ def parse_images(values: Iterable[str]) -> dict[str, str]:
 
 if __name__ == "__main__":
     compile_all(Path(__file__).parent.parent)
+    write_readmes()

@@ -17,13 +17,22 @@ from kfp import components, local
 
 from components import COMPONENTS
 from pipelines.docker_runner import container_user, containers, docker_runner
-from pipelines.package import ParameterError, check_parameters, pipeline_without_retries
+from pipelines.package import PACKAGE, ParameterError, check_parameters, local_pipeline
 from pipelines.watch import Watch, component_of
 
 Runner = Literal["subprocess", "docker"]
 
 # What the executor of kfp leaves beside the artifacts of a task that came to its end.
 EXECUTOR_OUTPUT = "executor_output.json"
+
+
+# The Markdown report of each step.
+REPORTS = {
+    "source_analysis": "source_report",
+    "training": "training_report",
+    "evaluation": "evaluation_report",
+    "model_export": "export_report",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class RunOutcome:
     samples: Path | None
     """JSON list of the transcribed utterances."""
     reports: Mapping[str, Path]
-    """Markdown files by component, such as ``layer_surgery``."""
+    """Markdown files by component, such as ``training``."""
     page: Path | None
     """The evaluation's HTML page."""
     run_dir: Path
@@ -71,6 +80,7 @@ def run(
     parameters: Mapping[str, object],
     *,
     output_dir: Path | str,
+    package: Path = PACKAGE,
     runner: Runner = "subprocess",
     verbose: bool = False,
     say: Callable[[str], None] | None = None,
@@ -84,6 +94,7 @@ def run(
     Args:
         parameters: Values by the names in the compiled pipeline; local paths may be relative.
         output_dir: Folder for the results; made if it is not there.
+        package: Compiled pipeline, ``bootstrap.yaml`` or ``form.yaml``.
         runner: ``subprocess`` uses this Python, ``docker`` the images of the components.
         verbose: Say what the tasks print, too.
         say: Takes one line of progress at a time; by default it goes to stderr.
@@ -91,7 +102,10 @@ def run(
     Raises:
         BootstrapError: a parameter, the folder or the runner cannot be used.
     """
-    values = {name: _absolute(name, value) for name, value in check_parameters(parameters).items()}
+    values = {
+        name: _absolute(name, value)
+        for name, value in check_parameters(parameters, package).items()
+    }
     output_dir = Path(output_dir).resolve()
     for link in (output_dir / "model", output_dir / "export"):
         if link.exists() and not link.is_symlink():
@@ -103,9 +117,9 @@ def run(
     watch = Watch(run_dir / "logs", say or _say, verbose)
     local.init(chosen_runner, pipeline_root=str(run_dir / "tasks"), raise_on_error=False)
     with containers(), watch.listening():
-        pipeline = components.load_component_from_text(pipeline_without_retries())
-        outputs = pipeline(**values).outputs
-    return _collect(output_dir, run_dir, watch, outputs)
+        pipeline = components.load_component_from_text(local_pipeline(package))
+        pipeline(**values)
+    return _collect(output_dir, run_dir, watch)
 
 
 def _absolute(name: str, value: Any) -> Any:
@@ -133,12 +147,11 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _collect(
-    output_dir: Path, run_dir: Path, watch: Watch, outputs: Mapping[str, Any]
-) -> RunOutcome:
+def _collect(output_dir: Path, run_dir: Path, watch: Watch) -> RunOutcome:
     # kfp.local gives every task a folder, with a file or folder for each artifact.
     tasks = {component_of(path.name): path for path in run_dir.glob("tasks/*/*")}
-    decided = _parameters_of(tasks.get("alphabet_analysis"))
+    decided = _parameters_of(tasks.get("source_analysis"))
+    outputs = _parameters_of(tasks.get("evaluation"))
     return RunOutcome(
         errors=tuple(watch.failures),
         tasks=tuple(watch.tasks),
@@ -152,9 +165,9 @@ def _collect(
         model=_link(tasks.get("training"), "trained_checkpoint", output_dir / "model"),
         export=_link(tasks.get("model_export"), "exported_model", output_dir / "export"),
         package=_copy(tasks.get("model_export"), "package", output_dir / "export.zip"),
-        samples=_copy(tasks.get("evaluation"), "samples", output_dir / "samples.json"),
+        samples=_copy(tasks.get("evaluation"), "transcribed_samples", output_dir / "samples.json"),
         reports=_copy_reports(tasks, output_dir / "reports"),
-        page=_copy(tasks.get("evaluation"), "html_report", output_dir / "report.html"),
+        page=_copy(tasks.get("evaluation"), "evaluation_page", output_dir / "report.html"),
         run_dir=run_dir,
     )
 
@@ -186,5 +199,5 @@ def _copy(task: Path | None, artifact: str, place: Path) -> Path | None:
 
 def _copy_reports(tasks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     places = {name: folder / f"{name}.md" for name in COMPONENTS}
-    copied = {name: _copy(tasks.get(name), "report", place) for name, place in places.items()}
+    copied = {name: _copy(tasks.get(name), REPORTS.get(name, ""), places[name]) for name in places}
     return {name: place for name, place in copied.items() if place}

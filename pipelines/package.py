@@ -22,6 +22,10 @@ from stt_model.jobs import all_parameters
 PACKAGE = Path(__file__).with_name("bootstrap.yaml")
 
 CLUSTER_ONLY = (
+    "data_cpu",
+    "data_memory",
+    "export_cpu",
+    "export_memory",
     "training_cpu",
     "training_memory",
     "evaluation_cpu",
@@ -78,13 +82,28 @@ def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
     return {p.name: p for p in sorted(parameters, key=lambda p: p.default is not None)}
 
 
-def pipeline_without_retries(package: Path = PACKAGE) -> str:
-    """Return the pipeline as YAML for this machine, where what failed would only fail again."""
+def local_pipeline(package: Path = PACKAGE) -> str:
+    """Return the pipeline as YAML for ``kfp.local``.
+
+    Without retries: what failed on this machine would only fail again. And with conditions written
+    so that it finds the output of a task beside the branch, where it looks for an input of the DAG.
+    """
     pipeline = copy.deepcopy(_read_pipeline(package))
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
             task.pop("retryPolicy", None)
+            if condition := task.get("triggerPolicy", {}).get("condition"):
+                task["triggerPolicy"]["condition"] = _resolvable(condition, task["inputs"])
     return yaml.dump(pipeline, Dumper=_DUMPER)
+
+
+def _resolvable(condition: str, inputs: Mapping[str, Any]) -> str:
+    for name, source in inputs["parameters"].items():
+        if output := source.get("taskOutputParameter"):
+            # kfp.local takes what has a second double hyphen for TASK--OUTPUT.
+            found = f"pipelinechannel--{output['producerTask']}--{output['outputParameterKey']}"
+            condition = condition.replace(f"['{name}']", f"['{found}']")
+    return condition
 
 
 def _read_pipeline(package: Path) -> dict[str, Any]:

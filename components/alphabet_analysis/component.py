@@ -12,7 +12,7 @@ def alphabet_analysis(
     dataset: dsl.Input[dsl.Dataset],
     checkpoint: dsl.Input[dsl.Model],
     model_alphabet: dsl.Output[dsl.Artifact],
-    report: dsl.Output[dsl.Markdown],
+    decision_report: dsl.Output[dsl.Markdown],
     mode: str = "auto",
     alphabet_uri: str = "",
     alphabet_digest: str = "",
@@ -32,7 +32,8 @@ def alphabet_analysis(
 
     Returns:
         model_alphabet: Alphabet file of the model to be trained; one comment line in bytes mode.
-        report: The decision and its evidence: missing characters, counts, examples, look-alikes.
+        decision_report: The decision and its evidence: missing characters, counts, examples,
+            look-alikes.
         mode: fine-tune, transfer or refuse. A refusal does not fail here: its evidence survives.
         reason: Why, in one line.
     """
@@ -44,7 +45,7 @@ def alphabet_analysis(
         dataset.path,
         checkpoint.path,
         Path(model_alphabet.path),
-        Path(report.path),
+        Path(decision_report.path),
         mode=mode,
         alphabet_uri=alphabet_uri,
         keep_source_labels=keep_source_labels,

@@ -11,7 +11,7 @@ from components import images
 def checkpoint_fetch(
     checkpoint_uri: str,
     checkpoint: dsl.Output[dsl.Model],
-    report: dsl.Output[dsl.Markdown],
+    checkpoint_report: dsl.Output[dsl.Markdown],
     checkpoint_digest: str = "",
     expected_sha256: str = "",
     checkpoint_alphabet_uri: str = "",
@@ -31,7 +31,7 @@ def checkpoint_fetch(
 
     Returns:
         checkpoint: Checkpoint folder in Coqui's layout, with its geometry as metadata.
-        report: The checkpoint described for people.
+        checkpoint_report: The checkpoint described for people.
         sha256: Digest of what was fetched, to be expected the next time.
     """
     from pathlib import Path
@@ -44,7 +44,7 @@ def checkpoint_fetch(
         sha256=expected_sha256,
         alphabet_uri=checkpoint_alphabet_uri,
         bytes_output_mode=bytes_output_mode,
-        report=Path(report.path),
+        report=Path(checkpoint_report.path),
     )
     checkpoint.metadata.update(fetched.metadata)
     checkpoint.metadata["source_digest"] = checkpoint_digest

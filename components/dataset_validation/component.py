@@ -9,8 +9,8 @@ from components import images
 def dataset_validation(
     dataset_uri: str,
     clean_dataset: dsl.Output[dsl.Dataset],
-    report: dsl.Output[dsl.Markdown],
-    metrics: dsl.Output[dsl.Metrics],
+    validation_report: dsl.Output[dsl.Markdown],
+    dataset_metrics: dsl.Output[dsl.Metrics],
     dataset_digest: str = "",
     strict: bool = False,
     normalise: str = "",
@@ -31,8 +31,8 @@ def dataset_validation(
     Returns:
         clean_dataset: Manifests of the accepted rows with absolute audio paths, and rejected.csv
             with a reason for every other.
-        report: Counts, hours, histograms and every finding.
-        metrics: Utterances, hours, rejected rows and warnings of each split.
+        validation_report: Counts, hours, histograms and every finding.
+        dataset_metrics: Utterances, hours, rejected rows and warnings of each split.
     """
     from pathlib import Path
 
@@ -44,8 +44,8 @@ def dataset_validation(
         strict=strict,
         normalise=normalise,
         drop_suspects=drop_suspects_uri,
-        report=Path(report.path),
+        report=Path(validation_report.path),
     )
     clean_dataset.metadata["source_digest"] = dataset_digest
     for name, value in result.metrics().items():
-        metrics.log_metric(name, value)
+        dataset_metrics.log_metric(name, value)

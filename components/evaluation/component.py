@@ -11,11 +11,11 @@ from components import images
 def evaluation(
     dataset: dsl.Input[dsl.Dataset],
     checkpoint: dsl.Input[dsl.Model],
-    samples: dsl.Output[dsl.Artifact],
-    report: dsl.Output[dsl.Markdown],
-    html_report: dsl.Output[dsl.HTML],
+    transcribed_samples: dsl.Output[dsl.Artifact],
+    evaluation_report: dsl.Output[dsl.Markdown],
+    evaluation_page: dsl.Output[dsl.HTML],
     confusions: dsl.Output[dsl.ClassificationMetrics],
-    metrics: dsl.Output[dsl.Metrics],
+    evaluation_metrics: dsl.Output[dsl.Metrics],
     source_checkpoint: dsl.Input[dsl.Model] = None,
     test_batch_size: int = 16,
     beam_width: int = 0,
@@ -51,11 +51,13 @@ def evaluation(
             worse than the source, or that makes errors in more than nine of ten words.
 
     Returns:
-        samples: JSON list with one object an utterance, with the keys of Coqui's test output.
-        report: Error rates with intervals, what the errors are, and utterances.
-        html_report: The same in more detail, as one page with the sound of the worst utterances.
+        transcribed_samples: JSON list with one object an utterance, with the keys of Coqui's test
+            output.
+        evaluation_report: Error rates with intervals, what the errors are, and utterances.
+        evaluation_page: The same in more detail, as one page with the sound of the worst
+            utterances.
         confusions: Which character was understood as which, for the most mistaken ones.
-        metrics: Word error rate, character error rate, their intervals, loss and speed.
+        evaluation_metrics: Word error rate, character error rate, their intervals, loss and speed.
         wer: Word error rate over the test split, 0 is perfect.
         cer: Character error rate over the test split, 0 is perfect.
         passed: Whether the model is as good as max_wer and must_beat_source ask, or where neither
@@ -83,14 +85,14 @@ def evaluation(
         must_beat_source=must_beat_source,
         release_any=release_any,
         train_files=[splits["train"]] if "train" in splits else [],
-        test_output_file=Path(samples.path),
-        html_report=Path(html_report.path),
-        report=Path(report.path),
+        test_output_file=Path(transcribed_samples.path),
+        html_report=Path(evaluation_page.path),
+        report=Path(evaluation_report.path),
         note=note,
     )
-    samples.metadata["scorer_digest"] = scorer_digest
+    transcribed_samples.metadata["scorer_digest"] = scorer_digest
     for name, value in result.metrics().items():
-        metrics.log_metric(name, value)
+        evaluation_metrics.log_metric(name, value)
     confusions.log_confusion_matrix(
         result.confusions.names, list(map(list, result.confusions.counts))
     )

@@ -10,7 +10,7 @@ def layer_surgery(
     checkpoint: dsl.Input[dsl.Model],
     model_alphabet: dsl.Input[dsl.Artifact],
     grafted_checkpoint: dsl.Output[dsl.Model],
-    report: dsl.Output[dsl.Markdown],
+    surgery_report: dsl.Output[dsl.Markdown],
     drop_source_layers: int = 1,
     warm_start: bool = True,
     random_seed: int = 4568,
@@ -27,7 +27,7 @@ def layer_surgery(
 
     Returns:
         grafted_checkpoint: Checkpoint folder in the same layout; kept layers are equal bit for bit.
-        report: What was dropped, kept and taken over.
+        surgery_report: What was dropped, kept and taken over.
     """
     from pathlib import Path
 
@@ -40,5 +40,5 @@ def layer_surgery(
         drop_source_layers=drop_source_layers,
         warm_start=warm_start,
         random_seed=random_seed,
-        report=Path(report.path),
+        report=Path(surgery_report.path),
     )

@@ -11,8 +11,8 @@ def model_export(
     checkpoint: dsl.Input[dsl.Model],
     exported_model: dsl.Output[dsl.Model],
     package: dsl.Output[dsl.Artifact],
-    report: dsl.Output[dsl.Markdown],
-    metrics: dsl.Output[dsl.Metrics],
+    export_report: dsl.Output[dsl.Markdown],
+    export_metrics: dsl.Output[dsl.Metrics],
     released: bool = True,
     gate: str = "",
     scorer_uri: str = "",
@@ -57,8 +57,8 @@ def model_export(
         exported_model: Folder with the .tflite file for Coqui STT's runtime 1.4, alphabet, scorer,
             model card and export.json; its metadata say whether the model is released.
         package: The same in one zip.
-        report: What was made, and how it compares.
-        metrics: Sizes, and changes of the word error rate.
+        export_report: What was made, and how it compares.
+        export_metrics: Sizes, and changes of the word error rate.
     """
     from pathlib import Path
 
@@ -71,7 +71,7 @@ def model_export(
         exported_model.path,
         test_files=test_files,
         zip_path=Path(package.path),
-        report=Path(report.path),
+        report=Path(export_report.path),
         released=released,
         gate=gate,
         scorer_uri=scorer_uri,
@@ -93,4 +93,4 @@ def model_export(
     exported_model.metadata["released"] = released
     exported_model.metadata["scorer_digest"] = scorer_digest
     for name, value in result.metrics().items():
-        metrics.log_metric(name, value)
+        export_metrics.log_metric(name, value)

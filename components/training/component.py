@@ -11,8 +11,8 @@ def training(
     checkpoint: dsl.Input[dsl.Model],
     model_alphabet: dsl.Input[dsl.Artifact],
     trained_checkpoint: dsl.Output[dsl.Model],
-    report: dsl.Output[dsl.Markdown],
-    metrics: dsl.Output[dsl.Metrics],
+    training_report: dsl.Output[dsl.Markdown],
+    training_metrics: dsl.Output[dsl.Metrics],
     epochs: str = "auto",
     train_batch_size: str = "auto",
     dev_batch_size: int = 16,
@@ -74,8 +74,8 @@ def training(
 
     Returns:
         trained_checkpoint: Checkpoint folder in the same layout, with the best and the last epoch.
-        report: Loss and speed of each epoch.
-        metrics: Epochs and the best loss.
+        training_report: Loss and speed of each epoch.
+        training_metrics: Epochs and the best loss.
     """
     import sys
     from pathlib import Path
@@ -93,7 +93,7 @@ def training(
             alphabet=jobs.read_model_alphabet(model_alphabet.path),
             save_checkpoint_dir=trained_checkpoint.path,
             run_state_uri=run_state_uri,
-            report=Path(report.path),
+            report=Path(training_report.path),
             epochs=epochs,
             train_batch_size=train_batch_size,
             dev_batch_size=dev_batch_size,
@@ -117,4 +117,4 @@ def training(
         print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_code)
     for name, value in result.metrics().items():
-        metrics.log_metric(name, value)
+        training_metrics.log_metric(name, value)

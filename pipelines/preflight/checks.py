@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import urllib3
 from kubernetes.client import ApiException
 
-from pipelines.preflight import access, artifacts, capacity, retries, sources
+from pipelines.preflight import access, artifacts, capacity, queues, retries, sources
 from pipelines.preflight.cluster import Cluster, message
 from pipelines.preflight.findings import Finding, Findings, Status, failed, skipped, warning
 from pipelines.preflight.plan import Plan
@@ -29,6 +29,7 @@ OF_THE_CLUSTER = (
     capacity.check_quota,
     capacity.check_limits,
     capacity.check_cache,
+    queues.check_queue,
 )
 OF_THE_STORE = (
     sources.check_dataset,

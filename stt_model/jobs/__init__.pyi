@@ -16,8 +16,10 @@ from .evaluation import check_evaluation as check_evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import test_split as test_split
 from .exporting import export_model as export_model
-from .importing import import_dataset as import_dataset
 from .reports import write_report as write_report
+from .run_settings import RunSettings as RunSettings
+from .run_settings import begin_run as begin_run
+from .run_settings import read_run_settings as read_run_settings
 from .scorers import build_scorer as build_scorer
 from .scorers import tune_scorer as tune_scorer
 from .settings import DecisionSettings as DecisionSettings
@@ -28,6 +30,8 @@ from .settings import SurgerySettings as SurgerySettings
 from .settings import ValidationSettings as ValidationSettings
 from .settings import all_parameters as all_parameters
 from .settings import check_settings as check_settings
+from .sources import AnalysedSources as AnalysedSources
+from .sources import analyse_sources as analyse_sources
 from .startup import start_tensorflow as start_tensorflow
 from .suspicion import find_suspects as find_suspects
 from .training import PreparedTraining as PreparedTraining

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ from stt_model.training.run_saver import RunSaver
 from stt_model.training.schedule import warmed
 from stt_model.training.state import Epoch, RunState, Totals, find_run, read_state
 from stt_model.training.summaries import Summaries
+from stt_model.training.tracking import Tracker
 
 __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "train"]
 
@@ -198,6 +200,7 @@ class _Trainer:
         if self.state.epoch <= config.freeze_source_epochs:
             self.learner.train_only(self.state.source["lineage"]["dropped_layers"])
         self.summaries = Summaries(config.summary_dir or self.directory / "summaries")
+        self.tracker = Tracker(os.environ if self.workers.is_chief else {})
         self.saver = RunSaver(config, source, self.learner, self.state, after_save)
 
     def _feed(self, manifests: Sequence[Path]) -> Feed:
@@ -225,10 +228,12 @@ class _Trainer:
             self.saver.minding_the_store(),
         ):
             self.saver.begin(resumed=self.resumed)
+            self.tracker.begin({"epochs": self.config.epochs, **self.config.settings()})
             if self.dev_set and not self.state.history:
                 self._measure_source(self.dev_set)
             while not self.is_over:
                 self._run_epoch()
+        self.tracker.end()
         return self._result()
 
     def _announce(self) -> None:
@@ -294,6 +299,7 @@ class _Trainer:
         speed = dev_set.audio_seconds / seconds
         epoch = Epoch(0, None, figures.loss, rate, seconds, speed, True, figures.wer, figures.cer)
         self.state.history.append(epoch)
+        self.tracker.add(epoch)
         self._show_dev(figures)
         log_epoch(epoch)
         if not self.saver.source_is_best():
@@ -347,6 +353,7 @@ class _Trainer:
         """Enter an epoch into the state, with what follows from its dev loss, and save."""
         state = self.state
         state.history.append(epoch)
+        self.tracker.add(epoch)
         state.epoch, state.totals = epoch.number + 1, Totals()
         if epoch.best:
             self.saver.save("best")

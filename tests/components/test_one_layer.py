@@ -102,7 +102,7 @@ def test_validation(component, dataset, tmp_path):
     done("validate", dataset, "--output", tmp_path / "clean")
     artifacts = component("dataset_validation", dataset_uri=str(dataset))
     assert tree(tmp_path / "clean") == tree(Path(artifacts["clean_dataset"].path))
-    report = Path(artifacts["report"].path).read_bytes()
+    report = Path(artifacts["validation_report"].path).read_bytes()
     assert report == (tmp_path / "clean" / "report.md").read_bytes()
 
 
@@ -120,7 +120,7 @@ def test_decision(component, dataset, source, tmp_path):
     inputs = {"dataset": dataset, "checkpoint": source}
     artifacts = component("alphabet_analysis", inputs)
     assert Path(artifacts["model_alphabet"].path).read_bytes() == (tmp_path / "a.txt").read_bytes()
-    assert Path(artifacts["report"].path).read_text() in said
+    assert Path(artifacts["decision_report"].path).read_text() in said
 
 
 def test_surgery(component, source, alphabet, tmp_path):
@@ -152,7 +152,7 @@ def test_training_evaluation_and_export(component, dataset, source, tmp_path):
     inputs = {"dataset": dataset, "checkpoint": trained, "source_checkpoint": source}
     artifacts = component("evaluation", inputs)
     assert json.loads(samples.read_text()) == json.loads(
-        Path(artifacts["samples"].path).read_text()
+        Path(artifacts["transcribed_samples"].path).read_text()
     )
 
     exported = tmp_path / "exported"

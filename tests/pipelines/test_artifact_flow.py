@@ -25,12 +25,13 @@ def test_both_branches_are_followed():
         if "source_checkpoint" in artifacts
     }
     assert sources == dict.fromkeys(
-        ("evaluation", "evaluation-2"), ("checkpoint-fetch", "checkpoint")
+        ("evaluation", "evaluation-2"), ("source-analysis", "source_checkpoint")
     )
-    trained = {
-        artifacts["checkpoint"][0] for task, artifacts in inputs.items() if "training" in task
+    trained = {artifacts["checkpoint"] for task, artifacts in inputs.items() if "training" in task}
+    assert trained == {
+        ("source-analysis", "source_checkpoint"),
+        ("source-analysis", "grafted_checkpoint"),
     }
-    assert {maker.rpartition("/")[2] for maker in trained} == {"checkpoint-fetch", "layer-surgery"}
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)

@@ -5,12 +5,12 @@ import pytest
 from kfp.local.config import LocalExecutionConfig
 
 from pipelines import local
-from pipelines.package import ParameterError
+from pipelines.package import PACKAGE, ParameterError
 from pipelines.watch import component_of
 from stt_model.base.errors import BootstrapError
 from stt_model.checkpoint.directory import open_checkpoint
 
-FIRST = ("source-digests", "checkpoint-fetch", "dataset-validation", "alphabet-analysis")
+FIRST = ("source-digests", "source-analysis")
 
 
 def folders_of(outcome):
@@ -28,9 +28,9 @@ def test_fine_tuning_runs_its_branch_and_no_other(fine_tuned):
 def test_transfer_runs_its_branch_and_no_other(transferred):
     assert transferred.errors == ()
     assert transferred.mode == "transfer"
-    branch = ("layer-surgery", "training-2", "evaluation-2", "model-export-2")
+    branch = ("training-2", "evaluation-2", "model-export-2")
     assert sorted(transferred.tasks) == sorted((*FIRST, *branch))
-    assert transferred.tasks[-4:] == branch
+    assert transferred.tasks[-3:] == branch
     assert folders_of(transferred) == set(transferred.tasks)
 
 
@@ -48,8 +48,8 @@ def test_refusal_runs_no_branch_and_says_why(refused):
 
 
 def test_evidence_of_a_refusal_is_kept(refused):
-    assert set(refused.reports) == {"dataset_validation", "checkpoint_fetch", "alphabet_analysis"}
-    assert "refuse" in refused.reports["alphabet_analysis"].read_text()
+    assert set(refused.reports) == {"source_analysis"}
+    assert "refuse" in refused.reports["source_analysis"].read_text()
 
 
 def test_model_of_a_fine_tuning_has_the_order_of_the_given_alphabet(fine_tuned, latin):
@@ -73,10 +73,7 @@ def test_results_lie_in_plain_places(transferred):
         f"{name}.md" for name in transferred.reports
     )
     assert set(transferred.reports) == {
-        "dataset_validation",
-        "checkpoint_fetch",
-        "alphabet_analysis",
-        "layer_surgery",
+        "source_analysis",
         "training",
         "evaluation",
         "model_export",
@@ -120,7 +117,8 @@ def test_model_that_misses_the_gate_is_reported_and_exported_but_not_released(fi
 
 def test_error_rates_are_those_of_the_report(transferred):
     (metrics,) = transferred.run_dir.glob("tasks/*/evaluation-2/executor_output.json")
-    logged = json.loads(metrics.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
+    artifacts = json.loads(metrics.read_text())["artifacts"]
+    logged = artifacts["evaluation_metrics"]["artifacts"][0]["metadata"]
     assert transferred.wer == pytest.approx(logged["wer"])
     assert transferred.cer == pytest.approx(logged["cer"])
 
@@ -129,13 +127,13 @@ def test_progress_names_each_task_once_begun_and_once_done(transferred, progress
     begun = [line.partition(":")[0] for line in progress if line.endswith(": running")]
     done = [line.partition(":")[0] for line in progress if ": done in " in line]
     assert begun == done == [component_of(task) for task in transferred.tasks]
-    assert any(line.startswith("alphabet_analysis: mode: transfer (") for line in progress)
+    assert any(line.startswith("source_analysis: mode: transfer (") for line in progress)
     epochs = [line for line in progress if line.startswith("training: epoch ")]
     assert [line.split(": ")[1] for line in epochs] == ["epoch 0", "epoch 1"]
     assert all("dev WER" in line for line in epochs)
 
 
-def test_failed_tasks_give_their_own_line_each(foreign, dataset, tmp_path):
+def test_all_that_is_wrong_with_the_sources_is_told_in_one_line(foreign, dataset, tmp_path):
     # What an earlier run left is not to be taken for this one's.
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "training.md").write_text("old")
@@ -146,10 +144,13 @@ def test_failed_tasks_give_their_own_line_each(foreign, dataset, tmp_path):
         "checkpoint_sha256": "0" * 64,
     }
     outcome = local.run(parameters, output_dir=tmp_path)
-    assert len(outcome.errors) == 2
-    assert any("nowhere" in error and "train.csv" in error for error in outcome.errors)
-    assert any("sha256" in error and "0" * 64 in error for error in outcome.errors)
-    assert not any("Traceback" in error or "\n" in error for error in outcome.errors)
+    (error,) = outcome.errors
+    assert "nowhere" in error
+    assert "train.csv" in error
+    assert "sha256" in error
+    assert "0" * 64 in error
+    assert "Traceback" not in error
+    assert "\n" not in error
     assert (outcome.mode, outcome.reports) == (None, {})
     assert [path.name for path in (tmp_path / "reports").iterdir()] == ["notes.md"]
 
@@ -196,3 +197,31 @@ def test_containers_see_local_paths_and_a_missing_engine_is_one_line(tmp_path, m
     assert data["Source"] == data["Target"] == f"{tmp_path}/my data"
     assert data["ReadOnly"]
     assert (scratch["Type"], scratch["Target"]) == ("volume", "/tmp")
+
+
+def test_the_form_runs_with_settings_in_one_object(dataset, foreign, tmp_path):
+    parameters = {
+        "dataset_uri": str(dataset),
+        "checkpoint_uri": str(foreign),
+        "mode": "fine-tune",
+        "settings": {"strict_validation": True, "drop_source_layers": 2},
+    }
+    outcome = local.run(parameters, output_dir=tmp_path, package=PACKAGE.with_name("form.yaml"))
+    assert outcome.tasks == ("run-settings", "source-analysis", "refusal")
+    assert outcome.mode == "refuse"
+    (first,) = outcome.run_dir.glob("tasks/*/run-settings/executor_output.json")
+    found = json.loads(first.read_text())["parameterValues"]
+    assert (found["strict_validation"], found["drop_source_layers"]) == (True, 2)
+    assert (found["es_epochs"], found["lm_alpha"]) == (25, "auto")
+
+
+def test_a_setting_that_is_not_there_ends_the_first_step(dataset, foreign, tmp_path):
+    parameters = {
+        "dataset_uri": str(dataset),
+        "checkpoint_uri": str(foreign),
+        "settings": {"lerning_rate": 0.1},
+    }
+    outcome = local.run(parameters, output_dir=tmp_path, package=PACKAGE.with_name("form.yaml"))
+    assert outcome.tasks == ("run-settings",)
+    (error,) = outcome.errors
+    assert "lerning_rate: no such setting (did you mean learning_rate?)" in error

@@ -119,14 +119,14 @@ def test_another_package_is_another_version(submit, server, tmp_path):
 
 def test_a_failed_run_fails_the_command_and_names_the_task(submit, server):
     server.states = [
-        ("RUNNING", [task("dataset-validation", "RUNNING")]),
-        ("FAILED", [task("dataset-validation", "FAILED", 9), task("training", "SKIPPED")]),
+        ("RUNNING", [task("source-analysis", "RUNNING")]),
+        ("FAILED", [task("source-analysis", "FAILED", 9), task("training", "SKIPPED")]),
     ]
     outcome = submit(*SOURCES)
     assert outcome.code == 1
     *_, logs, error = outcome.err.splitlines()
-    assert "Validate the dataset: failed after 9 s" in outcome.err
-    assert error == "error: the run ended as failed: Validate the dataset"
+    assert "Fine-tune or transfer: failed after 9 s" in outcome.err
+    assert error == "error: the run ended as failed: Fine-tune or transfer"
     assert logs.startswith("logs: kubectl logs -n kubeflow -l pipeline/runid=run-1,")
 
 
@@ -161,7 +161,7 @@ def test_follow_shows_the_reason_first_and_then_what_failed_pods_printed_once(
         "Train: failed after 5 s",
     ]
     assert outcome.err.endswith("error: the run ended as failed: Train: the loss is not finite\n")
-    assert "Evaluate on the test split: running" in outcome.err
+    assert "Evaluate: running" in outcome.err
 
 
 def test_without_a_way_to_the_pods_says_so_once_and_goes_on(submit, server, kubeconfig):
@@ -398,7 +398,7 @@ def test_every_task_has_a_title():
     titles = package_tasks()
     assert titles["training"] == titles["training-2"] == "Train"
     assert "condition-2" not in titles
-    assert len(titles) == 12
+    assert len(titles) == 9
 
 
 @pytest.fixture

@@ -83,12 +83,12 @@ def test_a_program_is_told_what_a_pod_waits_for(server, attach):
 
 
 def test_an_image_that_cannot_be_pulled(server, attach):
-    server.pods = [run_pod("pod-image-pull.json", "dataset-validation")]
+    server.pods = [run_pod("pod-image-pull.json", "source-analysis")]
     server.events = recorded("events-image-pull.json")["items"]
     outcome = attach()
     (said,) = [line for line in outcome.err.splitlines() if "ImagePullBackOff" in line]
     assert said.startswith(
-        "Validate the dataset: waiting (ImagePullBackOff): Back-off pulling image "
+        "Fine-tune or transfer: waiting (ImagePullBackOff): Back-off pulling image "
     )
     assert "connection refused" in said
 
@@ -202,7 +202,7 @@ def test_what_kubeflow_says_of_a_task_after_the_run_ended_is_waited_for(server, 
         ("SUCCEEDED", [task("model-export", "RUNNING")]),
         ("SUCCEEDED", [task("model-export", "SUCCEEDED", 21)]),
     ]
-    assert "Export for the deployed runtimes: done in 21 s" in attach().err
+    assert "Export: done in 21 s" in attach().err
 
 
 def test_a_run_that_lost_a_pod_is_tried_again_by_itself(server, attach):

@@ -22,7 +22,7 @@ def large_steps(package, tmp_path):
                 "resourceCpuLimit": "500m",
                 "resourceMemoryLimit": "1Gi",
             }
-    executors["exec-dataset-validation"]["container"]["resources"] = {
+    executors["exec-source-analysis"]["container"]["resources"] = {
         "resourceCpuLimit": "2",
         "resourceMemoryLimit": "4Gi",
     }
@@ -63,7 +63,7 @@ def test_every_step_is_looked_at_and_not_only_training(api, look, large_steps):
     small = {"training_cpu": "500m", "training_memory": "2Gi"}
     sizes = {"evaluation_cpu": "1", "evaluation_memory": "2Gi"}
     findings = look("nodes", **small, sizes=sizes, package=large_steps)
-    finding = of_step(findings, "Validate the dataset", Status.WARNING)
+    finding = of_step(findings, "Fine-tune or transfer", Status.WARNING)
     assert "cpu 2, memory 4Gi, but other pods have it now; at most cpu 1, memory 5Gi" in (
         finding.found
     )
@@ -73,7 +73,7 @@ def test_every_step_is_looked_at_and_not_only_training(api, look, large_steps):
 def test_a_step_that_no_node_has_room_for_is_named_with_its_parameters(look):
     findings = look("nodes", sizes={"evaluation_memory": "640Gi"})
     finding = only(findings, Status.FAILED)
-    assert finding.found.startswith("Evaluate on the test split: none of 2 nodes offers")
+    assert finding.found.startswith("Evaluate: none of 2 nodes offers")
     assert "evaluation_cpu or evaluation_memory" in finding.remedy
 
 

@@ -1,0 +1,1 @@
+"""The component run_settings."""

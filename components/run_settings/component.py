@@ -1,0 +1,154 @@
+"""What Kubeflow sees of the first step of the pipeline that people fill in a form for."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def run_settings(
+    dataset_uri: str,
+    checkpoint_uri: str,
+    alphabet_uri: str = "",
+    scorer_uri: str = "",
+    settings: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    settings_uri: str = "",
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs",
+    [
+        ("dataset_digest", str),
+        ("checkpoint_digest", str),
+        ("alphabet_digest", str),
+        ("scorer_digest", str),
+        ("augment", str),
+        ("beam_width", int),
+        ("best_by", str),
+        ("bytes_output_mode", bool),
+        ("checkpoint_alphabet_uri", str),
+        ("checkpoint_sha256", str),
+        ("clip_norm", float),
+        ("dev_batch_size", int),
+        ("drop_source_layers", int),
+        ("drop_suspects_uri", str),
+        ("dropout_rate", str),
+        ("early_stop", bool),
+        ("es_epochs", int),
+        ("es_min_delta", float),
+        ("export_author_id", str),
+        ("export_contact_info", str),
+        ("export_description", str),
+        ("export_language", str),
+        ("export_license", str),
+        ("export_model_name", str),
+        ("export_model_version", str),
+        ("export_quantize", bool),
+        ("export_savedmodel", bool),
+        ("freeze_source_epochs", str),
+        ("keep_source_labels", bool),
+        ("learning_rate", str),
+        ("lm_alpha", str),
+        ("lm_beta", str),
+        ("max_wer", float),
+        ("mixed_precision", str),
+        ("must_beat_source", bool),
+        ("normalise", str),
+        ("plateau_epochs", int),
+        ("plateau_reduction", float),
+        ("random_seed", int),
+        ("reduce_lr_on_plateau", bool),
+        ("release_any", bool),
+        ("strict_validation", bool),
+        ("test_batch_size", int),
+        ("train_batch_size", str),
+        ("warm_start", bool),
+    ],
+):
+    """Look which version of everything lies behind these URIs, and check the settings of a run.
+
+    Args:
+        dataset_uri: Folder with train.csv, dev.csv and test.csv; a path, file:// or s3:// URI.
+        checkpoint_uri: Checkpoint folder, or archive, as a path, file://, s3:// or http(s):// URI.
+        alphabet_uri: Alphabet file, as any such URI; empty for none.
+        scorer_uri: Language model, as any such URI; empty for none.
+        settings: Values by the names of the flags, where they are not to be the defaults.
+        settings_uri: JSON or YAML file with more of them, as any such URI; settings wins over it.
+
+    Returns:
+        dataset_digest: Digest of the manifests and of which version of each clip they name.
+        checkpoint_digest: Digest of the checkpoint's files, or of their versions.
+        alphabet_digest: Digest of the alphabet; empty without one.
+        scorer_digest: Digest of the scorer; empty without one.
+        augment: How the training split is changed anew in each epoch: Coqui's specifications with
+            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the
+            corpus, none or empty for no change.
+        beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
+            scorer Coqui's default width.
+        best_by: loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping
+            go by.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, where it does not
+            say so itself.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
+            empty for none.
+        checkpoint_sha256: Digest that it must have, in hexadecimal; empty for no check.
+        clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
+        dev_batch_size: Utterances of a step over the dev split.
+        drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
+        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+            and dev splits that it marks with drop are left out; empty for none.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the
+            corpus.
+        early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
+        es_epochs: Epochs without improvement that early_stop waits for.
+        es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
+        export_author_id: Who made the model, in one word.
+        export_contact_info: Where its authors can be reached.
+        export_description: What else its users should know, in Markdown.
+        export_language: Its language as a BCP 47 tag, such as sw-Latn-KE.
+        export_license: SPDX identifier of its license.
+        export_model_name: What the model is called.
+        export_model_version: Its version, as https://semver.org has it.
+        export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
+        export_savedmodel: Export a TensorFlow SavedModel too.
+        freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
+            auto goes by the corpus.
+        keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
+            transcripts.
+        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts. Auto goes
+            by the corpus, and lowers it when the dev split stops improving.
+        lm_alpha: Weight of the language model; auto takes the scorer's own.
+        lm_beta: Reward for each word; auto takes the scorer's own.
+        max_wer: Highest word error rate of a model to release; 0 for no such limit.
+        mixed_precision: off, float16 or bfloat16: what to compute in where 16 bits are faster;
+            weights stay in 32 bits.
+        must_beat_source: Release the model only if it makes fewer word errors than the source
+            checkpoint.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
+            rules; empty leaves them as they are.
+        plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
+        plateau_reduction: Factor by which a plateau lowers the learning rate.
+        random_seed: Seed of new weights, of dropout and of the order of batches.
+        reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
+            improvement, and go back to the best epoch.
+        release_any: Where neither max_wer nor must_beat_source is given: release a model that is
+            worse than the source, or that makes errors in more than nine of ten words.
+        strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
+        test_batch_size: Utterances that are transcribed at once.
+        train_batch_size: Utterances of a training step, over all GPUs; auto goes by the corpus.
+        warm_start: Keep the output rows of characters that both alphabets share, where only the
+            output layer is replaced.
+    """
+    import dataclasses
+
+    from stt_model import jobs
+
+    digests, chosen = jobs.begin_run(
+        dataset_uri,
+        checkpoint_uri=checkpoint_uri,
+        alphabet_uri=alphabet_uri,
+        scorer_uri=scorer_uri,
+        settings=settings,
+        settings_uri=settings_uri,
+    )
+    return (*digests, *dataclasses.astuple(chosen))

@@ -1,0 +1,1 @@
+"""The component source_analysis."""

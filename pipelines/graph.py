@@ -1,0 +1,162 @@
+"""The graph that all packages of the pipeline share: analyse, adapt in one of two ways, or refuse.
+
+Both ways are plain branches of the root. Values could be joined behind them, but that puts one more
+level around both, for people to click through and for Kubeflow to start a pod for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kfp import dsl
+
+from components.evaluation.component import evaluation
+from components.model_export.component import model_export
+from components.refusal.component import refusal
+from components.source_analysis.component import source_analysis
+from components.training.component import training
+from pipelines import cluster
+
+TRAINING = (
+    "epochs",
+    "train_batch_size",
+    "dev_batch_size",
+    "learning_rate",
+    "dropout_rate",
+    "random_seed",
+    "clip_norm",
+    "augment",
+    "best_by",
+    "mixed_precision",
+    "early_stop",
+    "es_epochs",
+    "es_min_delta",
+    "reduce_lr_on_plateau",
+    "plateau_epochs",
+    "plateau_reduction",
+    "run_state_uri",
+)
+EVALUATION = (
+    "test_batch_size",
+    "beam_width",
+    "scorer_uri",
+    "scorer_digest",
+    "lm_alpha",
+    "lm_beta",
+    "max_wer",
+    "must_beat_source",
+    "release_any",
+)
+EXPORT = (
+    "scorer_uri",
+    "scorer_digest",
+    "export_uri",
+    "export_quantize",
+    "export_savedmodel",
+    "export_author_id",
+    "export_model_name",
+    "export_model_version",
+    "export_language",
+    "export_license",
+    "export_contact_info",
+    "export_description",
+)
+ANALYSIS = (
+    "dataset_uri",
+    "checkpoint_uri",
+    "dataset_digest",
+    "checkpoint_digest",
+    "alphabet_digest",
+    "scorer_digest",
+    "mode",
+    "alphabet_uri",
+    "scorer_uri",
+    "drop_source_layers",
+    "warm_start",
+    "keep_source_labels",
+    "normalise",
+    "drop_suspects_uri",
+    "checkpoint_alphabet_uri",
+    "bytes_output_mode",
+    "random_seed",
+)
+
+
+def add_graph(values: Mapping[str, Any]) -> None:
+    """Add every step behind the first to the pipeline that is being defined.
+
+    ``values`` has the pipeline's parameters and the digests of its sources by name: parameters, or
+    outputs of the first step.
+    """
+    analysed = source_analysis(
+        **_pick(values, ANALYSIS),
+        strict=values["strict_validation"],
+        expected_sha256=values["checkpoint_sha256"],
+    ).set_display_name("Fine-tune or transfer")
+    data = cluster.Budget(values["data_cpu"], values["data_memory"], hours=24, retries=2)
+    cluster.place(analysed, data)
+    with dsl.If(analysed.outputs["mode"] == "fine-tune", name="fine-tune"):
+        _adapt(values, analysed, "source_checkpoint", freeze_source_epochs="0")
+    with dsl.If(analysed.outputs["mode"] == "transfer", name="transfer"):
+        _adapt(
+            values,
+            analysed,
+            "grafted_checkpoint",
+            freeze_source_epochs=values["freeze_source_epochs"],
+        )
+    with dsl.If(analysed.outputs["mode"] == "refuse", name="refuse"):
+        refused = refusal(reason=analysed.outputs["reason"]).set_display_name("Refuse")
+        refused.set_caching_options(False)
+        cluster.place(refused, cluster.REFUSAL)
+
+
+def _adapt(
+    values: Mapping[str, Any], analysed: dsl.PipelineTask, checkpoint: str, **further: Any
+) -> None:
+    """Train a checkpoint whose output layer fits, evaluate and export it.
+
+    It is no pipeline of its own: the source checkpoint would reach that under two names when
+    fine-tuning, and Kubeflow's metadata store takes an artifact only once for each task and DAG.
+    """
+    dataset = analysed.outputs["clean_dataset"]
+    trained = training(
+        dataset=dataset,
+        checkpoint=analysed.outputs[checkpoint],
+        model_alphabet=analysed.outputs["model_alphabet"],
+        **_pick(values, TRAINING),
+        **further,
+    ).set_display_name("Train")
+    cluster.name_run(trained)
+    evaluated = evaluation(
+        dataset=dataset,
+        checkpoint=trained.outputs["trained_checkpoint"],
+        source_checkpoint=analysed.outputs["source_checkpoint"],
+        **_pick(values, EVALUATION),
+    ).set_display_name("Evaluate")
+    # A model that misses the gate is exported too, but not marked as released.
+    exported = model_export(
+        dataset=dataset,
+        checkpoint=trained.outputs["trained_checkpoint"],
+        released=evaluated.outputs["passed"],
+        gate=evaluated.outputs["gate"],
+        **_pick(values, EXPORT),
+    ).set_display_name("Export")
+    placed = (values.get("node_selector"), values.get("tolerations"))
+    cluster.place(
+        trained,
+        cluster.Budget(values["training_cpu"], values["training_memory"], hours=7 * 24, retries=3),
+        cluster.Accelerators(values["gpu_type"], values["gpu_count"], *placed),
+    )
+    cluster.place(
+        evaluated,
+        cluster.Budget(values["evaluation_cpu"], values["evaluation_memory"], hours=24, retries=2),
+        cluster.Accelerators(values["gpu_type"], "1", *placed),
+    )
+    cluster.place(
+        exported, cluster.Budget(values["export_cpu"], values["export_memory"], hours=4, retries=2)
+    )
+
+
+def _pick(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: values[name] for name in names}

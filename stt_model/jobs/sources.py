@@ -1,0 +1,159 @@
+"""The job before training: check the sources, decide, and make what training starts from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from stt_model.base import BootstrapError
+from stt_model.jobs.checkpoints import (
+    FetchedCheckpoint,
+    analyse_alphabet,
+    fetch,
+    read_model_alphabet,
+    replace_layers,
+)
+from stt_model.jobs.data import validate
+from stt_model.jobs.reports import write_report
+
+if TYPE_CHECKING:
+    from stt_model.corpus import ValidationResult
+    from stt_model.text import Decision
+
+NOT_MADE = "not-made.txt"
+_First = TypeVar("_First")
+_Second = TypeVar("_Second")
+
+
+@dataclass(frozen=True)
+class AnalysedSources:
+    """What was found in a dataset and a checkpoint, and what is to be done with them."""
+
+    validation: ValidationResult
+    fetched: FetchedCheckpoint
+    decision: Decision
+
+
+def analyse_sources(
+    dataset_uri: str,
+    checkpoint_uri: str,
+    *,
+    clean_dataset: Path,
+    checkpoint: Path,
+    model_alphabet: Path,
+    grafted_checkpoint: Path,
+    report: Path,
+    strict: bool = False,
+    sha256: str = "",
+    mode: str = "auto",
+    alphabet_uri: str = "",
+    scorer_uri: str = "",
+    drop_source_layers: int = 1,
+    warm_start: bool = True,
+    random_seed: int = 4568,
+    keep_source_labels: bool = False,
+    normalise: str = "",
+    drop_suspects: str = "",
+    checkpoint_alphabet_uri: str = "",
+    bytes_output_mode: bool = False,
+) -> AnalysedSources:
+    """Validate a dataset, fetch a checkpoint, choose the mode and replace layers for a transfer.
+
+    The same as ``validate``, ``fetch``, ``analyse_alphabet`` and ``replace_layers``, one after the
+    other, with their reports in one.
+
+    Args:
+        dataset_uri: folder with train.csv, dev.csv and test.csv: a path, ``file://``, ``s3://``.
+        checkpoint_uri: folder or archive: a path, ``file://``, ``s3://`` or ``http(s)://``.
+        clean_dataset: folder for the clean manifests.
+        checkpoint: folder for the checkpoint as it was fetched.
+        model_alphabet: file for the alphabet that the model will have.
+        grafted_checkpoint: folder for the checkpoint with new layers; where the mode is not
+            transfer it says only that there is none, since each artifact must be there.
+        report: Markdown file; written as far as it came, where something is refused.
+        strict: refuse a dataset with any error, instead of rejecting the row.
+        sha256: digest that the checkpoint must have.
+        mode: auto, fine-tune or transfer.
+        alphabet_uri: alphabet to train with; empty for the checkpoint's, or one that is built.
+        scorer_uri: language model that the new model will be tested with.
+        drop_source_layers: how many layers a transfer replaces.
+        warm_start: whether it keeps the output rows that both alphabets share.
+        random_seed: of the new weights.
+        keep_source_labels: keep the checkpoint's labels in an alphabet that is built.
+        normalise: language by whose rules transcripts are written; empty leaves them as they are.
+        drop_suspects: ``suspects.csv`` of an earlier run, whose marked rows are left out.
+        checkpoint_alphabet_uri: the checkpoint's alphabet, where it does not say its own.
+        bytes_output_mode: the checkpoint's labels are the bytes of UTF-8.
+
+    Raises:
+        BootstrapError: the dataset or the checkpoint cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
+        parts = [Path(folder) / f"{number}.md" for number in range(4)]
+        try:
+            fetched, validated = _both(
+                lambda: fetch(
+                    checkpoint_uri,
+                    checkpoint,
+                    sha256=sha256,
+                    alphabet_uri=checkpoint_alphabet_uri,
+                    bytes_output_mode=bytes_output_mode,
+                    report=parts[2],
+                ),
+                lambda: validate(
+                    dataset_uri,
+                    clean_dataset,
+                    strict=strict,
+                    normalise=normalise,
+                    drop_suspects=drop_suspects,
+                    report=parts[3],
+                ),
+            )
+            decision = analyse_alphabet(
+                clean_dataset,
+                checkpoint,
+                model_alphabet,
+                parts[0],
+                mode=mode,
+                alphabet_uri=alphabet_uri,
+                scorer_uri=scorer_uri,
+                keep_source_labels=keep_source_labels,
+            )
+            if decision.mode == "transfer":
+                replace_layers(
+                    checkpoint,
+                    grafted_checkpoint,
+                    alphabet=read_model_alphabet(model_alphabet),
+                    drop_source_layers=drop_source_layers,
+                    warm_start=warm_start,
+                    random_seed=random_seed,
+                    report=parts[1],
+                )
+            else:
+                grafted_checkpoint.mkdir(parents=True, exist_ok=True)
+                why = f"The mode is {decision.mode}: no layer was replaced.\n"
+                (grafted_checkpoint / NOT_MADE).write_text(why, encoding="utf-8")
+        finally:
+            written = [part.read_text(encoding="utf-8") for part in parts if part.is_file()]
+            if written:
+                write_report(report, "\n".join(written))
+    return AnalysedSources(validated, fetched, decision)
+
+
+def _both(first: Callable[[], _First], second: Callable[[], _Second]) -> tuple[_First, _Second]:
+    """Do both, and raise what is wrong with either in one line: people then mend it in one go."""
+    problem = None
+    try:
+        one = first()
+    except BootstrapError as error:
+        problem = error
+    try:
+        other = second()
+    except BootstrapError as error:
+        raise (BootstrapError(f"{problem}; {error}") if problem else error) from error
+    if problem:
+        raise problem
+    return one, other
