@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
+
+import urllib3
 
 from pipelines.lost_pods import lost_tasks
 from pipelines.pod_logs import PodFailures
@@ -18,6 +21,9 @@ from pipelines.run_pods import (
     reason_of,
 )
 from pipelines.run_report import RunReport
+
+_BLIND_SECONDS = 60.0
+"""Without another look, after the cluster did not answer."""
 
 
 class PodWatch:
@@ -42,10 +48,13 @@ class PodWatch:
         self._follow = follow
         self._failures = PodFailures(pods, titles)
         self._told: set[tuple[str, ...]] = set()
+        self._blind_until = 0.0
 
     def look(self, run_id: str) -> None:
         """Tell what is new. A cluster that cannot be looked at is told of once, and no error."""
         self.sees = False
+        if time.monotonic() < self._blind_until:
+            return
         try:
             found = self._pods.pods(run_id)
             self._look_at_failures(found)
@@ -102,6 +111,9 @@ class PodWatch:
 
     def _tell_blindness(self, error: Exception, run_id: str) -> None:
         reason = reason_of(error)
+        if isinstance(error, urllib3.exceptions.HTTPError):
+            # To wait for no answer takes long each time, in which the run is not followed.
+            self._blind_until = time.monotonic() + _BLIND_SECONDS
         if ("", reason) not in self._told:
             self._told.add(("", reason))
             command = logs_command if self._follow else pods_command

@@ -8,6 +8,7 @@ import os
 import re
 
 import pytest
+import urllib3
 
 from pipelines import run_watch
 from pipelines.run_pods import RunPods, task_of, title_of
@@ -146,6 +147,23 @@ def test_events_that_may_not_be_listed_hide_nothing_else(server, attach):
     assert "Train: waiting (Unschedulable)" in err
     assert err.count("cannot be looked at (Forbidden)") == 1
     assert "Train: starting" in err
+
+
+def test_a_cluster_that_does_not_answer_does_not_hold_up_the_watch(
+    server, attach, monkeypatch, tmp_path
+):
+    asked = []
+
+    def no_answer(*_, **__):
+        asked.append(1)
+        raise urllib3.exceptions.HTTPError("no route to host")
+
+    monkeypatch.setattr(RunPods, "pods", no_answer)
+    server.states = [("RUNNING", [task("training", "RUNNING")])] * 5 + [("SUCCEEDED", [])]
+    err = attach().err
+    assert err.count("the pods cannot be looked at (no route to host)") == 1
+    assert "Train: running" in err
+    assert len(asked) == 1
 
 
 def test_a_running_pod_ends_the_starting(server, attach):
