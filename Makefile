@@ -13,12 +13,14 @@ REGISTRY ?= $(shell sed -n 's/^REGISTRY = "\(.*\)"/\1/p' components/images.py)
 TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' stt_model/__init__.py)
 REVISION ?= $(shell git describe --always --dirty --abbrev=40)
 BASE ?=
+SECONDS ?= 60
+SEED ?= 1
 BUILD_FLAGS ?=
 LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +71,9 @@ docs: $(INSTALLED) ## build the documentation in build/site; dead links fail
 
 compile: $(INSTALLED) ## write the compiled pipelines and components anew
 	$(BIN)/stt-bootstrap compile
+
+fuzz: $(INSTALLED) ## give every reader of foreign bytes damaged ones, SECONDS for each (60)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference` installed it
 	$(BIN)/python -m tests.benchmarks.training_speed \

@@ -152,6 +152,9 @@ class _Metered(io.BufferedIOBase):
         return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence == io.SEEK_SET and offset < 0:
+            # The disk's own word for it is that of a disk that fails.
+            raise ValueError("it leads to a place before its start")
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
