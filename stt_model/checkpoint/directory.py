@@ -459,7 +459,7 @@ def _name_in_state(state_file: Path) -> str:
         raise CheckpointError(f"{state_file}: cannot be read as text ({error})") from error
     match = _STATE_PATH.search(text)
     name = PureWindowsPath(match["path"]).name if match else ""
-    if not name:
+    if not name or not name.isprintable():
         raise CheckpointError(
             f'{state_file}: expected a line model_checkpoint_path: "NAME-STEP", found '
             f"{text[:60]!r}; write that line or remove the file"

@@ -2,16 +2,17 @@
 
 Whoever writes there first claims the run with a number above all that are there, and a few letters
 of its own: ``NUMBER-LETTERS/owner``. In that folder ``files/SHA-256`` holds the content of each
-file, and ``run.json`` names the files of the run as it was last saved. The claim with the highest
-name counts, of those that have saved.
+file, and ``run-000001.json``, ``run-000002.json`` and so on name the files of the run as it was
+saved. The last of them counts, in the folder with the highest name of those that have saved: a
+request that was given up and repeated, and that the store acts on late, replaces nothing newer.
 
 Nothing is asked of the store but that what was written can be read and listed afterwards. These
 rules then hold the run together in whatever order two processes take their steps:
 
-- ``run.json`` is written after all that it names;
-- a process removes files of its own only after its ``run.json`` names them no more, and files of
-  lower claims only after it has a ``run.json`` itself;
-- so the highest ``run.json`` is always complete. One that is lower may not be, and is never read.
+- an index is written after all that it names;
+- a process removes files of its own only after its last index names them no more, and files of
+  lower claims only after it has an index itself;
+- so the highest index is always complete. One that is lower may not be, and is never read.
 
 A process that finds a higher claim than its own when it is about to save has been replaced, and
 ends. What versions before the claims saved, without a folder of their own, is the lowest claim.
@@ -52,7 +53,8 @@ RUN_ID_VARIABLE = "STT_BOOTSTRAP_RUN_ID"
 
 _FORMAT = 1
 _NAME = re.compile(
-    r"(?:(?P<claim>[0-9]{10}-[0-9a-f]{16})/)?(?P<name>owner|run\.json|files/[0-9a-f]{64})"
+    r"(?:(?P<claim>[0-9]{10}-[0-9a-f]{16})/)?"
+    r"(?P<name>owner|run(?:-[0-9]{6})?\.json|files/[0-9a-f]{64})"
 )
 
 
@@ -113,6 +115,7 @@ class RunStore:
         self._uri = uri.rstrip("/")
         self._directory = directory
         self._claim = ""
+        self._saves = 0
         self._stored: set[str] = set()
         self._digests: dict[tuple[Path, int, int], str] = {}
 
@@ -156,7 +159,8 @@ class RunStore:
         names = {
             path.relative_to(self._directory).as_posix(): digest for path, digest in files.items()
         }
-        self._write("run.json", json.dumps({"format": _FORMAT, "files": names}, indent=1))
+        self._saves += 1
+        self._write(self._index, json.dumps({"format": _FORMAT, "files": names}, indent=1))
         self._stored = set(names.values())
         self._remove_old(found)
 
@@ -176,8 +180,8 @@ class RunStore:
         return found
 
     def _last_saved(self) -> _Found | None:
-        indexes = [each for each in self._survey() if each.name == "run.json"]
-        return max(indexes, key=lambda each: each.claim, default=None)
+        indexes = [each for each in self._survey() if each.name.startswith("run")]
+        return max(indexes, key=lambda each: (each.claim, each.name), default=None)
 
     def _check_alone(self, found: Iterable[_Found]) -> None:
         if any(each.claim > self._claim for each in found):
@@ -188,7 +192,7 @@ class RunStore:
 
     def _remove_old(self, found: Iterable[_Found]) -> None:
         """Remove what the run that is now saved has no use for; the next save tries again."""
-        wanted = {"owner", "run.json", *(f"files/{digest}" for digest in self._stored)}
+        wanted = {"owner", self._index, *(f"files/{digest}" for digest in self._stored)}
         for each in found:
             if each.claim < self._claim or each.name not in wanted:
                 try:
@@ -214,6 +218,10 @@ class RunStore:
                 f"{redact(folder)}/files/{digest}: holds something else than its name says; give"
                 " another place"
             )
+
+    @property
+    def _index(self) -> str:
+        return f"run-{self._saves:06}.json"
 
     def _place(self, name: str) -> str:
         return f"{self._uri}/{self._claim}/{name}"

@@ -691,3 +691,10 @@ class TestDigest:
         write_checkpoint(tmp_path / "a", weights, ENGLISH)
         write_checkpoint(tmp_path / "b", weights, ENGLISH, which="last", step=9, learning_rate=1)
         assert open_checkpoint(tmp_path / "a").digest() == open_checkpoint(tmp_path / "b").digest()
+
+
+def test_a_name_that_would_break_the_line_is_refused_in_one_line(tmp_path):
+    (tmp_path / "best_dev_checkpoint").write_text('model_checkpoint_path: "best_dev-7\x7f\nx"\n')
+    with pytest.raises(CheckpointError, match="expected a line model_checkpoint_path") as refused:
+        open_checkpoint(tmp_path)
+    assert str(refused.value).isprintable()
