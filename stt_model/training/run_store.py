@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from stt_model.base import JSON_LIMIT, TrainingError, build, parse_json, redact
+from stt_model.base import JSON_LIMIT, TrainingError, build, one_line, parse_json, redact
 from stt_model.storage import (
     ChangedError,
     MissingError,
@@ -265,7 +265,7 @@ class RunStore:
         except ValueError as error:
             raise TrainingError(
                 f"{redact(index.stored.uri)}: expected what training saved of a run, found"
-                f" something else ({error}); give another place"
+                f" something else ({one_line(str(error))}); give another place"
             ) from error
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stt_model.base import TrainingError, build, read_json
+from stt_model.base import TrainingError, build, one_line, read_json
 from stt_model.checkpoint import Checkpoint, open_checkpoint, state_path
 from stt_model.training.loss_scale import LossScale
 from stt_model.training.schedule import DevRecord
@@ -167,5 +167,5 @@ def read_state(path: Path) -> RunState:
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"{path}: expected the state of a run in format {FORMAT}, found something else"
-            f" ({error}); {ADVICE}"
+            f" ({one_line(str(error))}); {ADVICE}"
         ) from error

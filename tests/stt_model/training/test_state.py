@@ -73,7 +73,9 @@ def test_a_value_that_no_run_writes_is_one_line(tmp_path, changes):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "1", "", '{"format": 1}'])
+@pytest.mark.parametrize(
+    "text", ['{"format": 1, "\x7f\\n": 1}', "[" * 100_000, "[]", "1", "", '{"format": 1}']
+)
 def test_other_json_is_one_line(tmp_path, text):
     with pytest.raises(TrainingError, match="expected the state of a run"):
         read(tmp_path, text)
