@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,6 +83,11 @@ def import_corpus(
             )
             write_corpus(corpus, state, result)
             state.finish()
+        except sqlite3.OperationalError as error:
+            raise ImportSourceError(
+                f"{redact(target)}: cannot be written to, or another import is writing to it:"
+                f" {error}"
+            ) from error
         except BaseException as error:
             state.close(forget=isinstance(error, BootstrapError))
             raise
@@ -168,7 +174,7 @@ class _Import:
         self._state.set_aside(aside, self._source.label)
         # What cannot be used any more is in no split either.
         self._state.drop(
-            each.name for each in aside if each.name in known and each.check != "name_twice"
+            each.name for each in aside if each.name in known and each.check not in _OF_ANOTHER
         )
         self._state.commit()
 
@@ -270,6 +276,8 @@ class _Import:
 
 
 _OWN = ("wav_filename", "wav_filesize", "transcript")
+_OF_ANOTHER = ("name_twice", "name_taken")
+"""Checks that say nothing against the clip that has the name already."""
 _OTHER_SPLIT = "its text is in another split too, where more of it is; --split_by speaker keeps it"
 
 

@@ -63,7 +63,7 @@ class State:
         if not self._path.exists() and self._final.exists():
             shutil.copyfile(self._final, self._path)
         is_new = not self._path.exists()
-        self._rows = sqlite3.connect(self._path)
+        self._rows = sqlite3.connect(self._path, timeout=1)
         try:
             # The file is renamed when it is whole; until then it need not outlive a power cut.
             self._rows.execute("PRAGMA synchronous = OFF")
@@ -72,6 +72,10 @@ class State:
                 self._rows.executescript(_SCHEMA)
                 self.tell("version", _VERSION)
             found = self.told("version")
+        except sqlite3.OperationalError as error:
+            raise ImportSourceError(
+                f"{folder}: another import is writing to it, or there is no room: {error}"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise ImportSourceError(
                 f"{self._path}: expected the state of an import, found {error}; remove the file"

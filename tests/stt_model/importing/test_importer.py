@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import sqlite3
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -312,3 +313,25 @@ def test_times_outside_of_a_recording_are_set_aside(tmp_path):
     samples.write_text(tmp_path / "s" / "l.csv", "audio,text,start,end\n" + "\n".join(rows))
     import_corpus(str(tmp_path / "s"), str(tmp_path / "out"))
     assert sorted(check for check, _ in set_aside(tmp_path / "out").values()) == ["times"] * 3
+
+
+def test_a_clip_of_another_source_with_a_name_that_is_taken_changes_nothing(source, tmp_path):
+    import_corpus(str(source), str(tmp_path / "out"))
+    before = split_of_each(tmp_path / "out")
+    write_table(tmp_path / "second", 40)
+    table = tmp_path / "second" / "list.csv"
+    table.write_text(table.read_text().replace("satz 3,", "anderes,"))
+    result = import_corpus(str(tmp_path / "second"), str(tmp_path / "out"))
+    assert (result.new, result.set_aside) == (4, 1)
+    assert set_aside(tmp_path / "out")["clips/c003.wav"][0] == "name_taken"
+    after = split_of_each(tmp_path / "out")
+    assert {text: after[text] for text in before} == before
+
+
+def test_two_imports_into_one_target_at_once_are_told_apart(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    other = sqlite3.connect(tmp_path / "out" / ".import-unfinished.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(BootstrapError, match="another import is writing"):
+        import_corpus(str(source), str(tmp_path / "out"))
+    other.close()
