@@ -48,6 +48,7 @@ def bootstrap(
     max_wer: float = 0.0,
     must_beat_source: bool = False,
     release_any: bool = False,
+    list_suspects: bool = False,
     export_uri: str = "",
     export_quantize: bool = True,
     export_savedmodel: bool = False,
@@ -136,6 +137,8 @@ def bootstrap(
             checkpoint.
         release_any: Where neither max_wer nor must_beat_source is given: release a model that is
             worse than the source, or that makes errors in more than nine of ten words.
+        list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
+            whose text and sound may not belong together.
         export_uri: Folder to copy the export to if the model is released, as a path, file:// or
             s3:// URI; empty for none.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.

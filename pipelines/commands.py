@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"report of {name}: {path}")
     if outcome.page:
         print(f"page on the evaluation: {outcome.page}")
+    if outcome.suspects and outcome.suspects.stat().st_size:
+        print(f"suspects, for the next run's --drop_suspects_uri: {outcome.suspects}")
     if not outcome.succeeded:
         raise RunError(f"{'; '.join(outcome.errors)} (logs: {outcome.run_dir / 'logs'})")
     print(f"model: {outcome.model}")

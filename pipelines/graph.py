@@ -47,6 +47,7 @@ EVALUATION = (
     "max_wer",
     "must_beat_source",
     "release_any",
+    "list_suspects",
 )
 EXPORT = (
     "scorer_uri",

@@ -67,6 +67,8 @@ class RunOutcome:
     """Markdown files by component, such as ``training``."""
     page: Path | None
     """The evaluation's HTML page."""
+    suspects: Path | None
+    """CSV list of suspicious clips; empty unless ``list_suspects`` was asked for."""
     run_dir: Path
     """Everything that this run left: ``tasks``, and what they printed in ``logs``."""
 
@@ -168,6 +170,7 @@ def _collect(output_dir: Path, run_dir: Path, watch: Watch) -> RunOutcome:
         samples=_copy(tasks.get("evaluation"), "transcribed_samples", output_dir / "samples.json"),
         reports=_copy_reports(tasks, output_dir / "reports"),
         page=_copy(tasks.get("evaluation"), "evaluation_page", output_dir / "report.html"),
+        suspects=_copy(tasks.get("evaluation"), "suspects", output_dir / "suspects.csv"),
         run_dir=run_dir,
     )
 

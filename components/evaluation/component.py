@@ -16,6 +16,7 @@ def evaluation(
     evaluation_page: dsl.Output[dsl.HTML],
     confusions: dsl.Output[dsl.ClassificationMetrics],
     evaluation_metrics: dsl.Output[dsl.Metrics],
+    suspects: dsl.Output[dsl.Artifact],
     source_checkpoint: dsl.Input[dsl.Model] = None,
     test_batch_size: int = 16,
     beam_width: int = 0,
@@ -26,6 +27,7 @@ def evaluation(
     max_wer: float = 0.0,
     must_beat_source: bool = False,
     release_any: bool = False,
+    list_suspects: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("wer", float), ("cer", float), ("passed", bool), ("gate", str), ("verdict", str)]
 ):
@@ -49,6 +51,8 @@ def evaluation(
             checkpoint.
         release_any: Where neither max_wer nor must_beat_source is given: release a model that is
             worse than the source, or that makes errors in more than nine of ten words.
+        list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
+            whose text and sound may not belong together.
 
     Returns:
         transcribed_samples: JSON list with one object an utterance, with the keys of Coqui's test
@@ -58,6 +62,8 @@ def evaluation(
             utterances.
         confusions: Which character was understood as which, for the most mistaken ones.
         evaluation_metrics: Word error rate, character error rate, their intervals, loss and speed.
+        suspects: CSV list of these clips with the reasons, the most suspicious first; empty unless
+            list_suspects.
         wer: Word error rate over the test split, 0 is perfect.
         cer: Character error rate over the test split, 0 is perfect.
         passed: Whether the model is as good as max_wer and must_beat_source ask, or where neither
@@ -72,6 +78,8 @@ def evaluation(
 
     splits = find_splits(dataset.path)
     test_files, note = jobs.test_split(splits)
+    # The file is there in any case, as an artifact has to be.
+    Path(suspects.path).touch()
     result = jobs.evaluate(
         test_files,
         checkpoint.path,
@@ -87,6 +95,8 @@ def evaluation(
         train_files=[splits["train"]] if "train" in splits else [],
         test_output_file=Path(transcribed_samples.path),
         html_report=Path(evaluation_page.path),
+        suspects_file=Path(suspects.path) if list_suspects else None,
+        suspect_files=[path for path in splits.values() if path not in test_files],
         report=Path(evaluation_report.path),
         note=note,
     )

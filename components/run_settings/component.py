@@ -48,6 +48,7 @@ def run_settings(
         ("freeze_source_epochs", str),
         ("keep_source_labels", bool),
         ("learning_rate", str),
+        ("list_suspects", bool),
         ("lm_alpha", str),
         ("lm_beta", str),
         ("max_wer", float),
@@ -117,6 +118,8 @@ def run_settings(
             transcripts.
         learning_rate: Step size of Adam; one that is stored in a checkpoint never counts. Auto goes
             by the corpus, and lowers it when the dev split stops improving.
+        list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
+            whose text and sound may not belong together.
         lm_alpha: Weight of the language model; auto takes the scorer's own.
         lm_beta: Reward for each word; auto takes the scorer's own.
         max_wer: Highest word error rate of a model to release; 0 for no such limit.

@@ -184,15 +184,14 @@ def _odd_speed(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float,
 
 def _odd_writing(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, str]]:
     """Yield texts whose pairs of letters are rare in the others: perhaps another language."""
-    pairs = [Counter(pairwise(f" {each.src} ")) for each in samples]
-    firsts = [Counter(f" {each.src}") for each in samples]
     all_pairs, all_firsts = Counter[tuple[str, str]](), Counter[str]()
-    for pair_counts, first_counts in zip(pairs, firsts, strict=True):
-        all_pairs.update(pair_counts)
-        all_firsts.update(first_counts)
+    for sample in samples:
+        all_pairs.update(pairwise(f" {sample.src} "))
+        all_firsts.update(f" {sample.src}")
     kinds = len(all_firsts) + 1
     surprise = np.zeros(len(samples))
-    for row, (own, own_firsts) in enumerate(zip(pairs, firsts, strict=True)):
+    for row, sample in enumerate(samples):
+        own, own_firsts = Counter(pairwise(f" {sample.src} ")), Counter(f" {sample.src}")
         # Its own pairs do not count, or the text would vouch for itself.
         surprise[row] = -sum(
             count

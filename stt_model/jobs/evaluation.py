@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ def evaluate(
     test_output_file: Path | None = None,
     html_report: Path | None = None,
     suspects_file: Path | None = None,
+    suspect_files: Sequence[str | Path] = (),
     report: Path | None = None,
     note: str = "",
     train_files: Sequence[str | Path] = (),
@@ -55,6 +57,8 @@ def evaluate(
         test_output_file: JSON file for every utterance, with Coqui's keys.
         html_report: page for the report, with the sound of the worst utterances.
         suspects_file: CSV file for the clips whose text and sound may not belong together.
+        suspect_files: manifests, beside those of the test, to look for such clips in; they take a
+            pass of their own.
         report: Markdown file for the report.
         note: line for the top of the reports.
         train_files: manifests that it was trained on, to tell which speakers it knows.
@@ -95,7 +99,34 @@ def evaluate(
         from stt_model.evaluation import evaluate as run_evaluation
 
         result = run_evaluation(config)
+        if suspects_file and suspect_files:
+            result = _look_further(config, result, [Path(path) for path in suspect_files])
     write_report(report, result.to_markdown())
+    return result
+
+
+def _look_further(
+    config: EvaluationConfig, result: EvaluationResult, manifests: Sequence[Path]
+) -> EvaluationResult:
+    """Rank the clips of more manifests together with those tested; the rates stay the test's."""
+    from stt_model.evaluation import evaluate as run_evaluation
+    from stt_model.evaluation import find_suspects, write_html_report, write_suspects
+
+    assert config.suspects_file
+    only_look = replace(
+        config,
+        test_files=manifests,
+        source_checkpoint_dir=None,
+        must_beat_source=False,
+        test_output_file=None,
+        html_report=None,
+        suspects_file=None,
+    )
+    others = run_evaluation(only_look).samples
+    result = replace(result, suspects=find_suspects([*result.samples, *others]))
+    write_suspects(result.suspects, config.suspects_file)
+    if config.html_report:
+        write_html_report(result, config.html_report)
     return result
 
 

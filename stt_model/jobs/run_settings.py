@@ -46,6 +46,7 @@ class RunSettings:
     freeze_source_epochs: str = "auto"
     keep_source_labels: bool = False
     learning_rate: str = "auto"
+    list_suspects: bool = False
     lm_alpha: str = "auto"
     lm_beta: str = "auto"
     max_wer: float = 0.0

@@ -71,6 +71,7 @@ def progress():
 def transferred(dataset, foreign, progress, tmp_path_factory):
     """The outcome of a run whose letters the checkpoint lacks."""
     parameters = {"dataset_uri": str(dataset), "checkpoint_uri": str(foreign)}
+    parameters |= {"list_suspects": True, "keep_source_labels": True}
     folder = tmp_path_factory.mktemp("transferred")
     return run({**parameters, **SMALL}, output_dir=folder, say=progress.append)
 

@@ -138,6 +138,7 @@ def outcome_of_run(folder, **changes):
         "samples": folder / "samples.json",
         "reports": {"training": folder / "reports" / "training.md"},
         "page": folder / "report.html",
+        "suspects": None,
         "run_dir": folder / "runs" / "1",
     }
     return local.RunOutcome(**{**values, **changes})

@@ -83,6 +83,8 @@ def test_results_lie_in_plain_places(transferred):
     assert page.startswith("<!doctype html>")
     assert "Source checkpoint" in page
     assert "data:image/svg+xml" in page
+    assert "<h2>Suspects</h2>" in page
+    assert (folder / "suspects.csv").read_text(encoding="utf-8").startswith("rank,drop,score,why,")
     samples = json.loads((folder / "samples.json").read_text())
     assert len(samples) == 2
     assert {"wav_filename", "src", "res", "loss", "wer", "cer"} <= set(samples[0])
