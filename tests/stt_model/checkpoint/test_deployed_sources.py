@@ -19,6 +19,7 @@ from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.lineage import imports_in, was_quantised
 from stt_model.checkpoint.surgery import operate
 from stt_model.corpus.source_digest import digest_source
+from stt_model.storage.download import CACHE_VARIABLE
 from tests.stt_model.checkpoint.formats.deployed_models import TocoModel, frozen_graph
 from tests.stt_model.checkpoints import (
     BYTES,
@@ -29,6 +30,7 @@ from tests.stt_model.checkpoints import (
     write_alphabet,
 )
 from tests.stt_model.http_server import FileServer, Resource
+from tests.stt_model.s3_server import S3Server
 
 N_HIDDEN = 16
 WEIGHTS = random_weights(Geometry(N_HIDDEN, ENGLISH.classes))
@@ -173,6 +175,17 @@ class TestFetching:
             jobs.fetch(server.url("/download?id=5"), tmp_path / "out")
         found = open_checkpoint(tmp_path / "out")
         assert found.lineage["sha256"] == sha256(model)
+
+    def test_from_an_object_store(self, model, tmp_path, monkeypatch):
+        (tmp_path / "s3").mkdir()
+        with S3Server(tmp_path / "s3") as server:
+            (server.folder / "models").mkdir(parents=True)
+            (server.folder / "models" / model.name).write_bytes(model.read_bytes())
+            for name, value in {**server.environment, "NO_PROXY": "127.0.0.1"}.items():
+                monkeypatch.setenv(name, value)
+            monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+            fetched = jobs.fetch(f"s3://models/{model.name}", tmp_path / "out")
+        self.check(fetched, tmp_path / "out", model)
 
     def test_its_digest_changes_when_the_file_does(self, model, tmp_path):
         path = tmp_path / "m.tflite"
