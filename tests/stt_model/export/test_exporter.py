@@ -124,9 +124,7 @@ def convert_another(monkeypatch):
         monkeypatch.setattr(
             module,
             "convert",
-            lambda _, __, metadata, *, quantize: convert(
-                weights, other.geometry, metadata, quantize=quantize
-            ),
+            lambda _, __, metadata, **how: convert(weights, other.geometry, metadata, **how),
         )
 
     return use
