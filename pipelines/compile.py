@@ -15,6 +15,7 @@ from pipelines.bootstrap import bootstrap
 from pipelines.cache_volume import mount_cache
 from pipelines.component_readme import write_readmes
 from pipelines.form import form
+from pipelines.prepare import prepare
 from pipelines.queue import join_queue
 from stt_model.base import BootstrapError
 
@@ -45,6 +46,7 @@ def packages() -> dict[Path, BaseComponent]:
         for name in COMPONENTS
     }
     compiled[Path("pipelines", "form.yaml")] = form
+    compiled[Path("pipelines", "prepare.yaml")] = prepare
     compiled[Path("pipelines", "bootstrap.yaml")] = bootstrap
     return compiled
 

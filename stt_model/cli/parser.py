@@ -12,10 +12,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeAlias
 
 from stt_model import __version__
 from stt_model.base import BootstrapError, have_streams, one_line, separate_stderr
+from stt_model.importing import COQUI_IMPORTERS
 
 # argparse has no public name for what ``add_subparsers`` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
@@ -31,6 +33,10 @@ _OPTIONAL = {"av", "docker", "flashlight", "jinja2", "jiwer", "keras", "kfp", "k
 _OPTIONAL |= {"optuna", "tensorflow"}
 
 COMMANDS = {
+    "import": (
+        "make a corpus of recordings and texts as they are, split by speaker and text",
+        "stt_model.cli.importing:import_dataset",
+    ),
     "validate": (
         "check a dataset and write manifests without the rows that cannot be used",
         "stt_model.cli.data:validate",
@@ -181,7 +187,20 @@ def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name, (summary, function) in COMMANDS.items():
         add_command(commands, name, summary, function, f"{function}_flags")
+    for name in COQUI_IMPORTERS:
+        # Without a summary they are not in the list of commands, which they would fill.
+        add_command(
+            commands,
+            name,
+            "",
+            "stt_model.cli.importing:import_dataset",
+            partial(_add_coqui_flags, name=name),
+        )
     return parser, commands
+
+
+def _add_coqui_flags(parser: argparse.ArgumentParser, *, name: str) -> None:
+    load("stt_model.cli.importing:coqui_flags")(parser, name)
 
 
 def add_command(
@@ -195,10 +214,12 @@ def add_command(
 
     ``add_flags`` adds its flags, or says where the function that does so stands.
     """
+    # One without a summary is not in the list of commands.
+    shown: dict[str, Any] = {"help": summary} if summary else {}
     parser = commands.add_parser(
         name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
+        **shown,
+        description=f"{summary[:1].upper()}{summary[1:]}.",
         allow_abbrev=False,
         formatter_class=_HelpFormatter,
     )

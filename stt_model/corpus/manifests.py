@@ -208,5 +208,13 @@ def find_splits(root: Path | str) -> dict[str, Path]:
         found = {path.name: path for path in folder.glob("*.csv") if path.is_file()}
     if missing := [name for name in ("train.csv", "dev.csv") if name not in found]:
         held = ", ".join(sorted(found)) or "no CSV file"
-        raise DataError(f"{root}: expected {' and '.join(missing)}, found {held}")
+        hint = f"; to split one file: stt-bootstrap import {root}/{_only(found)} TARGET"
+        raise DataError(
+            f"{root}: expected {' and '.join(missing)}, found {held}{hint if _only(found) else ''}"
+        )
     return {split: found[f"{split}.csv"] for split in SPLITS if f"{split}.csv" in found}
+
+
+def _only(found: Mapping[str, Path]) -> str:
+    """Return the name of the one manifest that there is; "" for none or several."""
+    return next(iter(found)) if len(found) == 1 else ""

@@ -7,12 +7,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from stt_model.base import cell
-from stt_model.corpus import COLUMNS
+from stt_model.corpus import COLUMNS, digest_dataset
 from stt_model.importing.state import State
 
 _SPLITS = {0: "train", 1: "dev", 2: "test"}
+
+
+class PlacedCorpus(NamedTuple):
+    """A corpus as the steps of a pipeline hand it on."""
+
+    dataset_uri: str
+    dataset_digest: str
+    """Changes with a byte of any manifest or clip."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,10 @@ class ImportResult:
             found[f"{name}_hours"] = seconds / 3600
             found[f"{name}_speakers"] = speakers
         return found
+
+    def placed(self, target: str) -> PlacedCorpus:
+        """Return where the corpus lies, and its digest."""
+        return PlacedCorpus(target, digest_dataset(target))
 
     def summary(self) -> str:
         """Return the outcome in a few lines."""

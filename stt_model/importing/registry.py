@@ -32,27 +32,6 @@ SPECIFIC = (
 GENERAL = ("table", "text_beside_audio", "transcript_list")
 """Modules of layouts that also occur beside those; taken, in this order, where there is no such."""
 
-COQUI_IMPORTERS = {
-    "import_aidatatang": "transcript_list",
-    "import_aishell": "transcript_list",
-    "import_cv": "table",
-    "import_cv2": "common_voice",
-    "import_freestmandarin": "text_beside_audio",
-    "import_gram_vaani": "table",
-    "import_ldc93s1": "text_beside_audio",
-    "import_librivox": "librispeech",
-    "import_lingua_libre": "lingua_libre",
-    "import_m-ailabs": "ljspeech",
-    "import_magicdata": "table",
-    "import_slr57": "transcript_list",
-    "import_ted": "stm",
-    "import_timit": "text_beside_audio",
-    "import_ts": "table",
-    "import_vctk": "text_beside_audio",
-    "import_voxforge": "voxforge",
-}
-"""Coqui's importers, and the format that each of them reads. They do not download here."""
-
 
 def formats() -> dict[str, Format]:
     """Return all formats by name."""

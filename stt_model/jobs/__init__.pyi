@@ -16,6 +16,7 @@ from .evaluation import check_evaluation as check_evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import test_split as test_split
 from .exporting import export_model as export_model
+from .importing import import_dataset as import_dataset
 from .reports import write_report as write_report
 from .run_settings import RunSettings as RunSettings
 from .run_settings import begin_run as begin_run

@@ -18,6 +18,7 @@ from stt_model.base import (
 from stt_model.decoding import BuildConfig, TuningConfig
 from stt_model.evaluation import EvaluationConfig
 from stt_model.export import ExportConfig, ModelIdentity
+from stt_model.importing import ImportSettings
 from stt_model.text import MODES, NUMBERS
 from stt_model.training import NO_SPECIFICATION, TrainingConfig
 
@@ -114,6 +115,7 @@ class ScratchSettings:
 
 _CONFIGURATIONS = (
     ValidationSettings,
+    ImportSettings,
     PackSettings,
     FetchSettings,
     DecisionSettings,

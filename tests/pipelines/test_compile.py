@@ -61,6 +61,8 @@ def test_steps_without_tensorflow_have_the_light_image(fresh):
         "source_digests",
         "run_settings",
         "source_analysis",
+        "dataset_import",
+        "dataset_packing",
         "dataset_validation",
         "checkpoint_fetch",
         "alphabet_analysis",

@@ -9,8 +9,9 @@ import soundfile
 
 from stt_model.corpus.audio import audio_info
 from stt_model.corpus.manifests import read_manifest
+from stt_model.importing.coqui_names import COQUI_IMPORTERS
 from stt_model.importing.importer import import_corpus
-from stt_model.importing.registry import COQUI_IMPORTERS, SPECIFIC, find_format, formats
+from stt_model.importing.registry import SPECIFIC, find_format, formats
 from stt_model.importing.settings import ImportSettings
 from stt_model.importing.tree import Tree
 from tests.stt_model.importing import samples

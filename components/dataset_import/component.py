@@ -1,0 +1,96 @@
+"""What Kubeflow sees of the import of recordings."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def dataset_import(
+    source_uri: str,
+    corpus_uri: str,
+    report: dsl.Output[dsl.Markdown],
+    metrics: dsl.Output[dsl.Metrics],
+    normalise: str = "",
+    numbers: str = "set_aside",
+    format: str = "",
+    columns: str = "",
+    encoding: str = "",
+    tier: str = "",
+    speaker_pattern: str = "",
+    splits: str = "auto",
+    dev_share: float = 0.1,
+    test_share: float = 0.1,
+    dev_hours: float = 0.0,
+    test_hours: float = 0.0,
+    split_by: str = "auto",
+    copy_audio: bool = False,
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", [("dataset_uri", str), ("dataset_digest", str)]
+):
+    """Make a corpus of recordings and texts as they are, or add to one what is new.
+
+    Never cache this one: what lies behind source_uri can change.
+
+    Args:
+        source_uri: Folder, table or archive with recordings and texts, as a path, file://,
+            http(s):// or s3:// URI.
+        corpus_uri: Folder for the corpus that later steps can reach, as a path, file:// or s3://
+            URI; one that was imported before gets what is new.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules, or by a YAML file of your own; empty leaves them as they are.
+        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
+            there is one way to read them, or keep them.
+        format: Format of the source; empty to tell it by its content.
+        columns: Which column of a table is what, such as
+            audio=path,transcript=sentence,speaker=who; what is not said is guessed from the names.
+        encoding: Encoding of text files; empty to tell it by their content.
+        tier: Tier of ELAN and Praat files that holds the transcripts; empty to choose it.
+        speaker_pattern: Regular expression whose one group is the speaker in a clip's path, such as
+            ^([^/]+)/ for a folder a speaker.
+        splits: Whether to take the splits that the source was released with, or to draw new ones:
+            auto takes released ones, except from Common Voice, whose hold a small part of the
+            clips.
+        dev_share: Share of all audio that becomes the dev split.
+        test_share: Share of all audio that becomes the test split.
+        dev_hours: Hours of the dev split; above 0 they count instead of dev_share.
+        test_hours: Hours of the test split; above 0 they count instead of test_share.
+        split_by: What no two splits may share: speaker+text, speaker or text; auto takes both, or
+            text alone where there are too few speakers to draw from.
+        copy_audio: Copy every clip into the corpus, instead of naming it where it lies.
+
+    Returns:
+        report: Clips, hours and speakers of each split, what was set aside and why, what the rules
+            changed.
+        metrics: Clips, hours and speakers of each split, and clips set aside.
+        dataset_uri: The corpus.
+        dataset_digest: Of its manifests and clips, for steps that may be taken from an earlier run.
+    """
+    from pathlib import Path
+
+    from stt_model import jobs
+
+    imported = jobs.import_dataset(
+        source_uri,
+        corpus_uri,
+        report=Path(report.path),
+        normalise=normalise,
+        numbers=numbers,
+        format=format,
+        columns=columns,
+        encoding=encoding,
+        tier=tier,
+        speaker_pattern=speaker_pattern,
+        splits=splits,
+        dev_share=dev_share,
+        test_share=test_share,
+        dev_hours=dev_hours,
+        test_hours=test_hours,
+        split_by=split_by,
+        copy_audio=copy_audio,
+    )
+    for name, value in imported.metrics().items():
+        metrics.log_metric(name, value)
+    return imported.placed(corpus_uri)

@@ -1,0 +1,107 @@
+"""The pipeline before the pipeline: from recordings as they are to a corpus to train on."""
+
+from kfp import dsl
+
+from components.dataset_import.component import dataset_import
+from components.dataset_packing.component import dataset_packing
+from components.dataset_validation.component import dataset_validation
+from pipelines import cluster
+
+
+@dsl.pipeline(name="stt-bootstrap-prepare")
+def prepare(
+    source_uri: str,
+    corpus_uri: str,
+    packed_uri: str = "",
+    normalise: str = "",
+    numbers: str = "set_aside",
+    format: str = "",
+    columns: str = "",
+    encoding: str = "",
+    tier: str = "",
+    speaker_pattern: str = "",
+    splits: str = "auto",
+    dev_share: float = 0.1,
+    test_share: float = 0.1,
+    dev_hours: float = 0.0,
+    test_hours: float = 0.0,
+    split_by: str = "auto",
+    copy_audio: bool = False,
+    shard_size: int = 256,
+    strict_validation: bool = False,
+    data_cpu: str = "2",
+    data_memory: str = "4Gi",
+) -> None:
+    """Import recordings and texts, split them by speaker and text, check every clip, pack them.
+
+    Give corpus_uri, or packed_uri if there is one, to the pipeline stt-bootstrap as dataset_uri.
+
+    Args:
+        source_uri: Folder, table or archive with recordings and texts, as a path, file://,
+            http(s):// or s3:// URI.
+        corpus_uri: Folder for the corpus, as a path, file:// or s3:// URI; one that was imported
+            before gets what is new.
+        packed_uri: Empty folder for the corpus in tar shards, which are read faster, as any such
+            URI; empty for none.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules, or by a YAML file of your own; empty leaves them as they are.
+        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
+            there is one way to read them, or keep them.
+        format: Format of the source; empty to tell it by its content.
+        columns: Which column of a table is what, such as
+            audio=path,transcript=sentence,speaker=who; what is not said is guessed from the names.
+        encoding: Encoding of text files; empty to tell it by their content.
+        tier: Tier of ELAN and Praat files that holds the transcripts; empty to choose it.
+        speaker_pattern: Regular expression whose one group is the speaker in a clip's path, such as
+            ^([^/]+)/ for a folder a speaker.
+        splits: Whether to take the splits that the source was released with, or to draw new ones:
+            auto takes released ones, except from Common Voice, whose hold a small part of the
+            clips.
+        dev_share: Share of all audio that becomes the dev split.
+        test_share: Share of all audio that becomes the test split.
+        dev_hours: Hours of the dev split; above 0 they count instead of dev_share.
+        test_hours: Hours of the test split; above 0 they count instead of test_share.
+        split_by: What no two splits may share: speaker+text, speaker or text; auto takes both, or
+            text alone where there are too few speakers to draw from.
+        copy_audio: Copy every clip into the corpus, instead of naming it where it lies.
+        shard_size: Size of a shard, in MiB; a clip is never divided.
+        strict_validation: Stop if any row of the corpus has an error, instead of rejecting it.
+        data_cpu: Processors that each step may use on a cluster, such as 2 or 500m.
+        data_memory: Memory that each step may use on a cluster, such as 4Gi.
+    """
+    imported = dataset_import(
+        source_uri=source_uri,
+        corpus_uri=corpus_uri,
+        normalise=normalise,
+        numbers=numbers,
+        format=format,
+        columns=columns,
+        encoding=encoding,
+        tier=tier,
+        speaker_pattern=speaker_pattern,
+        splits=splits,
+        dev_share=dev_share,
+        test_share=test_share,
+        dev_hours=dev_hours,
+        test_hours=test_hours,
+        split_by=split_by,
+        copy_audio=copy_audio,
+    ).set_display_name("Import, normalise and split")
+    # What lies behind a URI can change while its name stays.
+    imported.set_caching_options(False)
+    validated = dataset_validation(
+        dataset_uri=imported.outputs["dataset_uri"],
+        dataset_digest=imported.outputs["dataset_digest"],
+        strict=strict_validation,
+    ).set_display_name("Validate the corpus")
+    budget = cluster.Budget(data_cpu, data_memory, hours=24, retries=2)
+    for task in (imported, validated):
+        cluster.place(task, budget)
+    with dsl.If(packed_uri != "", name="pack"):
+        packed = dataset_packing(
+            dataset=validated.outputs["clean_dataset"],
+            packed_uri=packed_uri,
+            shard_size=shard_size,
+        ).set_display_name("Pack into tar shards")
+        packed.set_caching_options(False)
+        cluster.place(packed, budget)
