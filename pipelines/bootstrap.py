@@ -60,7 +60,7 @@ def bootstrap(
     export_contact_info: str = "",
     export_description: str = "",
     data_cpu: str = "500m",
-    data_memory: str = "1Gi",
+    data_memory: str = "2Gi",
     export_cpu: str = "1",
     export_memory: str = "4Gi",
     training_cpu: str = "8",
