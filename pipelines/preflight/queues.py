@@ -8,7 +8,7 @@ from kubernetes import client
 from kubernetes.client import ApiException
 
 from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Findings, failed, ok, skipped
+from pipelines.preflight.findings import Findings, failed, ok
 from pipelines.preflight.plan import Plan
 from pipelines.queue import package_queue
 
@@ -21,7 +21,7 @@ def check_queue(plan: Plan, cluster: Cluster) -> Findings:
     """The LocalQueue that the package names is in the namespace, and takes pods."""
     name = package_queue(plan.package.read_text(encoding="utf-8"))
     if not name:
-        yield skipped("the package names no queue")
+        yield ok("the package names no queue")
         return
     queue = _find(cluster, name)
     if queue is None:
