@@ -245,7 +245,7 @@ class _Transfer:
     def _receive(self, response: requests.Response) -> None:
         size = self._offset()
         length = response.headers.get("Content-Length", "")
-        total = size + int(length) if length.isdecimal() else None
+        total = size + int(length) if length.isdecimal() and len(length) < 19 else None
         self._check_size(total or 0)
         bar = tqdm(
             desc=self._label.rpartition("/")[2],

@@ -20,6 +20,8 @@ CLIENT_ERRORS = (
     ValueError,
     ParseError,
     LookupError,
+    OverflowError,
+    MemoryError,
 )
 
 # Answers that another attempt may get past, beyond those that the HTTP pool asks for again.
@@ -94,6 +96,11 @@ def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreE
         for secret in secrets:
             message = message.replace(secret, "…")
         return _explain_answer(label, code, message)
+    if isinstance(error, (OverflowError, MemoryError)):
+        return StoreAnswerError(
+            f"{label}: expected an answer that fits in memory, found one that says it is longer;"
+            " check AWS_ENDPOINT_URL"
+        )
     if isinstance(error, (ParseError, LookupError)):
         # A proxy's page, an answer that was cut short, or one in no encoding that there is.
         return StoreAnswerError(

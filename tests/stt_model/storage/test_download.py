@@ -81,6 +81,12 @@ def test_a_reason_does_not_control_the_terminal(status):
     assert "?[31mred" in refusal(line)
 
 
+@pytest.mark.parametrize("digits", [20, 5000])
+def test_a_length_beyond_all_files_is_not_believed(digits):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * digits + b"\r\n\r\n"
+    refusal(head + b"1" * 200)
+
+
 @pytest.mark.parametrize("answer", [b"", b"\0" * 100, b"HTTP/1.1 abc\r\n\r\n", b"<html></html>"])
 def test_what_is_no_http_is_one_line(answer):
     refusal(answer)

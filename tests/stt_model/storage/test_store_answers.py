@@ -228,6 +228,15 @@ def test_an_answer_that_is_no_list_is_one_line(body: bytes) -> None:
     assert str(caught.value).isprintable()
 
 
+def test_an_answer_that_says_it_has_no_end_is_one_line() -> None:
+    length = "x\r\nContent-Length: 1" + "0" * 20
+    answer = Answer(403, b"", {"Content-Type": "application/xml", "X": length})
+    with PlayedStore(answer) as played:
+        store = ObjectStore.from_environment(played.environment)
+        with pytest.raises(StoreError):
+            store.stat("s3://speech/x")
+
+
 def test_what_a_store_says_does_not_control_the_terminal() -> None:
     with PlayedStore(refusal(409, "Odd", "so &#155;31m\tit is")) as played:
         store = ObjectStore.from_environment(played.environment)
