@@ -1,16 +1,10 @@
 from . import surgery as surgery
 from .directory import Checkpoint as Checkpoint
-from .directory import Moments as Moments
-from .directory import Weights as Weights
-from .directory import check_save_directory as check_save_directory
 from .directory import has_own_alphabet as has_own_alphabet
 from .directory import open_checkpoint as open_checkpoint
 from .directory import read_moments as read_moments
 from .directory import read_weights as read_weights
-from .directory import remove_leftovers as remove_leftovers
-from .directory import state_path as state_path
 from .directory import weights_digest as weights_digest
-from .directory import write_checkpoint as write_checkpoint
 from .fetching import fetch_checkpoint as fetch_checkpoint
 from .formats.metadata import deserialise_alphabet as deserialise_alphabet
 from .formats.metadata import serialise_alphabet as serialise_alphabet
@@ -20,6 +14,9 @@ from .geometry import LSTM_BIAS as LSTM_BIAS
 from .geometry import LSTM_KERNEL as LSTM_KERNEL
 from .geometry import NORMALISED_LAYERS as NORMALISED_LAYERS
 from .geometry import Geometry as Geometry
+from .layout import Moments as Moments
+from .layout import Weights as Weights
+from .layout import state_path as state_path
 from .lineage import describe_run as describe_run
 from .lineage import digest_manifests as digest_manifests
 from .lineage import imports_in as imports_in
@@ -27,3 +24,6 @@ from .lineage import was_quantised as was_quantised
 from .surgery import Surgery as Surgery
 from .surgery import operate as operate
 from .surgery import start_from_scratch as start_from_scratch
+from .writing import check_save_directory as check_save_directory
+from .writing import remove_leftovers as remove_leftovers
+from .writing import write_checkpoint as write_checkpoint

@@ -7,13 +7,9 @@ import tempfile
 from pathlib import Path
 
 from stt_model.base import CheckpointError, redact
-from stt_model.checkpoint.directory import (
-    Checkpoint,
-    open_checkpoint,
-    read_weights,
-    write_checkpoint,
-)
+from stt_model.checkpoint.directory import Checkpoint, open_checkpoint, read_weights
 from stt_model.checkpoint.formats.registry import is_model
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.storage import GIB, Fetched, fetch
 from stt_model.text import Alphabet, write_alphabet
 

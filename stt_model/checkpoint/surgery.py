@@ -17,15 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stt_model.base import SurgeryError, atomic_directory, usable_memory
-from stt_model.checkpoint.directory import (
-    Weights,
-    open_checkpoint,
-    read_weights,
-    weights_digest,
-    write_checkpoint,
-)
+from stt_model.checkpoint.directory import open_checkpoint, read_weights, weights_digest
 from stt_model.checkpoint.geometry import LSTM, Geometry
+from stt_model.checkpoint.layout import Weights
 from stt_model.checkpoint.lineage import describe_run
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.text import Alphabet
 
 LAYERS = ("layer_1", "layer_2", "layer_3", "lstm", "layer_5", "layer_6")

@@ -1,31 +1,37 @@
-"""Every check on a corpus, one function each, all findings together.
-
-An error makes a row unfit for training: it goes to ``rejected.csv`` with the reason. A warning asks
-for a look at the row, which is kept. ``UTTERANCE_CHECKS`` and ``CORPUS_CHECKS`` list them all.
-"""
+"""A corpus checked: all findings together."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from stt_model.base import usable_cpus
 from stt_model.corpus.audio import (
-    SAMPLE_RATE,
     AudioError,
     audio_info,
     clip_size,
-    frame_count,
     read_audio,
+)
+from stt_model.corpus.checks import (
+    CORPUS_CHECKS,
+    FIELDS,
+    FULL_SCALE,
+    MANIFEST,
+    UTTERANCE_CHECKS,
+    Discrepancy,
+    Item,
+    Limits,
+    Measurement,
+    Settings,
+    place_of,
 )
 from stt_model.corpus.dataset import row_named
 from stt_model.corpus.manifests import ManifestError, RaggedRow, Utterance, iter_manifest
@@ -33,300 +39,13 @@ from stt_model.corpus.validation_report import Check, Finding, Rejected, Severit
 from stt_model.text import (
     Alphabet,
     NormalisationLog,
-    NormalisedText,
     Normaliser,
-    describe_characters,
-    is_control,
     normalise,
     shorten,
-    show_characters,
 )
 
 _CHUNK = 1024
 """Rows handed to the threads at once, so that a corpus of any size needs little memory."""
-_FULL_SCALE = 0.999
-"""Samples from here to 1 count as clipped."""
-_PACE_FLOOR = 0.05
-"""Least spread of the pace: evenly synthesised speech must not make every small change odd."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where the checks draw their lines; only ``max_seconds_read`` rejects a row."""
-
-    min_seconds: float = 0.3
-    """Shorter is hardly a word."""
-    max_seconds: float = 30.0
-    """Longer needs much memory a batch, and CTC learns little from it."""
-    max_seconds_read: float = 300.0
-    """Longer is a recording that was never cut into utterances: an error, and not decoded."""
-    silence_dbfs: float = -60.0
-    """Root mean square of the whole utterance, relative to full scale."""
-    clipped_share: float = 0.01
-    """Share of samples at full scale."""
-    pace_deviations: float = 5.0
-    """Robust standard deviations of log seconds per character, from the corpus' median."""
-    pace_utterances: int = 20
-    """With fewer utterances nothing is said about their pace."""
-
-
-class Measurement(NamedTuple):
-    """What is kept of an utterance's audio; the samples themselves are not."""
-
-    file_bytes: int
-    sample_rate: int
-    samples: int
-    """At 16 kHz."""
-    level: float
-    """Root mean square in dB relative to full scale; -inf for digital silence."""
-    clipped_share: float
-    digest: bytes
-    """Of the samples at 16 kHz mono, whatever the file format."""
-
-    @property
-    def seconds(self) -> float:
-        """The duration."""
-        return self.samples / SAMPLE_RATE
-
-
-@dataclass(frozen=True)
-class Item:
-    """An utterance as the checks see it."""
-
-    split: str
-    utterance: Utterance
-    text: str
-    """The transcript in NFC, as the clean manifest will have it."""
-    audio: Measurement | None
-    audio_problem: str
-    """Why there is no measurement."""
-    normalised: NormalisedText | None = None
-    """What the normaliser made of the transcript, where there is one."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the checks compare with."""
-
-    alphabet: Alphabet | None
-    limits: Limits
-    dropped: Mapping[str, str] = field(default_factory=dict)
-    """Why clips are to be left out of training, by their place."""
-
-
-class Discrepancy(NamedTuple):
-    """What a check on one row returns."""
-
-    expected: str
-    found: str
-
-
-def suspect_dropped(item: Item, settings: Settings) -> Discrepancy | None:
-    """The list of suspects says to drop the row; those of the test split stay."""
-    why = settings.dropped.get(item.utterance.place)
-    if why is None or item.split == "test":
-        return None
-    return Discrepancy("a row that is not to be dropped", f"a suspect: {why or 'no reason given'}")
-
-
-def audio_readable(item: Item, settings: Settings) -> Discrepancy | None:
-    """The audio is missing, empty, unreadable or far too long."""
-    return None if item.audio else Discrepancy("readable audio", item.audio_problem)
-
-
-def transcript_blank(item: Item, settings: Settings) -> Discrepancy | None:
-    """The transcript is empty or only spaces."""
-    return None if item.text.strip() else Discrepancy("a transcript", repr(item.text))
-
-
-def transcript_normalised(item: Item, settings: Settings) -> Discrepancy | None:
-    """The rules of the language cannot know what was said, or nothing of the transcript is left."""
-    if item.normalised is None or not item.normalised.problem:
-        return None
-    return Discrepancy("a transcript that the rules can write", item.normalised.problem)
-
-
-def transcript_control_characters(item: Item, settings: Settings) -> Discrepancy | None:
-    """The transcript holds control characters, such as a line end, which cannot be labels."""
-    if not (control := set(filter(is_control, item.text))):
-        return None
-    found = f"{describe_characters(sorted(control))} in {shorten(item.text)!r}"
-    return Discrepancy("no control characters", found)
-
-
-def transcript_in_alphabet(item: Item, settings: Settings) -> Discrepancy | None:
-    """The transcript holds characters that the given alphabet lacks."""
-    alphabet = settings.alphabet
-    if alphabet is None or not (missing := alphabet.missing(item.text)):
-        return None
-    found = f"{describe_characters(sorted(missing))} in {shorten(item.text)!r}"
-    return Discrepancy(f"only the {alphabet.size} labels of the alphabet", found)
-
-
-def transcript_fits_audio(item: Item, settings: Settings) -> Discrepancy | None:
-    """The transcript is longer than the audio's frames allow (CTC: labels + repeats)."""
-    if item.audio is None:
-        return None
-    labels = _labels(item.text, settings.alphabet)
-    needed = len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
-    frames = frame_count(item.audio.samples)
-    if frames >= needed:
-        return None
-    found = f"{frames} frames ({item.audio.seconds:.2f} s) for {shorten(item.text)!r}"
-    return Discrepancy(f"at least {needed} frames of 20 ms, a label each and one a repeat", found)
-
-
-def transcript_normal_form(item: Item, settings: Settings) -> Discrepancy | None:
-    """The transcript is not in NFC; the clean manifest has it in NFC."""
-    written = item.utterance.transcript
-    # With a normaliser, whose report shows this among its rules, nothing is to be said here.
-    if item.normalised or item.text == written:
-        return None
-    changed = describe_characters(sorted(set(written) - set(item.text))) or "marks in another order"
-    return Discrepancy("composed characters (NFC)", f"{changed} in {shorten(written)!r}")
-
-
-def transcript_digits(item: Item, settings: Settings) -> Discrepancy | None:
-    """The transcript holds digits, which are spoken in many ways; spell them out."""
-    alphabet = settings.alphabet
-    digits = {character for character in item.text if character.isdigit()}
-    if not digits or (alphabet is not None and not alphabet.is_bytes):
-        return None
-    return Discrepancy(
-        "numbers spelled out", f"{show_characters(sorted(digits))} in {shorten(item.text)!r}"
-    )
-
-
-def duration_short(item: Item, settings: Settings) -> Discrepancy | None:
-    """The audio is very short."""
-    limit = settings.limits.min_seconds
-    if item.audio is None or item.audio.seconds >= limit:
-        return None
-    return Discrepancy(f"at least {limit:g} s", f"{item.audio.seconds:.2f} s")
-
-
-def duration_long(item: Item, settings: Settings) -> Discrepancy | None:
-    """The audio is very long."""
-    limit = settings.limits.max_seconds
-    if item.audio is None or item.audio.seconds <= limit:
-        return None
-    return Discrepancy(f"at most {limit:g} s", f"{item.audio.seconds:.1f} s")
-
-
-def audio_silent(item: Item, settings: Settings) -> Discrepancy | None:
-    """The audio is silent, or close to it."""
-    limit = settings.limits.silence_dbfs
-    if item.audio is None or item.audio.level >= limit:
-        return None
-    return Discrepancy(f"speech above {limit:g} dBFS", f"{item.audio.level:.0f} dBFS")
-
-
-def audio_clipped(item: Item, settings: Settings) -> Discrepancy | None:
-    """The audio was recorded too loud: many samples are at full scale."""
-    limit = settings.limits.clipped_share
-    if item.audio is None or item.audio.clipped_share <= limit:
-        return None
-    return Discrepancy(f"at most {limit:.1%} of samples clipped", f"{item.audio.clipped_share:.1%}")
-
-
-def audio_sample_rate(item: Item, settings: Settings) -> Discrepancy | None:
-    """The audio has less than 16 kHz, so the upper half of the features' band is empty."""
-    if item.audio is None or item.audio.sample_rate >= SAMPLE_RATE:
-        return None
-    return Discrepancy(f"at least {SAMPLE_RATE} Hz", f"{item.audio.sample_rate} Hz")
-
-
-def wav_filesize(item: Item, settings: Settings) -> Discrepancy | None:
-    """The size in the manifest is not the file's; the clean manifest has the right one."""
-    if item.audio is None or item.audio.file_bytes == item.utterance.wav_filesize:
-        return None
-    return Discrepancy(
-        f"{item.audio.file_bytes} bytes", str(item.utterance.wav_filesize or "no number")
-    )
-
-
-UtteranceCheck = Callable[[Item, Settings], Discrepancy | None]
-UTTERANCE_CHECKS: Mapping[UtteranceCheck, Severity] = {
-    suspect_dropped: "error",
-    audio_readable: "error",
-    transcript_blank: "error",
-    transcript_normalised: "error",
-    transcript_control_characters: "error",
-    transcript_in_alphabet: "error",
-    transcript_fits_audio: "error",
-    transcript_normal_form: "warning",
-    transcript_digits: "warning",
-    duration_short: "warning",
-    duration_long: "warning",
-    audio_silent: "warning",
-    audio_clipped: "warning",
-    audio_sample_rate: "warning",
-    wav_filesize: "warning",
-}
-
-
-def audio_across_splits(
-    items: Sequence[Item], settings: Settings
-) -> Iterator[tuple[Item, Discrepancy]]:
-    """The same audio is in a split further from training, which keeps it: this copy is rejected."""
-    for copies in _groups(items, _digest):
-        held_out = copies[-1]
-        for item in copies:
-            if item.split != held_out.split:
-                yield item, Discrepancy("audio of this split only", f"it is {_place(held_out)} too")
-
-
-def audio_repeated(items: Sequence[Item], settings: Settings) -> Iterator[tuple[Item, Discrepancy]]:
-    """The same audio is in this split already."""
-    for copies in _groups(items, lambda item: (item.split, _digest(item))):
-        first = copies[0]
-        for item in copies[1:]:
-            kind = (
-                "the same text" if item.text == first.text else f"the text {shorten(first.text)!r}"
-            )
-            yield item, Discrepancy("new audio", f"it is {_place(first)} already, with {kind}")
-
-
-def text_across_splits(
-    items: Sequence[Item], settings: Settings
-) -> Iterator[tuple[Item, Discrepancy]]:
-    """The same transcript is in a split further from training, which makes that test easier."""
-    for copies in _groups(items, lambda item: item.text):
-        held_out = copies[-1]
-        for item in copies:
-            if item.split != held_out.split:
-                yield item, Discrepancy("text of this split only", f"it is {_place(held_out)} too")
-
-
-def odd_pace(items: Sequence[Item], settings: Settings) -> Iterator[tuple[Item, Discrepancy]]:
-    """Seconds per character are far from the corpus' median: the text may be of other audio."""
-    limits = settings.limits
-    spoken = [item for item in items if item.audio]
-    if len(spoken) < limits.pace_utterances:
-        return
-    pace = np.array([item.audio.seconds / len(item.text) for item in spoken if item.audio])
-    logarithm = np.log(pace)
-    median = float(np.median(logarithm))
-    # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
-    spread = max(1.4826 * float(np.median(np.abs(logarithm - median))), _PACE_FLOOR)
-    low, high = np.exp(median + np.array([-1, 1]) * limits.pace_deviations * spread)
-    expected = f"{low:.3f} to {high:.3f} s a character"
-    for item, value in zip(spoken, pace, strict=True):
-        if not low <= value <= high:
-            found = f"{value:.3f} for {shorten(item.text)!r}"
-            yield item, Discrepancy(expected, found)
-
-
-CorpusCheck = Callable[[Sequence[Item], Settings], Iterator[tuple[Item, Discrepancy]]]
-CORPUS_CHECKS: Mapping[CorpusCheck, Severity] = {
-    audio_across_splits: "error",
-    audio_repeated: "warning",
-    text_across_splits: "warning",
-    odd_pace: "warning",
-}
-"""On the rows without errors so far, split after split from training to the most held out."""
-
-MANIFEST, FIELDS = "manifest", "fields"
 CHECKS: tuple[Check, ...] = (
     Check(MANIFEST, "error", "The file is no manifest that can be read to its end."),
     Check(FIELDS, "error", "The row has more or fewer fields than the header has columns."),
@@ -435,7 +154,7 @@ def _inspect_all(
 def _normalise(item: Item, log: NormalisationLog) -> Item:
     written = item.utterance.transcript
     outcome = log.normaliser(written)
-    log.add(_place(item), written, outcome)
+    log.add(place_of(item), written, outcome)
     return replace(item, text=normalise(outcome.text), normalised=outcome)
 
 
@@ -462,7 +181,7 @@ def _measure(path: str) -> Measurement:
         sample_rate=audio_info(path).sample_rate,
         samples=len(samples),
         level=10 * math.log10(power) if power else -math.inf,
-        clipped_share=float(np.mean(np.abs(samples) >= _FULL_SCALE)),
+        clipped_share=float(np.mean(np.abs(samples) >= FULL_SCALE)),
         digest=hashlib.blake2b(samples.tobytes(), digest_size=16).digest(),
     )
 
@@ -493,24 +212,3 @@ def _result(
 def _clean(item: Item) -> Utterance:
     size = item.audio.file_bytes if item.audio else 0
     return replace(item.utterance, transcript=item.text, wav_filesize=size)
-
-
-def _labels(text: str, alphabet: Alphabet | None) -> Sequence[Hashable]:
-    """Return what CTC has to write; code points as long as no alphabet says otherwise."""
-    return text if alphabet is None or alphabet.missing(text) else alphabet.encode(text)
-
-
-def _groups(items: Iterable[Item], key: Callable[[Item], Hashable]) -> Iterator[list[Item]]:
-    """Yield the items that share a key with others, in the order given."""
-    groups: dict[Hashable, list[Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return (group for group in groups.values() if len(group) > 1)
-
-
-def _digest(item: Item) -> bytes:
-    return item.audio.digest if item.audio else b""
-
-
-def _place(item: Item) -> str:
-    return f"row {item.utterance.row} of {item.utterance.source.name}"

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from stt_model.base import AlreadyLockedError, StorageError, locked, redact
 from stt_model.storage.download import CACHE_VARIABLE, cache_directory
-from stt_model.storage.object_store import MissingError, ObjectStore, StoredObject, split_uri
-from stt_model.storage.store_errors import CONTINUABLE_ERRORS
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.store_errors import CONTINUABLE_ERRORS, MissingError
+from stt_model.storage.store_requests import StoredObject, split_uri
 
 _logger = logging.getLogger(__name__)
 

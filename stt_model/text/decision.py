@@ -15,15 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from stt_model.base import AlphabetError, escape_markdown
-from stt_model.text.alphabet import (
-    Alphabet,
-    AlphabetComparison,
-    CharacterAlphabet,
-    build_alphabet,
-    compare_alphabet,
-    describe_characters,
-    show_characters,
-)
+from stt_model.text.alphabet import Alphabet, CharacterAlphabet, build_alphabet
+from stt_model.text.characters import describe_characters, show_characters
+from stt_model.text.comparison import AlphabetComparison, compare_alphabet
 from stt_model.text.needless import (
     DECOMPOSED,
     FLAG_HINT,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Container, Iterable, Mapping
 
-from stt_model.text.alphabet import AlphabetComparison, show_characters
+from stt_model.text.characters import show_characters
+from stt_model.text.comparison import AlphabetComparison
 
 _WITHIN_WORDS = frozenset("'-\u2019\u02bc\u02bb\u00b7")
 """Punctuation that may well be a label: it is part of words in some languages."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from stt_model.base import RulesError
-from stt_model.text.alphabet import describe_characters, shorten
+from stt_model.text.characters import describe_characters, shorten
 from stt_model.text.language_rules import GENERIC, LanguageRules, Pattern, read_rules
 from stt_model.text.numbers import NumberReader
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from stt_model.base import escape_markdown
-from stt_model.text.alphabet import describe_character, shorten
+from stt_model.text.characters import describe_character, shorten
 from stt_model.text.normalisation import NormalisedText, Normaliser
 
 _EXAMPLES = 3

@@ -17,7 +17,7 @@ from statistics import median
 from stt_model.augmentation.specification import AUGMENTATIONS, Augmenter, parse_augmentations
 from stt_model.corpus.dataset import Samples, read_samples
 from stt_model.network.startup import import_tensorflow_quietly
-from stt_model.text.alphabet import read_alphabet
+from stt_model.text.alphabet_file import read_alphabet
 from tests.benchmarks.noise_corpus import NoiseCorpus, write_noise_corpus
 
 

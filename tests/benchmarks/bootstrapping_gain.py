@@ -157,9 +157,11 @@ def _train_and_evaluate(corpus: Path, scratch: Path, run: Run) -> tuple[float, f
     from stt_model.checkpoint.geometry import Geometry
     from stt_model.checkpoint.surgery import operate, start_from_scratch
     from stt_model.corpus.manifests import read_manifest
-    from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+    from stt_model.evaluation.config import EvaluationConfig
+    from stt_model.evaluation.evaluator import evaluate
     from stt_model.text.alphabet import build_alphabet
-    from stt_model.training.trainer import TrainingConfig, train
+    from stt_model.training.config import TrainingConfig
+    from stt_model.training.trainer import train
 
     manifests = [corpus / name for name in (f"train-{max(SIZES)}.csv", "dev.csv", "test.csv")]
     alphabet = build_alphabet(row.transcript for path in manifests for row in read_manifest(path))

@@ -159,7 +159,8 @@ def _measure_one(job: tuple[Path, Run]) -> dict[str, Any]:
 
 def _train_and_evaluate(corpus: Path, scratch: Path, run: Run) -> dict[str, Any]:
     from stt_model.checkpoint.directory import open_checkpoint
-    from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+    from stt_model.evaluation.config import EvaluationConfig
+    from stt_model.evaluation.evaluator import evaluate
     from stt_model.training.config import TrainingConfig
     from stt_model.training.defaults import fit
     from stt_model.training.trainer import train

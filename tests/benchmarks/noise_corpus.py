@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from stt_model.corpus.audio import SAMPLE_RATE, STRIDE, WINDOW, frame_count
 from stt_model.corpus.manifests import Utterance, write_manifest
-from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import write_alphabet
 
 LABELS = " abcdefghijklmnopqrstuvwxyz'"
 MEDIAN_SECONDS = 5.0

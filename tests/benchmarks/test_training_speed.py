@@ -13,7 +13,7 @@ import soundfile
 from stt_model.checkpoint.geometry import Geometry
 from stt_model.corpus.dataset import frames_needed, read_samples
 from stt_model.features.batches import plan_batches
-from stt_model.text.alphabet import read_alphabet
+from stt_model.text.alphabet_file import read_alphabet
 from tests.benchmarks.noise_corpus import LABELS, NoiseCorpus, random_text, write_noise_corpus
 from tests.benchmarks.trainers import Bootstrap, Coqui, Line, Settings, Timing
 from tests.benchmarks.training_speed import (

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from stt_model.checkpoint.directory import Geometry, open_checkpoint, write_checkpoint
+from stt_model.checkpoint.directory import open_checkpoint
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
-from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
+from stt_model.checkpoint.writing import write_checkpoint
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import write_alphabet
 from tests.command_line import call, tree
 from tests.corpora import write_tone_dataset
 

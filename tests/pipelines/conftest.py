@@ -3,9 +3,11 @@
 import pytest
 
 from pipelines.local import run
-from stt_model.checkpoint.directory import Geometry, write_checkpoint
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
-from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
+from stt_model.checkpoint.writing import write_checkpoint
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import write_alphabet
 from tests.corpora import write_tone_dataset
 
 SMALL = {"epochs": 1, "train_batch_size": 4, "dev_batch_size": 4, "test_batch_size": 4}

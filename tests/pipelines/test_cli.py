@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import local
-from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import write_alphabet
 from tests.command_line import call, tree
 from tests.corpora import write_tone_dataset
 

@@ -23,7 +23,8 @@ from demo.corpora import SOURCE
 from demo.synthesis import write_corpus
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.corpus.manifests import Utterance
-from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+from stt_model.evaluation.config import EvaluationConfig
+from stt_model.evaluation.evaluator import evaluate
 from stt_model.evaluation.samples import COQUI_KEYS, compare
 from tests.golden import reference
 

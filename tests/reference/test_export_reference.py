@@ -33,7 +33,8 @@ from stt_model.export.exporter import export
 from stt_model.export.tflite_model import TfliteModel, as_logits, fill_up
 from stt_model.network.ctc import ctc_loss
 from stt_model.text.alphabet import Alphabet, BytesAlphabet, build_alphabet
-from stt_model.training.trainer import TrainingConfig, train
+from stt_model.training.config import TrainingConfig
+from stt_model.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("STT_REFERENCE_DIR", "/none")) / "runtime" / "bin" / "python"

@@ -23,10 +23,12 @@ from stt_model.checkpoint.lineage import was_quantised
 from stt_model.corpus.audio import read_audio
 from stt_model.corpus.manifests import Utterance, read_manifest, write_manifest
 from stt_model.decoding.decoders import open_decoder
-from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+from stt_model.evaluation.config import EvaluationConfig
+from stt_model.evaluation.evaluator import evaluate
 from stt_model.export.tflite_conversion import RuntimeMetadata, convert
 from stt_model.export.tflite_model import TfliteModel, as_logits, fill_up
-from stt_model.training.trainer import TrainingConfig, train
+from stt_model.training.config import TrainingConfig
+from stt_model.training.trainer import train
 from tests.golden.reference import copy_checkpoint, coqui
 from tests.golden.reference import evaluate as evaluate_by_coqui
 from tests.reference.test_export_reference import run_runtime

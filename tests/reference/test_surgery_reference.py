@@ -17,15 +17,12 @@ import numpy as np
 import pytest
 
 from stt_model.checkpoint.bundle import Bundle
-from stt_model.checkpoint.directory import (
-    LSTM_KERNEL,
-    geometry_of_weights,
-    open_checkpoint,
-    read_weights,
-    write_checkpoint,
-)
+from stt_model.checkpoint.directory import geometry_of_weights, open_checkpoint, read_weights
+from stt_model.checkpoint.geometry import LSTM_KERNEL
 from stt_model.checkpoint.surgery import drop_layers, operate, variables_of
-from stt_model.text.alphabet import CharacterAlphabet, write_alphabet
+from stt_model.checkpoint.writing import write_checkpoint
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import write_alphabet
 
 PYTHON = Path(os.environ.get("STT_REFERENCE_DIR", "/none")) / "train" / "bin" / "python"
 pytestmark = [

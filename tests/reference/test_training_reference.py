@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stt_model.checkpoint.directory import Geometry, open_checkpoint, read_weights, write_checkpoint
+from stt_model.checkpoint.directory import open_checkpoint, read_weights
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
-from stt_model.text.alphabet import read_alphabet
+from stt_model.checkpoint.writing import write_checkpoint
+from stt_model.text.alphabet_file import read_alphabet
 from stt_model.training.config import TrainingConfig
 from stt_model.training.trainer import train
 from tests.benchmarks.noise_corpus import NoiseCorpus, write_noise_corpus

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stt_model.checkpoint.directory import Geometry
-from stt_model.text.alphabet import Alphabet, BytesAlphabet, CharacterAlphabet, write_alphabet
+from stt_model.checkpoint.geometry import Geometry
+from stt_model.text.alphabet import Alphabet, BytesAlphabet, CharacterAlphabet
+from stt_model.text.alphabet_file import write_alphabet
 
 ENGLISH = CharacterAlphabet(" abcdefghijklmnopqrstuvwxyz'")
 GERMAN = CharacterAlphabet(" abcdefghijklmnopqrstuvwxyzäöüß")

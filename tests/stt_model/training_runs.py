@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stt_model.checkpoint.directory import (
-    Geometry,
-    open_checkpoint,
-    read_moments,
-    read_weights,
-    write_checkpoint,
-)
+from stt_model.checkpoint.directory import open_checkpoint, read_moments, read_weights
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.text.alphabet import CharacterAlphabet
-from stt_model.training.trainer import TrainingConfig
+from stt_model.training.config import TrainingConfig
 from tests.corpora import write_tone_dataset
 
 ALPHABET = CharacterAlphabet(" abcd")

@@ -19,16 +19,13 @@ from stt_model.checkpoint import directory as checkpoint_module
 from stt_model.checkpoint.bundle import Bundle
 from stt_model.checkpoint.bundle_writer import write_bundle
 from stt_model.checkpoint.directory import (
-    LSTM_BIAS,
-    LSTM_KERNEL,
-    Geometry,
-    check_save_directory,
     geometry_of_weights,
     open_checkpoint,
     read_weights,
     weights_digest,
-    write_checkpoint,
 )
+from stt_model.checkpoint.geometry import LSTM_BIAS, LSTM_KERNEL, Geometry
+from stt_model.checkpoint.writing import check_save_directory, write_checkpoint
 from stt_model.corpus.audio import AudioSettings
 from stt_model.text.alphabet import CharacterAlphabet
 from tests.stt_model.checkpoints import (

@@ -13,14 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stt_model.base.errors import CheckpointError, SurgeryError
-from stt_model.checkpoint.directory import (
-    LSTM_BIAS,
-    LSTM_KERNEL,
-    Geometry,
-    open_checkpoint,
-    read_weights,
-    weights_digest,
-)
+from stt_model.checkpoint.directory import open_checkpoint, read_weights, weights_digest
+from stt_model.checkpoint.geometry import LSTM_BIAS, LSTM_KERNEL, Geometry
 from stt_model.checkpoint.surgery import (
     LAYERS,
     drop_layers,

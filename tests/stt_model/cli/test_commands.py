@@ -14,7 +14,8 @@ import soundfile
 from stt_model.base.errors import CheckpointError, TrainingError
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.corpus.manifests import read_manifest
-from stt_model.text.alphabet import CharacterAlphabet, read_alphabet, write_alphabet
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import read_alphabet, write_alphabet
 from tests.command_line import call, tree
 from tests.corpora import write_tone_dataset
 from tests.stt_model.http_server import FileServer, Resource

@@ -22,7 +22,8 @@ from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.packing import pack
 from stt_model.corpus.source_digest import digest_dataset
 from stt_model.corpus.validation import validate
-from stt_model.storage.object_store import ObjectStore, StoreError
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.store_errors import StoreError
 from tests.stt_model.s3_server import SECRET_KEY, S3Server
 
 CLIPS = 6

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from stt_model.base.errors import ValidationError
 from stt_model.corpus.audio import SAMPLE_RATE
+from stt_model.corpus.checks import Limits
 from stt_model.corpus.manifests import COLUMNS, read_manifest
-from stt_model.corpus.validation import CHECKS, Limits, validate
+from stt_model.corpus.validation import CHECKS, validate
 from stt_model.corpus.validation_report import _glyphs, _tick
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
 

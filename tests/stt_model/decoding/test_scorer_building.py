@@ -7,8 +7,9 @@ import pytest
 
 from stt_model.base.errors import ScorerError
 from stt_model.decoding.beam_search import check_scorer
+from stt_model.decoding.building_config import BuildConfig
 from stt_model.decoding.scorer import read_scorer
-from stt_model.decoding.scorer_building import BuildConfig, build_scorer
+from stt_model.decoding.scorer_building import build_scorer
 from stt_model.text.alphabet import BytesAlphabet
 from tests.command_line import call
 from tests.stt_model.scorers import ENGLISH, LETTERS_MODEL, WORDS, WORDS_MODEL, needs_flashlight

@@ -6,7 +6,8 @@ import pytest
 
 from stt_model.base.errors import DataError, ScorerError
 from stt_model.decoding.scorer import read_scorer
-from stt_model.decoding.tuning import TuningConfig, tune
+from stt_model.decoding.tuning import tune
+from stt_model.decoding.tuning_config import TuningConfig
 from tests.command_line import call
 from tests.stt_model.scorers import ENGLISH, GOLDEN, needs_flashlight, write_words_package
 

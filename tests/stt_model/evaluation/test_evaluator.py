@@ -9,10 +9,12 @@ import jiwer
 import pytest
 
 from stt_model.base.errors import DataError, ScorerError
-from stt_model.checkpoint.directory import Geometry, write_checkpoint
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.corpus.manifests import read_manifest, write_manifest
-from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+from stt_model.evaluation.config import EvaluationConfig
+from stt_model.evaluation.evaluator import evaluate
 from stt_model.features import batches
 from stt_model.features import store as feature_store
 from stt_model.features.extraction import extract_features

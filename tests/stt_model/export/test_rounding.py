@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from stt_model.checkpoint.directory import write_checkpoint
 from stt_model.checkpoint.formats.tflite import read_stored_variables
 from stt_model.checkpoint.geometry import LSTM_KERNEL, Geometry
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.export.config import ExportConfig
 from stt_model.export.exporter import export
 from stt_model.export.tflite_conversion import RuntimeMetadata, convert

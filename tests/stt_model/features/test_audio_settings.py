@@ -9,10 +9,12 @@ import tensorflow as tf
 
 from stt_model import jobs
 from stt_model.base.errors import TrainingError
-from stt_model.checkpoint.directory import open_checkpoint, read_weights, write_checkpoint
+from stt_model.checkpoint.directory import open_checkpoint, read_weights
 from stt_model.checkpoint.surgery import operate
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.corpus.audio import AudioSettings, read_audio
-from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+from stt_model.evaluation.config import EvaluationConfig
+from stt_model.evaluation.evaluator import evaluate
 from stt_model.export.config import ExportConfig
 from stt_model.export.exporter import export
 from stt_model.features.extraction import extract_features, feature_settings

@@ -2,10 +2,13 @@ import pytest
 
 from stt_model import jobs
 from stt_model.base.errors import AlphabetError, BootstrapError, RefusedError, ValidationError
-from stt_model.checkpoint.directory import Geometry, open_checkpoint, write_checkpoint
+from stt_model.checkpoint.directory import open_checkpoint
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.corpus.manifests import find_splits
-from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet, read_alphabet, write_alphabet
+from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
+from stt_model.text.alphabet_file import read_alphabet, write_alphabet
 from tests.corpora import write_tone_dataset
 
 TRAINING = {

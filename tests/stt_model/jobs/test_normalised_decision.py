@@ -3,9 +3,11 @@
 import pytest
 
 from stt_model import jobs
-from stt_model.checkpoint.directory import Geometry, write_checkpoint
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
-from stt_model.text.alphabet import CharacterAlphabet, read_alphabet
+from stt_model.checkpoint.writing import write_checkpoint
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import read_alphabet
 from tests.command_line import call
 from tests.corpora import write_tones
 

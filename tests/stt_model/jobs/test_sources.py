@@ -3,8 +3,10 @@
 import pytest
 
 from stt_model.base.errors import BootstrapError
-from stt_model.checkpoint.directory import Geometry, open_checkpoint, write_checkpoint
+from stt_model.checkpoint.directory import open_checkpoint
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.jobs.checkpoints import analyse_alphabet, fetch, read_model_alphabet, replace_layers
 from stt_model.jobs.data import validate
 from stt_model.jobs.sources import NOT_MADE, analyse_sources

@@ -9,7 +9,8 @@ import soundfile
 from stt_model.checkpoint.directory import open_checkpoint, read_weights
 from stt_model.corpus.audio import read_audio
 from stt_model.corpus.manifests import read_manifest
-from stt_model.evaluation.evaluator import EvaluationConfig, evaluate
+from stt_model.evaluation.config import EvaluationConfig
+from stt_model.evaluation.evaluator import evaluate
 from stt_model.export.tflite_conversion import RuntimeMetadata, convert
 from stt_model.export.tflite_model import fill_up
 from stt_model.jobs.transcription import transcribe

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from stt_model.checkpoint.directory import LSTM_BIAS, LSTM_KERNEL, Geometry
+from stt_model.checkpoint.geometry import LSTM_BIAS, LSTM_KERNEL, Geometry
 from stt_model.network import layers as network
 from tests.stt_model.network.test_lstm import obvious_lstm
 

@@ -12,7 +12,8 @@ import tenacity
 
 from stt_model.storage import credentials, store_client, store_requests
 from stt_model.storage.credentials import CredentialError, credential_source
-from stt_model.storage.object_store import ObjectStore, StoreError
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.store_errors import StoreError
 from tests.stt_model.expiring_store import (
     CONTAINER_TOKEN,
     IDENTITY_TOKEN,

@@ -13,13 +13,9 @@ import pytest
 import tenacity
 
 from stt_model.storage import store_client, store_requests
-from stt_model.storage.object_store import (
-    MissingError,
-    ObjectStore,
-    StoredObject,
-    StoreError,
-    split_uri,
-)
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.store_errors import MissingError, StoreError
+from stt_model.storage.store_requests import StoredObject, split_uri
 from tests.stt_model.s3_server import S3Server
 
 BLOCK = 8 * 2**20

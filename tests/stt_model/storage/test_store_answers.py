@@ -13,7 +13,8 @@ import google_crc32c
 import pytest
 
 from stt_model.storage import store_client
-from stt_model.storage.object_store import ObjectStore, StoreError
+from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.store_errors import StoreError
 from tests.stt_model.played_store import SECRETS, Answer, PlayedStore, refusal, stored
 
 MD5 = hashlib.md5(b"abc").hexdigest()

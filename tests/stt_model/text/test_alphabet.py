@@ -3,19 +3,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stt_model.base.errors import AlphabetError
+from stt_model.base.markdown import escape_markdown
 from stt_model.text.alphabet import (
     BytesAlphabet,
     CharacterAlphabet,
     build_alphabet,
-    compare_alphabet,
-    describe_character,
-    escape_markdown,
-    format_alphabet,
     normalise,
+)
+from stt_model.text.alphabet_file import (
+    format_alphabet,
     parse_alphabet,
     read_alphabet,
     write_alphabet,
 )
+from stt_model.text.characters import describe_character
+from stt_model.text.comparison import compare_alphabet
 
 a_label = st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",))
 alphabets = st.lists(a_label, min_size=1, unique=True).map(CharacterAlphabet)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from stt_model.base.errors import TrainingError
-from stt_model.checkpoint.directory import Geometry, open_checkpoint, read_weights, state_path
+from stt_model.checkpoint.directory import open_checkpoint, read_weights
+from stt_model.checkpoint.geometry import Geometry
+from stt_model.checkpoint.layout import state_path
 from stt_model.cli.parser import build_parser
 from stt_model.network import layers as network
 from stt_model.training import learner

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import pytest
 
 from stt_model.base.errors import CheckpointError, StoppedError, TrainingError
-from stt_model.checkpoint.directory import open_checkpoint, state_path
+from stt_model.checkpoint.directory import open_checkpoint
+from stt_model.checkpoint.layout import state_path
 from stt_model.training.learner import Learner
 from stt_model.training.state import find_run
 from stt_model.training.trainer import train

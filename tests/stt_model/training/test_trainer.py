@@ -10,14 +10,10 @@ import pytest
 import tensorflow as tf
 
 from stt_model.base.errors import CheckpointError, TrainingError
-from stt_model.checkpoint.directory import (
-    Geometry,
-    open_checkpoint,
-    read_moments,
-    read_weights,
-    write_checkpoint,
-)
+from stt_model.checkpoint.directory import open_checkpoint, read_moments, read_weights
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.text.alphabet import CharacterAlphabet
 from stt_model.training import feed
 from stt_model.training.learner import Learner
