@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from stt_model.base.errors import CheckpointError
-from stt_model.checkpoint import directory as checkpoint_module
+from stt_model.checkpoint import writing as checkpoint_module
 from stt_model.checkpoint.bundle import Bundle
 from stt_model.checkpoint.bundle_writer import write_bundle
 from stt_model.checkpoint.directory import (
