@@ -149,7 +149,12 @@ class RunWatch:
             verdict = None
         if verdict:
             self._report.note(
-                f"{title}: {verdict}", "task", task=title, state=detail.state, seconds=seconds
+                f"{title}: {verdict}",
+                "task",
+                task=title,
+                name=detail.display_name,
+                state=detail.state,
+                seconds=seconds,
             )
 
     def _title(self, detail: Any) -> str | None:

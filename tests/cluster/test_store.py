@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
+from pipelines.package import package_tasks
 from stt_model.corpus.manifests import find_splits
 from stt_model.storage import CACHE_VARIABLE, ObjectStore
 from tests.cluster import store
+from tests.cluster.test_runs import FINE_TUNING, TRANSFERRING
 from tests.stt_model.s3_server import S3Server
 
 ROOT = "s3://stt-bootstrap-test/1"
@@ -18,6 +20,12 @@ def server(tmp_path_factory):
     server.remembers_folders_for = "1m"
     with server as running:
         yield running
+
+
+def test_the_runs_look_for_tasks_that_the_package_has():
+    titles = package_tasks()
+    assert titles[FINE_TUNING] == titles[TRANSFERRING] == "Train"
+    assert {"Look for changes", "Fine-tune or transfer"} <= set(titles.values())
 
 
 def test_the_corpora_are_put_there_changed_and_taken_away(server, tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def bucket(s3, api):
 def test_a_store_that_is_as_it_should_be(bucket, s3, api, package):
     plan = Plan(package=package, scorer_uri="s3://speech/model.scorer", **URIS)
     findings = checks.preflight(plan, Cluster.connect("speech"))
-    assert {f.status for f in findings} == {Status.OK}
+    assert {f.status for f in findings if f.check != "queue"} == {Status.OK}
     found = {f.check: f.found for f in findings}
     who = "the runs' keys, of the secret stt-bootstrap-store"
     assert found["store"] == f"{s3.endpoint} lists speech for {who}"
