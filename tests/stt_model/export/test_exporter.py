@@ -196,7 +196,7 @@ def test_a_zip_that_is_there_is_not_replaced_unasked(tmp_path):
     ("changes", "message"),
     [
         ({"export_tflite": False}, "nothing to export"),
-        ({"export_beam_width": 0}, "--export_beam_width: expected 1 or more"),
+        ({"export_beam_width": 0}, "--export_beam_width: expected a whole number, 1 or more"),
         ({"export_file_name": "../up"}, "--export_file_name: expected a name without slashes"),
         ({"identity": ModelIdentity(author_id="")}, "--export_author_id: expected a name"),
         ({"identity": ModelIdentity(model_name="a/b")}, "--export_model_name: expected a name"),
