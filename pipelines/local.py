@@ -89,9 +89,10 @@ def run(
 ) -> RunOutcome:
     """Run the pipeline and return the outcome; a task that fails is part of the outcome.
 
-    ``output_dir`` gets ``export`` and ``model`` (links to what is deployed and to the checkpoint),
-    ``export.zip``, ``report.html``, ``samples.json`` and ``reports/`` of this run in place of an
-    earlier one's, and ``runs/`` with everything of every run.
+    ``output_dir`` gets ``export``, ``model`` and ``dataset`` (links to what is deployed, to the
+    checkpoint and to the clean manifests), ``export.zip``, ``report.html``, ``samples.json`` and
+    ``reports/`` of this run in place of an earlier one's, and ``runs/`` with everything of every
+    run.
 
     Args:
         parameters: Values by the names in the compiled pipeline; local paths may be relative.
@@ -109,7 +110,7 @@ def run(
         for name, value in check_parameters(parameters, package).items()
     }
     output_dir = Path(output_dir).resolve()
-    for link in (output_dir / "model", output_dir / "export"):
+    for link in (output_dir / "model", output_dir / "export", output_dir / "dataset"):
         if link.exists() and not link.is_symlink():
             raise ParameterError(f"{link}: not of an earlier run; give another output folder")
     chosen_runner = _make_runner(runner, values)
@@ -154,6 +155,15 @@ def _collect(output_dir: Path, run_dir: Path, watch: Watch) -> RunOutcome:
     tasks = {component_of(path.name): path for path in run_dir.glob("tasks/*/*")}
     decided = _parameters_of(tasks.get("source_analysis"))
     outputs = _parameters_of(tasks.get("evaluation"))
+    own_names = {
+        path / artifact: place
+        for task, artifact, place in (
+            ("training", "trained_checkpoint", output_dir / "model"),
+            ("source_analysis", "clean_dataset", output_dir / "dataset"),
+        )
+        if (path := tasks.get(task))
+    }
+    _link(tasks.get("source_analysis"), "clean_dataset", output_dir / "dataset")
     return RunOutcome(
         errors=tuple(watch.failures),
         tasks=tuple(watch.tasks),
@@ -169,7 +179,10 @@ def _collect(output_dir: Path, run_dir: Path, watch: Watch) -> RunOutcome:
         package=_copy(tasks.get("model_export"), "package", output_dir / "export.zip"),
         samples=_copy(tasks.get("evaluation"), "transcribed_samples", output_dir / "samples.json"),
         reports=_copy_reports(tasks, output_dir / "reports"),
-        page=_copy(tasks.get("evaluation"), "evaluation_page", output_dir / "report.html"),
+        page=_rename(
+            _copy(tasks.get("evaluation"), "evaluation_page", output_dir / "report.html"),
+            own_names,
+        ),
         suspects=_copy(tasks.get("evaluation"), "suspects", output_dir / "suspects.csv"),
         run_dir=run_dir,
     )
@@ -198,6 +211,16 @@ def _copy(task: Path | None, artifact: str, place: Path) -> Path | None:
         return None
     place.parent.mkdir(exist_ok=True)
     return Path(shutil.copyfile(task / artifact, place))
+
+
+def _rename(page: Path | None, names: Mapping[Path, Path]) -> Path | None:
+    """Have a page name what lies in the output folder, not in the folders of the run's tasks."""
+    if page:
+        text = page.read_text(encoding="utf-8")
+        for inside, outside in names.items():
+            text = text.replace(str(inside), str(outside))
+        page.write_text(text, encoding="utf-8")
+    return page
 
 
 def _copy_reports(tasks: Mapping[str, Path], folder: Path) -> dict[str, Path]:

@@ -47,5 +47,6 @@ def dataset_validation(
         report=Path(validation_report.path),
     )
     clean_dataset.metadata["source_digest"] = dataset_digest
+    clean_dataset.metadata["name"] = Path(dataset_uri.rstrip("/")).name
     for name, value in result.metrics().items():
         dataset_metrics.log_metric(name, value)

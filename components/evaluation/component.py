@@ -99,6 +99,7 @@ def evaluation(
         suspect_files=[path for path in splits.values() if path not in test_files],
         report=Path(evaluation_report.path),
         note=note,
+        dataset=str(dataset.metadata.get("name", "")),
     )
     transcribed_samples.metadata["scorer_digest"] = scorer_digest
     for name, value in result.metrics().items():

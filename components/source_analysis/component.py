@@ -110,6 +110,7 @@ def source_analysis(
     source_checkpoint.metadata.update(found.fetched.metadata)
     source_checkpoint.metadata["source_digest"] = checkpoint_digest
     clean_dataset.metadata["source_digest"] = dataset_digest
+    clean_dataset.metadata["name"] = Path(dataset_uri.rstrip("/")).name
     model_alphabet.metadata.update(source_digest=alphabet_digest, scorer_digest=scorer_digest)
     for name, value in found.validation.metrics().items():
         dataset_metrics.log_metric(name, value)

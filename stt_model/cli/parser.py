@@ -31,6 +31,8 @@ DESCRIPTION = (
 
 _OPTIONAL = {"av", "docker", "flashlight", "jinja2", "jiwer", "keras", "kfp", "kubernetes"}
 _OPTIONAL |= {"optuna", "tensorflow"}
+_OF_SERVING = {"anyio", "starlette", "uvicorn"}
+_OPTIONAL |= _OF_SERVING
 
 COMMANDS = {
     "import": (
@@ -84,6 +86,10 @@ COMMANDS = {
     "transcribe": (
         "print the text that a checkpoint or an exported model hears in audio files",
         "stt_model.cli.transcription:transcribe",
+    ),
+    "serve": (
+        "serve a checkpoint or an exported model over HTTP, with a page to speak to it",
+        "stt_model.cli.serving:serve",
     ),
     "inspect": (
         "show a checkpoint's geometry, alphabet, mode and lineage as JSON",
@@ -139,9 +145,8 @@ def guard(action: Callable[[], int], debug: bool) -> int:
 
 def _describe(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] in _OPTIONAL:
-        return (
-            f"{error.name} is not installed; install {PROGRAM} with its extras train and pipeline"
-        )
+        extras = "serve" if error.name in _OF_SERVING else "train and pipeline"
+        return f"{error.name} is not installed; install {PROGRAM} with its extras {extras}"
     if isinstance(error, ImportError):
         return (
             f"{error.name or 'a library'} cannot be loaded ({error}); give the process more memory"

@@ -72,6 +72,8 @@ class EvaluationConfig:
     html_report: Path | None = None
     suspects_file: Path | None = None
     note: str = ""
+    dataset: str = ""
+    """What people call what it is tested on, for titles; may be empty."""
     train_files: Sequence[Path] = ()
     """What the model was trained on, to tell which speakers it knows; may be left out."""
 

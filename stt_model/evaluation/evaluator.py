@@ -80,6 +80,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
         greedy=greedy,
         speed=Speed(audio_seconds, heard.seconds, heard.decoding_seconds[0], _device()),
         provenance=_provenance(config, checkpoint, source),
+        dataset=config.dataset,
         with_scorer=bool(config.scorer_path),
         training_speakers=_speakers(config.train_files),
     )

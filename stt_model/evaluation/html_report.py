@@ -73,6 +73,8 @@ def render(result: EvaluationResult) -> str:
         worst=list(_worst(result)),
         suspects=list(_suspects(result)),
         suspects_summary=suspects_summary(result.suspects),
+        texts=_best_and_median(result),
+        mode=_mode(generations),
         data=_data(result.samples),
         generations=generations,
     )
@@ -133,6 +135,26 @@ def _suspects(result: EvaluationResult) -> Iterator[tuple[Suspect, str]]:
             clip = b""
         left -= len(clip)
         yield suspect, _data_uri("audio/mpeg", clip) if clip else ""
+
+
+def _best_and_median(result: EvaluationResult) -> dict[str, list[EvaluatedSample]]:
+    """Return some of the utterances that are not shown at length."""
+    samples = result.samples
+    count = min(result.report_count, len(samples))
+    middle = max((len(samples) - count) // 2, 0)
+    parts = {
+        "The best utterances": samples[:count],
+        "Utterances in the middle": samples[middle : middle + count],
+    }
+    return {title: shown for title, shown in parts.items() if shown}
+
+
+def _mode(generations: Sequence[Mapping[str, Any]]) -> str:
+    """Return how the model was made from its source: fine-tune or transfer; empty if not known."""
+    steps = [str(generation["made"].get("mode") or "") for generation in generations[:2]]
+    found = next((step for step in steps if step), "")
+    trained = bool(generations) and generations[0]["made"].get("step") == "training"
+    return found or ("fine-tune" if trained else "")
 
 
 def _mp3(path: str) -> bytes:

@@ -33,7 +33,7 @@ FEW = (
 def to_markdown(result: EvaluationResult) -> str:
     """Return the report: rates, baselines, breakdowns, confusions, and utterances."""
     sections = [
-        "# Evaluation",
+        f"# Evaluation{f' on {cell(result.dataset)}' if result.dataset else ''}",
         f"Checkpoint {cell(result.checkpoint)}, {len(result.samples)} utterances.",
         *_remarks(result),
         _headline(result),
@@ -91,7 +91,7 @@ def _baselines(result: EvaluationResult) -> Iterator[str]:
         ]
         for each in result.baselines
     ]
-    header = ["", "its WER", "its CER", "this model's WER less its", "this model's CER less its"]
+    header = ["", "its WER", "its CER", "this model's WER", "this model's CER"]
     yield _table("lrrrr", header, rows)
     for each in result.baselines:
         if each.note:
@@ -126,6 +126,9 @@ def _kinds(result: EvaluationResult) -> str:
         ]
         for name, counts in {"words": result.words, "characters": result.characters}.items()
     ]
+    spaces = result.space_errors
+    if spaces:
+        rows.append(["of them spaces", *map(str, spaces)])
     return _table("lrrrr", ["", "said", "substituted", "deleted", "inserted"], rows)
 
 

@@ -155,6 +155,8 @@ class EvaluationResult:
     """The model without a beam search, where there was one."""
     speed: Speed | None = None
     gate: Gate = field(default_factory=Gate)
+    dataset: str = ""
+    """What it is the test split of, as people call it; may be empty."""
     with_scorer: bool = False
     """Whether a language model took part in decoding."""
     training_speakers: Mapping[str, set[str]] = field(default_factory=dict)
@@ -208,6 +210,19 @@ class EvaluationResult:
     def characters(self) -> ErrorCounts:
         """The errors by character."""
         return count_errors(((each.src, each.res) for each in self.samples), "character")
+
+    @property
+    def space_errors(self) -> tuple[int, int, int, int] | None:
+        """Spaces said, taken for something else or the other way round, missing, and extra.
+
+        None where no space is mistaken.
+        """
+        found = self.characters
+        pairs = [(pair, count) for pair, count in found.substitutions.items() if " " in pair]
+        substituted = sum(count for _, count in pairs)
+        missing, extra = found.deletions[" "], found.insertions[" "]
+        said = found.hits[" "] + missing + sum(count for pair, count in pairs if pair[0] == " ")
+        return (said, substituted, missing, extra) if substituted + missing + extra else None
 
     @cached_property
     def confusions(self) -> ConfusionMatrix:

@@ -75,12 +75,23 @@ class Difference:
         return self.p_value is not None and self.p_value < 1 - CONFIDENCE
 
     def __str__(self) -> str:
-        shown = f"{100 * self.value:+.1f} points"
+        shown = _in_points(self.value)
         if self.interval:
-            shown += f" ({100 * self.interval.low:+.1f} to {100 * self.interval.high:+.1f})"
+            low, high = self.interval.low, self.interval.high
+            if low * high > 0:
+                # Both on one side: the nearer to nothing first.
+                nearer, further = sorted((abs(low), abs(high)))
+                shown += f" ({100 * nearer:.1f} to {100 * further:.1f})"
+            else:
+                shown += f" ({_in_points(low)} to {_in_points(high)})"
         if self.p_value is None:
             return f"{shown}, too few utterances for a test"
         return f"{shown}, p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'}"
+
+
+def _in_points(value: float) -> str:
+    side = "lower" if value < 0 else "higher"
+    return f"{100 * abs(value):.1f} points {side}" if value else "no difference"
 
 
 def measure_rate(errors: Sequence[int], lengths: Sequence[int]) -> Rate:

@@ -28,7 +28,7 @@ NOTHING_LEARNT_CER = 0.85
 STRANGE_CER, USUAL_CER, STRANGE_SHARE = 0.6, 0.25, 0.05
 """Utterances above the first are strange where half are below the second; a share of them is a sign
 that transcripts are wrong."""
-SPACES_SHARE = 0.25
+SPACES_SHARE, SUSPECT_SHARE = 0.25, 0.01
 RISE_OF_OVERFITTING = 1.05
 STILL_IMPROVING = 0.02
 FALL_OF_LEARNING = 0.7
@@ -166,6 +166,10 @@ def _steps(
             f"listen to the {len(strange)} worst test utterances and compare their transcripts;"
             " where they are wrong, so are some in training"
         )
+    marked = sum(each.drop for each in result.suspects)
+    if marked and marked >= SUSPECT_SHARE * len(result.samples):
+        share = marked / len(result.samples)
+        yield f"{marked} transcripts ({share:.1%}) look wrong: see the suspects in the report"
     yield from _about_training(curve)
     spaces, errors = _space_errors(result)
     if errors and spaces / errors >= SPACES_SHARE and not result.with_scorer:
@@ -227,9 +231,8 @@ def _about_speakers(
 
 def _space_errors(result: EvaluationResult) -> tuple[int, int]:
     """Return the character errors that are spaces, and all of them."""
-    found = result.characters
-    pairs = sum(count for pair, count in found.substitutions.items() if " " in pair)
-    return found.deletions[" "] + found.insertions[" "] + pairs, found.distance
+    _, *mistaken = result.space_errors or (0, 0)
+    return sum(mistaken), result.characters.distance
 
 
 def _of(strange: Sequence[EvaluatedSample], result: EvaluationResult) -> str:

@@ -36,12 +36,16 @@ def log_time_left(config: TrainingConfig, state: RunState, epoch_seconds: float)
     waiting = max(config.es_epochs - state.record.epochs_without_improvement, 1)
     if waiting < left:
         log.info(
-            "ends in %d epochs, about %s, unless the dev figures improve until then",
-            waiting,
+            "ends in %s, about %s, unless the dev figures improve until then",
+            _epochs(waiting),
             in_words(waiting * epoch_seconds),
         )
     else:
-        log.info("%d epochs left at most, about %s", left, in_words(left * epoch_seconds))
+        log.info("%s left at most, about %s", _epochs(left), in_words(left * epoch_seconds))
+
+
+def _epochs(number: int) -> str:
+    return f"{number} epoch{'s' * (number != 1)}"
 
 
 def in_words(seconds: float) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stt_model.base import atomic_write, cell, embed, new_figure
+from stt_model.base import atomic_write, cell, embed
 from stt_model.training.config import TrainingConfig
 from stt_model.training.state import Epoch
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 HISTORY = "history.csv"
+_STEEP = 5
+"""The largest loss over the smallest, from which the axis is logarithmic."""
 COLUMNS = tuple(each.name for each in fields(Epoch))
 """Of ``history.csv``, where ``number`` is headed ``epoch``."""
 
@@ -152,14 +155,23 @@ def write_history(directory: Path, epochs: Sequence[Epoch]) -> None:
 
 
 def draw_curve(epochs: Sequence[Epoch]) -> Figure:
-    """Draw the losses of the epochs, the best one, and where the learning rate went down."""
-    from matplotlib.ticker import MaxNLocator
+    """Draw the losses and, where they are known, the dev error rates of the epochs."""
+    from matplotlib.figure import Figure
 
-    figure, axes = new_figure(height=3.2)
-    for name, label in (("train_loss", "train"), ("dev_loss", "dev")):
-        points = [(e.number, getattr(e, name)) for e in epochs if getattr(e, name) is not None]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+    with_rates = any(epoch.dev_wer is not None for epoch in epochs)
+    figure = Figure(figsize=(7, 5.6 if with_rates else 3.4), layout="constrained")
+    axes = figure.subplots(2 if with_rates else 1, 1, sharex=True, squeeze=False)[:, 0]
+    _draw_losses(axes[0], epochs)
+    if with_rates:
+        _draw_rates(axes[1], epochs)
+    axes[-1].set_xlabel("epoch")
+    return figure
+
+
+def _draw_losses(axes: Axes, epochs: Sequence[Epoch]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    losses = _draw_lines(axes, epochs, {"train_loss": "train", "dev_loss": "dev"})
     best = best_of(epochs)
     if best.dev_loss is not None:
         axes.plot(
@@ -174,19 +186,49 @@ def draw_curve(epochs: Sequence[Epoch]) -> Figure:
         if after.learning_rate < before.learning_rate:
             axes.axvline(after.number - 0.5, color="grey", linestyle=":", linewidth=1)
             axes.annotate(
-                f" learning rate {after.learning_rate:g}",
+                f" learning rate {after.learning_rate:.2g}",
                 (after.number - 0.5, 1),
                 xycoords=("data", "axes fraction"),
                 va="top",
                 fontsize=7,
                 color="grey",
             )
-    axes.set(xlabel="epoch", ylabel="loss, nats an utterance")
-    axes.margins(y=0.1)
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("loss, nats an utterance")
+    if losses and min(losses) > 0 and max(losses) > _STEEP * min(losses):
+        # The first epochs would flatten all that comes after.
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.margins(y=0.1)
+        axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    return figure
+
+
+def _draw_rates(axes: Axes, epochs: Sequence[Epoch]) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    rates = _draw_lines(axes, epochs, {"dev_wer": "dev WER", "dev_cer": "dev CER"})
+    axes.set_ylabel("error rate")
+    axes.set_ylim(0, min(max([*rates, 0.05]) * 1.1, 1.5))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(frameon=False)
+
+
+def _draw_lines(axes: Axes, epochs: Sequence[Epoch], labels: Mapping[str, str]) -> list[float]:
+    """Draw a line for each figure that the epochs have; return all that was drawn."""
+    from matplotlib.ticker import MaxNLocator
+
+    drawn: list[float] = []
+    for name, label in labels.items():
+        points = [(e.number, getattr(e, name)) for e in epochs if getattr(e, name) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+            drawn += [figure for _, figure in points]
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return drawn
 
 
 def _loss(loss: float | None) -> str:

@@ -4,7 +4,7 @@ import math
 import re
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import pytest
@@ -133,6 +133,30 @@ def test_the_headline_and_where_it_comes_from(result):
         assert expected in text
 
 
+def test_the_title_says_what_was_tested_and_what_it_came_to(result):
+    lineage = {"step": "training", "source": None, "history": []}
+    named = replace(result, dataset="my-corpus", provenance=provenance(**lineage))
+    text = html_report.render(named)
+    (title,) = re.findall("<title>(.*?)</title>", text)
+    assert title.startswith("my-corpus, fine-tune: ")
+    assert named.verdict.level in title
+    page = Page(text).text
+    assert named.verdict.reason in page and all(step in page for step in named.verdict.steps)
+
+
+def test_spaces_have_a_row_of_their_own(clip):
+    sample = evaluated("a b a", "ab a", clip=clip)
+    text = Page(html_report.render(EvaluationResult("x", [sample]))).text
+    assert "of these, spaces 2 0 1 0" in text
+    right = evaluated("a b", "a b", clip=clip)
+    assert "of these, spaces" not in html_report.render(EvaluationResult("x", [right]))
+
+
+def test_a_model_that_is_not_released_unasked_is_marked(result):
+    gate = Gate((), ("WER 95.00% is above 90%",))
+    assert "Not released : WER 95.00%" in Page(html_report.render(replace(result, gate=gate))).text
+
+
 def test_the_worst_are_shown_word_by_word_and_can_be_heard(result):
     text = html_report.render(result)
     page = Page(text)
@@ -233,5 +257,5 @@ def test_a_browser_finds_nothing_to_complain_of(result, tmp_path, width):
     )
     assert "CONSOLE" not in run.stderr
     (title,) = re.findall("<title>(.*?)</title>", run.stdout)
-    assert title.startswith("Evaluation of &lt;script&gt;")
+    assert title.startswith("&lt;script&gt;")
     assert "<audio" in run.stdout

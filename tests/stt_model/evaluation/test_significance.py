@@ -112,8 +112,8 @@ def test_few_utterances_are_not_tested():
 def test_rates_and_differences_in_words():
     assert str(Rate(1, 3, None)) == "33.3%"
     assert str(Rate(1, 4, Interval(0.2, 0.3))) == "25.0% (20.0% to 30.0%)"
-    assert str(Difference(-0.05, None, None)) == "-5.0 points, too few utterances for a test"
+    assert str(Difference(-0.05, None, None)) == "5.0 points lower, too few utterances for a test"
     assert str(Difference(0.05, Interval(-0.01, 0.11), 0.04)) == (
-        "+5.0 points (-1.0 to +11.0), p = 0.040"
+        "5.0 points higher (1.0 points lower to 11.0 points higher), p = 0.040"
     )
     assert str(Difference(0.05, None, 1e-9)).endswith("p < 0.001")

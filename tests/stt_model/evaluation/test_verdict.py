@@ -1,5 +1,7 @@
 """Verdicts on made situations, each by what causes it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from stt_model.evaluation.alignment import align
@@ -76,6 +78,12 @@ def test_wrong_transcripts():
     assert verdict.level == WRONG_DATA
     assert "4 of 40 utterances are understood as something else" in verdict.reason
     assert verdict.steps[0].startswith("listen to the 4 worst test utterances")
+
+
+def test_suspects_are_named():
+    suspects = [SimpleNamespace(drop=True), SimpleNamespace(drop=False)]
+    verdict = judge_model(result([sample(SAID, SAID)] * 40, DONE, suspects=suspects))
+    assert verdict.steps == ("1 transcripts (2.5%) look wrong: see the suspects in the report",)
 
 
 def test_one_clip_in_forty_is_no_sign_of_wrong_data():

@@ -1,0 +1,5 @@
+"""Serving: a model behind HTTP, to hear it work."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
