@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from charset_normalizer import from_bytes
 
+from stt_model.base import one_line
 from stt_model.importing.clip import ImportSourceError, needs
 from stt_model.importing.tree import is_media, reading
 
@@ -113,7 +114,8 @@ def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) ->
         columns = [f"column {at}" for at in range(1, len(header) + 1)]
     if twice := {name for name in columns if columns.count(name) > 1}:
         raise ImportSourceError(
-            f"{path}: expected each column once, found {', '.join(sorted(twice))} twice; rename one"
+            f"{path}: expected each column once, found {one_line(', '.join(sorted(twice)))} twice;"
+            " rename one"
         )
     return Table(path, tuple(columns), encoding, delimiter, quoted, has_header)
 
