@@ -32,8 +32,8 @@ class ValidationSettings:
     )
     normalise: str = text(
         "",
-        "Write transcripts by the rules of a language, such as en or pt-BR, or by generic rules;"
-        " empty leaves them as they are.",
+        "Write transcripts by the rules of a language, such as en or pt-BR, by generic rules, or by"
+        " a YAML file of your own; empty leaves them as they are.",
         metavar="LANG",
     )
     numbers: str = choice(
