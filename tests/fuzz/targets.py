@@ -26,14 +26,10 @@ import numpy as np
 import soundfile
 
 from stt_model.base.errors import BootstrapError
-from stt_model.checkpoint.directory import (
-    Geometry,
-    open_checkpoint,
-    read_moments,
-    read_weights,
-    write_checkpoint,
-)
+from stt_model.checkpoint.directory import open_checkpoint, read_moments, read_weights
+from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
+from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.corpus.audio import audio_info, read_audio, read_clip
 from stt_model.corpus.manifests import iter_manifest
 from stt_model.decoding import fst
@@ -44,7 +40,8 @@ from stt_model.importing.tables import open_table
 from stt_model.storage import download, store_client, store_requests
 from stt_model.storage.archive import unpack
 from stt_model.storage.object_store import ObjectStore
-from stt_model.text.alphabet import CharacterAlphabet, parse_alphabet
+from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.text.alphabet_file import parse_alphabet
 from stt_model.training.state import RunState, read_state
 from tests.loopback import LoopbackServer
 from tests.stt_model.played_store import SECRETS

@@ -7,7 +7,7 @@ import pytest
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.lineage import imports_in, was_quantised
-from stt_model.text.alphabet import write_alphabet
+from stt_model.text.alphabet_file import write_alphabet
 from tests.command_line import call
 from tests.stt_model.checkpoint.formats.deployed_models import TocoModel, frozen_graph
 from tests.stt_model.checkpoints import random_weights
