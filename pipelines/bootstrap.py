@@ -90,8 +90,8 @@ def bootstrap(
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
-            rules; empty leaves them as they are.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules, or by a YAML file of your own; empty leaves them as they are.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.

@@ -43,8 +43,8 @@ def prepare(
             before gets what is new.
         packed_uri: Empty folder for the corpus in tar shards, which are read faster, as any such
             URI; empty for none.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
-            rules; empty leaves them as they are.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules, or by a YAML file of your own; empty leaves them as they are.
         numbers: What normalise does with numbers in digits: set the clip aside, spell them where
             there is one way to read them, or keep them.
         format: Format of the source; empty to tell it by its content.

@@ -23,8 +23,8 @@ def dataset_validation(
             file:// or s3:// URI.
         dataset_digest: Its digest, of source_digests; kept with the manifests.
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
-            rules; empty leaves them as they are.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules, or by a YAML file of your own; empty leaves them as they are.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
 

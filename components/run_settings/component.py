@@ -127,8 +127,8 @@ def run_settings(
             weights stay in 32 bits.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
-            rules; empty leaves them as they are.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules, or by a YAML file of your own; empty leaves them as they are.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
         plateau_reduction: Factor by which a plateau lowers the learning rate.
         random_seed: Seed of new weights, of dropout and of the order of batches.

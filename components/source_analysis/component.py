@@ -61,8 +61,8 @@ def source_analysis(
         random_seed: Seed of new weights.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, or by generic
-            rules; empty leaves them as they are.
+        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules, or by a YAML file of your own; empty leaves them as they are.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
         checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
