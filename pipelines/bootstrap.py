@@ -125,8 +125,8 @@ def bootstrap(
         run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
             path, file:// or s3:// URI of a folder, below which each run on a cluster has its own;
             empty for nowhere.
-        beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
-            scorer Coqui's default width.
+        beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
+            says; 1 without a scorer takes the best label of every frame, which is fastest.
         random_seed: Seed of new weights, of dropout and of the order of batches.
         scorer_uri: Language model to decode and to deploy with, a Coqui .scorer package; a path,
             file://, s3:// or http(s):// URI, empty for none.

@@ -39,8 +39,8 @@ def evaluation(
         source_checkpoint: Checkpoint folder that it was made from, to compare with; may be left
             out.
         test_batch_size: Utterances that are transcribed at once.
-        beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
-            scorer Coqui's default width.
+        beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
+            says; 1 without a scorer takes the best label of every frame, which is fastest.
         scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file://,
             s3:// or http(s)://.
         scorer_digest: Its digest, of source_digests; kept with the samples.

@@ -71,13 +71,13 @@ class Recording:
 
 
 def _read_recordings(source: str) -> tuple[Recording, ...]:
-    """List the audio of a manifest (.csv), of a folder, or of one file.
+    """List the audio of a manifest (.csv, .sdb, .tar), of a folder, or of one file.
 
     Raises:
         BootstrapError: there is none, or a file is no audio.
     """
     path = local_path(source)
-    if path.suffix == ".csv":
+    if path.suffix.lower() in (".csv", ".sdb", ".tar"):
         paths: Sequence[Path | str] = [utterance.place for utterance in read_manifest(path)]
     else:
         paths = find_audio([path])

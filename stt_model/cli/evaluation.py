@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stt_model import jobs
 from stt_model.base import GateError
+from stt_model.checkpoint import open_checkpoint
+from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.flags import (
     add_checkpoint,
     add_files,
@@ -21,7 +24,9 @@ from stt_model.cli.flags import (
 from stt_model.evaluation import EvaluationConfig
 
 if TYPE_CHECKING:
+    from stt_model.checkpoint import Checkpoint
     from stt_model.evaluation import EvaluationResult, Gate
+    from stt_model.evaluation.samples import EvaluatedSample
     from stt_model.text import Alphabet
 
 
@@ -29,8 +34,12 @@ def evaluate_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``evaluate``."""
     add_files(parser, "--test_files", "manifests to test on", required=True)
     add_checkpoint(parser, "checkpoint to test")
-    add_parameters(parser, EvaluationConfig, "test_batch_size")
+    add_parameters(parser, EvaluationConfig, "test_batch_size", *_LIMITS)
     report_flags(parser)
+    add_coqui_flags(parser)
+
+
+_LIMITS = ("limit_test", "reverse_test")
 
 
 def report_flags(parser: argparse.ArgumentParser) -> None:
@@ -159,6 +168,7 @@ def test(
     args: argparse.Namespace, checkpoint_dir: Path, which: str, alphabet: Alphabet | None
 ) -> EvaluationResult:
     """Test a checkpoint as the flags say, and print the error rates."""
+    announce(open_checkpoint(checkpoint_dir, which=which, alphabet=alphabet))
     result = jobs.evaluate(
         args.test_files,
         checkpoint_dir,
@@ -175,6 +185,7 @@ def test(
                 "test_output_file",
                 "suspects_file",
                 "test_batch_size",
+                *_LIMITS,
                 "report_count",
                 "show_progressbar",
                 "max_wer",
@@ -183,6 +194,8 @@ def test(
         ),
         **decoding_of(args),
     )
+    for line in by_file(args.test_files, result.samples):
+        print(line)
     print(
         f"{len(result.samples)} utterances: WER {result.wer:.4f}, CER {result.cer:.4f},"
         f" loss {result.loss:.4f}"
@@ -190,6 +203,24 @@ def test(
     if args.html_report_file:
         print(f"page: {args.html_report_file}")
     return result
+
+
+def announce(checkpoint: Checkpoint) -> None:
+    """Print which checkpoint is used, in the words that scripts for Coqui look for."""
+    kind = "best validating" if checkpoint.which == "best" else "most recent"
+    print(f"Loading {kind} checkpoint from {checkpoint.prefix}", flush=True)
+
+
+def by_file(files: Iterable[Path], samples: Sequence[EvaluatedSample]) -> Iterator[str]:
+    """Yield the line that Coqui prints for each test file; no rate is above 1, as there."""
+    for file in dict.fromkeys(files):
+        tested = [each for each in samples if Path(each.manifest) == file.absolute()]
+        if not tested:
+            continue
+        wer = sum(each.word_distance for each in tested) / sum(each.word_length for each in tested)
+        cer = sum(each.char_distance for each in tested) / sum(each.char_length for each in tested)
+        loss = sum(each.loss for each in tested) / len(tested)
+        yield f"Test on {file} - WER: {min(wer, 1):f}, CER: {min(cer, 1):f}, loss: {loss:f}"
 
 
 def check_gate(gate: Gate) -> None:

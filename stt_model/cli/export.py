@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stt_model import jobs
 from stt_model.base import parameters_of
+from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.flags import (
     add_checkpoint,
     add_files,
@@ -19,6 +22,9 @@ from stt_model.cli.flags import (
     values_of,
 )
 from stt_model.export import ExportConfig, ModelIdentity
+
+if TYPE_CHECKING:
+    from stt_model.text import Alphabet
 
 _FORMS = (
     "remove_export",
@@ -35,8 +41,18 @@ _FORMS = (
 def export_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``export``."""
     add_checkpoint(parser, "checkpoint to export")
+    form_flags(parser, required=True)
+    add_path(parser, "--scorer_path", "FILE", "language model to put beside the model")
+    check = parser.add_argument_group("check")
+    add_files(check, "--test_files", "utterances to compare export and checkpoint on")
+    add_parameters(check, ExportConfig, "max_wer_change")
+    add_coqui_flags(parser)
+
+
+def form_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add the flags that say what an export is made of, and what its card says."""
     what = parser.add_argument_group("what to make")
-    add_path(what, "--export_dir", "DIR", "a new or empty folder", required=True)
+    add_path(what, "--export_dir", "DIR", "a new or empty folder", required=required)
     what.add_argument(
         "--export_uri",
         default="",
@@ -45,10 +61,6 @@ def export_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_parameters(what, ExportConfig, *_FORMS[:6])
     add_switch(what, "--export_zip", False, "also all of it in a zip beside the folder")
-    add_path(what, "--scorer_path", "FILE", "language model to put beside the model")
-    check = parser.add_argument_group("check")
-    add_files(check, "--test_files", "utterances to compare export and checkpoint on")
-    add_parameters(check, ExportConfig, "max_wer_change")
     card = parser.add_argument_group("model card")
     for name, parameter in parameters_of(ModelIdentity).items():
         add_parameter(card, parameter, flag=f"--export_{name}")
@@ -59,17 +71,29 @@ def export(args: argparse.Namespace) -> int:
     """Write a checkpoint as what deployed runtimes load."""
     show_log()
     show_tensorflow(args)
+    export_checkpoint(args, args.checkpoint_dir, args.load_evaluate, given_alphabet(args))
+    return 0
+
+
+def export_checkpoint(
+    args: argparse.Namespace, checkpoint_dir: Path, which: str, alphabet: Alphabet | None
+) -> None:
+    """Export a checkpoint as the flags say, and print what came of it."""
+    if not (args.export_tflite or args.export_savedmodel):
+        print("nothing to export: neither --export_tflite nor --export_savedmodel is true")
+        return
     folder = args.export_dir.absolute()
     result = jobs.export_model(
-        args.checkpoint_dir,
+        checkpoint_dir,
         args.export_dir,
         test_files=args.test_files,
-        alphabet=given_alphabet(args),
+        load_evaluate=which,
+        alphabet=alphabet,
         scorer_uri=args.scorer_path or "",
         identity={name: getattr(args, f"export_{name}") for name in parameters_of(ModelIdentity)},
         # Where Coqui STT puts it.
         zip_path=folder.with_name(f"{folder.name}.zip") if args.export_zip else None,
-        **values_of(args, ("load_evaluate", "n_hidden", "export_uri", *_FORMS)),
+        **values_of(args, ("n_hidden", "export_uri", *_FORMS)),
     )
     for name, comparison in result.comparisons.items():
         print(f"{name}: {comparison}")
@@ -80,4 +104,3 @@ def export(args: argparse.Namespace) -> int:
             if args.released
             else f"not copied to {args.export_uri}: the model is not released"
         )
-    return 0

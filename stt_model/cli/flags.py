@@ -80,15 +80,47 @@ def add_files(
 ) -> None:
     """Add a flag that takes manifests."""
     parser.add_argument(
-        name, nargs="+", type=Path, default=[], metavar="CSV", required=required, help=text
+        name,
+        nargs="*",
+        type=split_files,
+        action=_ExtendFlat,
+        default=[],
+        metavar="FILE",
+        required=required,
+        help=text,
     )
+
+
+def split_files(text: str) -> list[Path]:
+    """Read a value that names files: one, several with commas between as in DeepSpeech, or none."""
+    names = [text] if Path(text).exists() else text.split(",")
+    return [Path(name) for name in names if name]
+
+
+class _ExtendFlat(argparse.Action):
+    """Puts the lists of all values of a flag one behind the other, also where it is repeated."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        found = [path for paths in values for path in paths]
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), *found])
 
 
 def add_path(
     parser: argparse._ActionsContainer, name: str, metavar: str, text: str, required: bool = False
 ) -> None:
     """Add a flag that takes the path of a file or a folder."""
-    parser.add_argument(name, type=Path, metavar=metavar, required=required, help=text)
+    parser.add_argument(name, type=optional_path, metavar=metavar, required=required, help=text)
+
+
+def optional_path(text: str) -> Path | None:
+    """Read the path of a file or folder; an empty text says that there is none."""
+    return Path(text) if text else None
 
 
 def add_alphabet(parser: argparse._ActionsContainer, text: str) -> None:

@@ -17,6 +17,8 @@ from typing import Any, NoReturn, TypeAlias
 
 from stt_model import __version__
 from stt_model.base import BootstrapError, have_streams, one_line, separate_stderr
+from stt_model.cli.coqui_flags import GIVEN, mind_coqui_flags
+from stt_model.cli.flags import show_log
 from stt_model.importing import COQUI_IMPORTERS
 
 # argparse has no public name for what ``add_subparsers`` returns.
@@ -75,6 +77,10 @@ COMMANDS = {
         "make a scorer out of text, or out of a language model and its words",
         "stt_model.cli.scorers:build_scorer",
     ),
+    "generate_scorer_package": (
+        "make a scorer out of a language model and its words, with the flags of Coqui's program",
+        "stt_model.cli.scorers:generate_scorer_package",
+    ),
     "lm_optimize": (
         "search for the weights of a scorer that make the fewest errors",
         "stt_model.cli.scorers:lm_optimize",
@@ -82,6 +88,10 @@ COMMANDS = {
     "export": (
         "write a checkpoint as what deployed runtimes load, and check it against the checkpoint",
         "stt_model.cli.export:export",
+    ),
+    "evaluate_export": (
+        "test an exported model on the utterances of a manifest",
+        "stt_model.cli.transcription:evaluate_export",
     ),
     "transcribe": (
         "print the text that a checkpoint or an exported model hears in audio files",
@@ -111,6 +121,9 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
     parsed = parser.parse_args(arguments)
 
     def command() -> int:
+        if getattr(parsed, GIVEN, ()):
+            show_log()
+            mind_coqui_flags(parsed)
         return int(load(parsed.command)(parsed))
 
     return guard(command, parsed.debug)

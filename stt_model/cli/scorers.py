@@ -6,6 +6,7 @@ import argparse
 
 from stt_model import jobs
 from stt_model.base import ScorerError
+from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.evaluation import vocab_flag
 from stt_model.cli.flags import (
     add_alphabet,
@@ -13,6 +14,7 @@ from stt_model.cli.flags import (
     add_files,
     add_parameters,
     add_path,
+    add_switch,
     given_alphabet,
     show_log,
     show_tensorflow,
@@ -74,6 +76,37 @@ def build_scorer(args: argparse.Namespace) -> int:
     return 0
 
 
+def generate_scorer_package_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of Coqui's ``generate_scorer_package``."""
+    add_path(parser, "--checkpoint", "DIR", "checkpoint, or folder with alphabet.txt alone")
+    add_path(parser, "--lm", "FILE", "language model in KenLM's binary form", required=True)
+    add_path(parser, "--vocab", "FILE", "its words, separated by white space", required=True)
+    add_path(parser, "--package", "FILE", "the .scorer to write", required=True)
+    add_parameters(parser, BuildConfig, *_WEIGHTS)
+    add_switch(
+        parser, "--force_bytes_output_mode", False, "the scorer is for a model that writes bytes"
+    )
+
+
+def generate_scorer_package(args: argparse.Namespace) -> int:
+    """Make a scorer package out of a language model and its words, as Coqui's program does."""
+    from stt_model.text import BytesAlphabet, read_alphabet
+
+    if not args.force_bytes_output_mode and args.checkpoint is None:
+        raise ScorerError(
+            "expected --checkpoint or --force_bytes_output_mode, found neither; say which model"
+            " the scorer is for"
+        )
+    alphabet = (
+        BytesAlphabet()
+        if args.force_bytes_output_mode
+        else read_alphabet(args.checkpoint / "alphabet.txt")
+    )
+    count = jobs.build_scorer(args.package, alphabet, **values_of(args, ("lm", "vocab", *_WEIGHTS)))
+    print(f"{count} words: {args.package}")
+    return 0
+
+
 def lm_optimize_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``lm_optimize``."""
     add_files(parser, "--test_files", "manifests to make few errors on: a dev set", required=True)
@@ -91,6 +124,7 @@ def lm_optimize_flags(parser: argparse.ArgumentParser) -> None:
         "write the scorer here with the weights that were found as its own",
     )
     add_parameters(output, TuningConfig, "show_progressbar")
+    add_coqui_flags(parser)
 
 
 def lm_optimize(args: argparse.Namespace) -> int:

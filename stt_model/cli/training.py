@@ -6,10 +6,13 @@ import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stt_model import jobs
 from stt_model.base import AUTO, GateError, TrainingError, check_output, parameters_of, whole
-from stt_model.cli.evaluation import check_gate, report_flags, test
+from stt_model.cli.coqui_flags import add_coqui_flags
+from stt_model.cli.evaluation import announce, check_gate, decoding_of, report_flags, test
+from stt_model.cli.export import export_checkpoint, form_flags
 from stt_model.cli.flags import (
     add_alphabet,
     add_files,
@@ -21,8 +24,13 @@ from stt_model.cli.flags import (
     show_tensorflow,
     values_of,
 )
+from stt_model.corpus import SPLITS
 from stt_model.evaluation import EvaluationConfig
+from stt_model.export import ExportConfig
 from stt_model.training import TrainingConfig
+
+if TYPE_CHECKING:
+    from stt_model.text import Alphabet
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +70,30 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
         "scalars for TensorBoard; by default the folder summaries beside the checkpoints",
     )
     report_flags(parser)
+    form_flags(parser, required=False)
+    add_parameters(parser, ExportConfig, "max_wer_change")
+    add_path(
+        parser, "--one_shot_infer", "FILE", "transcribe this recording with the model at the end"
+    )
+    add_coqui_flags(parser)
 
 
 def _data_flags(group: argparse._ArgumentGroup) -> None:
-    add_files(group, "--train_files", "manifests to train on", required=True)
+    add_files(
+        group,
+        "--train_files",
+        "manifests to train on; without any, the checkpoint is only tested or exported",
+    )
     add_files(group, "--dev_files", "manifests that decide which epoch is the best")
     add_files(group, "--test_files", "manifests that the trained model is tested on")
+    add_files(group, "--metrics_files", "manifests whose loss is reported after each epoch")
+    add_parameters(group, EvaluationConfig, "limit_test", "reverse_test")
+    add_path(
+        group,
+        "--auto_input_dataset",
+        "FILE",
+        "one manifest to divide into training, dev and test set, instead of the three",
+    )
     add_path(
         group,
         "--feature_cache",
@@ -88,23 +114,20 @@ def _checkpoint_flags(group: argparse._ArgumentGroup) -> None:
     add_path(group, "--save_checkpoint_dir", "DIR", "where the new checkpoint goes")
     group.add_argument(
         "--load_train",
+        # DeepSpeech's word for what --drop_source_layers says by itself.
+        type=lambda text: "auto" if text == "transfer" else text,
         choices=("auto", "best", "last", "init"),
         default="auto",
-        help="checkpoint to start from; auto: best, else last; init: none, from scratch",
+        help="checkpoint to start from; auto: best, else last, else from scratch in a folder of its"
+        " own; init: none, from scratch",
     )
-    _unneeded_flag(group, "load_cudnn", "checkpoints trained with cuDNN load everywhere")
-    add_parameters(group, TrainingConfig, "checkpoint_secs", "restart")
-
-
-def _unneeded_flag(group: argparse._ArgumentGroup, name: str, why: str) -> None:
     group.add_argument(
-        f"--{name}",
-        type=boolean,
-        nargs="?",
-        const=True,
-        metavar="BOOL",
-        help=f"no longer needed: {why}",
+        "--load_evaluate",
+        choices=("auto", "best", "last"),
+        default="auto",
+        help="without --train_files: which checkpoint is tested and exported",
     )
+    add_parameters(group, TrainingConfig, "checkpoint_secs", "restart")
 
 
 def _model_flags(group: argparse._ArgumentGroup) -> None:
@@ -118,7 +141,20 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
 def _training_flags(group: argparse._ArgumentGroup) -> None:
     add_parameters(group, TrainingConfig, "epochs", "train_batch_size", "dev_batch_size")
     add_parameters(group, EvaluationConfig, "test_batch_size")
-    add_parameters(group, TrainingConfig, "learning_rate", "dropout_rate")
+    add_parameters(
+        group,
+        TrainingConfig,
+        "learning_rate",
+        "dropout_rate",
+        "dropout_rate2",
+        "dropout_rate3",
+        "dropout_rate6",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "shuffle_batches",
+        "shuffle_start",
+    )
     group.add_argument(
         "--augment",
         nargs="+",
@@ -148,13 +184,47 @@ def _training_flags(group: argparse._ArgumentGroup) -> None:
         metavar="BOOL",
         help="Coqui's name for --mixed_precision float16",
     )
-    _unneeded_flag(group, "train_cudnn", "a GPU uses cuDNN by itself")
 
 
 def train(args: argparse.Namespace) -> int:
     """Fine-tune or transfer as Coqui STT's flags say it, then test the model that came out."""
     show_log()
     _settle_directories(args)
+    if args.train_files or args.auto_input_dataset:
+        return _train(args)
+    if not (args.test_files or args.export_dir or args.one_shot_infer):
+        raise TrainingError(
+            "expected --train_files to train on, or --test_files, --export_dir or --one_shot_infer"
+            " for a checkpoint that is there, found none of them"
+        )
+    alphabet = given_alphabet(args)
+    show_tensorflow(args)
+    tested = None
+    if args.test_files:
+        tested = test(args, args.load_checkpoint_dir, args.load_evaluate, alphabet)
+        jobs.write_report(args.report_file, tested.to_markdown())
+    _use(args, args.load_checkpoint_dir, args.load_evaluate, alphabet)
+    if tested:
+        check_gate(tested.gate)
+    return 0
+
+
+def _use(
+    args: argparse.Namespace, folder: Path, which: str, alphabet: Alphabet | None = None
+) -> None:
+    """Export a checkpoint and transcribe a recording with it, if asked to."""
+    if args.export_dir:
+        export_checkpoint(args, folder, which, alphabet)
+    if args.one_shot_infer:
+        texts = jobs.transcribe(
+            folder, [args.one_shot_infer], scorer_path=args.scorer_path, **decoding_of(args)
+        )
+        print(next(iter(texts)))
+
+
+def _train(args: argparse.Namespace) -> int:
+    if args.auto_input_dataset:
+        _divide_dataset(args)
     _check_gate_can_be_held(args)
     outputs = (args.test_output_file, args.report_file, args.html_report_file)
     jobs.check_evaluation(
@@ -170,25 +240,30 @@ def train(args: argparse.Namespace) -> int:
         test_files=args.test_files,
         alphabet=given_alphabet(args),
         scorer_uri=(args.scorer_path or "") if args.test_files else "",
+        train_on=True,
+        metrics_files=args.metrics_files,
         **values_of(args, _WHERE),
         **{**values_of(args, given), "augment": " ".join(args.augment) or AUTO},
     )
+    if prepared.source:
+        announce(prepared.source)
     show_tensorflow(args)
     result = prepared.run()
     if not result.is_chief:
         return 0
     report = result.to_markdown()
     tested = None
+    which = "auto" if args.dev_files else "last"
     if args.test_files:
         # The checkpoint just trained, never the one it came from: without a dev set no epoch is the
         # best, and a best one that lies in the folder is the source's.
-        which = "auto" if args.dev_files else "last"
         tested = test(args, args.save_checkpoint_dir, which, None)
         report += f"\n{tested.to_markdown()}"
     jobs.write_report(args.report_file, report)
     if args.report_file:
         print(f"report: {args.report_file}")
     print(f"checkpoint: {args.save_checkpoint_dir}")
+    _use(args, args.save_checkpoint_dir, which)
     if tested:
         print(f"verdict: {tested.verdict}")
         check_gate(tested.gate)
@@ -208,6 +283,17 @@ _WHERE = (
 )
 
 
+def _divide_dataset(args: argparse.Namespace) -> None:
+    """Divide one manifest into three, in the folder that the checkpoint goes to."""
+    if args.train_files or args.dev_files or args.test_files:
+        raise TrainingError(
+            "--auto_input_dataset makes the training, dev and test set itself: leave out"
+            " --train_files, --dev_files and --test_files"
+        )
+    made = jobs.divide_manifest(args.auto_input_dataset, args.save_checkpoint_dir / "dataset")
+    args.train_files, args.dev_files, args.test_files = ([made[name]] for name in SPLITS)
+
+
 def _settle_directories(args: argparse.Namespace) -> None:
     """Work out where to load from and save to."""
     if args.checkpoint_dir:
@@ -217,9 +303,7 @@ def _settle_directories(args: argparse.Namespace) -> None:
             "expected --checkpoint_dir or --save_checkpoint_dir, found neither;"
             " say where the model goes"
         )
-    for flag in ("train_cudnn", "load_cudnn"):
-        if getattr(args, flag) is not None:
-            log.info("--%s is no longer needed and changes nothing: see --help", flag)
+    args.load_checkpoint_dir = args.load_checkpoint_dir or args.save_checkpoint_dir
     check_output(args.save_checkpoint_dir, is_folder=True)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from stt_model.base import AlreadyLockedError, DataError, atomic_write, locked, open_regular
+from stt_model.corpus import opus_packets
 from stt_model.storage import (
     BlockReader,
     ObjectStore,
@@ -41,7 +42,7 @@ _HEADER_PART = 1 << 13
 """Bytes of an object that are asked for at once where only its header is wanted."""
 _HEADER_PARTS = 64
 _MEMBER = re.compile(
-    r"(?P<holder>.*\.tar)#(?P<name>[^#]*)@(?P<start>[0-9]+)\+(?P<size>[0-9]+)", re.DOTALL
+    r"(?P<holder>.*\.(?:tar|sdb))#(?P<name>[^#]*)@(?P<start>[0-9]+)\+(?P<size>[0-9]+)", re.DOTALL
 )
 _LONGEST_NUMBER = 18
 """Digits of a place within a shard; more of them lie behind the end of every shard."""
@@ -106,8 +107,15 @@ def open_clip(place: Path | str) -> BinaryIO:
         return file
     found = _parse(str(place))
     if is_stored(found.holder):
-        return io.BytesIO(_cache().read(found))
-    return io.BytesIO(_read_part(Path(found.holder), found))
+        content = _cache().read(found)
+    else:
+        content = _read_part(Path(found.holder), found)
+    if file_name(str(place)).endswith(opus_packets.SUFFIX):
+        try:
+            content = opus_packets.to_ogg(content)
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from error
+    return io.BytesIO(content)
 
 
 def open_header(place: Path | str) -> BinaryIO:

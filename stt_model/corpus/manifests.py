@@ -10,11 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stt_model.base import DataError, atomic_write, check_name, open_regular
+from stt_model.corpus import sample_databases, tar_samples
+from stt_model.corpus.clips import member_name
 from stt_model.corpus.stored_manifests import bring_manifests
 from stt_model.storage import is_stored, local_path
 
 SPLITS = ("train", "dev", "test")
 COLUMNS = ("wav_filename", "wav_filesize", "transcript")
+
+_COLLECTIONS = {
+    sample_databases.SUFFIX: sample_databases.iter_samples,
+    tar_samples.SUFFIX: tar_samples.iter_samples,
+}
 
 # Transcripts longer than the csv module's default limit of 128 KiB are still rows, not failures.
 _FIELD_LIMIT = 1 << 27
@@ -75,12 +82,17 @@ class RaggedRow:
 def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
     """Yield every row of a manifest, in order, without keeping any.
 
-    The file is UTF-8, with or without a byte order mark; any line ends; fields may be quoted.
+    It may also be a sample database of Coqui (``.sdb``) or an uncompressed tar file in WebDataset's
+    form (``.tar``), whose samples are the rows, with an empty transcript where they have none.
+    A CSV file is UTF-8, with or without a byte order mark; any line ends; fields may be quoted.
     ManifestError, naming the file, if it cannot be read, lacks a column, is not UTF-8, or its
     quotes do not match (rows can then not be told apart).
     """
     source = Path(csv_path).absolute()
     check_name(source)
+    if source.suffix.lower() in _COLLECTIONS:
+        yield from _iter_collection(source)
+        return
     try:
         with io.TextIOWrapper(open_regular(source), encoding="utf-8-sig", newline="") as handle:
             yield from _iter_rows(source, _reader(handle))
@@ -89,6 +101,16 @@ def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
     except UnicodeDecodeError as error:
         found = f"byte {error.object[error.start]:#04x} ({error.reason}); save the file as UTF-8"
         raise ManifestError(source, "UTF-8", found) from error
+
+
+def _iter_collection(source: Path) -> Iterator[Utterance]:
+    try:
+        for row, sample in enumerate(_COLLECTIONS[source.suffix.lower()](source), start=1):
+            place = member_name(str(source), sample.name, sample.start, sample.size)
+            text = sample.transcript or ""
+            yield Utterance(place, Path(place), sample.size, text, row, source)
+    except OSError as error:
+        raise ManifestError(source, "a readable file", f"{error.strerror}") from error
 
 
 def _reader(handle: Iterable[str]) -> Iterator[list[str]]:

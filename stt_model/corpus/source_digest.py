@@ -84,7 +84,7 @@ def _place(row: Utterance) -> str:
     """Return where the clip of a row lies: a URI in a store, or a path."""
     place = row.wav_filename if is_stored(row.wav_filename) else str(row.path)
     # A clip in a packed dataset is of the version that its shard is of.
-    return re.sub(r"\.tar#.*", ".tar", place)
+    return re.sub(r"\.(tar|sdb)#.*", r".\1", place)
 
 
 def _versions(root: str, clips: set[str]) -> dict[str, str]:

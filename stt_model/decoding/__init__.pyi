@@ -8,6 +8,7 @@ from .scorer import read_scorer as read_scorer
 from .scorer import read_words as read_words
 from .scorer import write_package as write_package
 from .scorer_building import build_scorer as build_scorer
+from .search_defaults import DEFAULT_BEAM_WIDTH as DEFAULT_BEAM_WIDTH
 from .search_defaults import DEFAULT_LM_ALPHA as DEFAULT_LM_ALPHA
 from .search_defaults import DEFAULT_LM_BETA as DEFAULT_LM_BETA
 from .tuning import TuningResult as TuningResult

@@ -1,11 +1,12 @@
-"""Logits to text: the best label of each frame, a beam search, or one under a scorer."""
+"""Logits to text: a beam search, one under a scorer, or the best label of each frame."""
 
 from __future__ import annotations
 
 import functools
 import math
 import weakref
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,11 +24,16 @@ from stt_model.decoding.beam_search import (
     cut,
     log_softmax,
 )
+from stt_model.decoding.prefix_search import SMALLEST, search
 from stt_model.decoding.scorer import Scorer, read_scorer
 from stt_model.decoding.search_defaults import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N
 from stt_model.text import Alphabet
 
 _PIECES_A_WORKER = 4
+_WORTH_PROCESSES = 2_000_000
+"""Frames times beam width from which on starting processes costs less than it saves."""
+_IDLE = 60
+"""Seconds without work after which such a process ends."""
 
 
 class Decoder(Protocol):
@@ -59,8 +65,8 @@ def open_decoder(
 
     Args:
         alphabet: what the classes before the last stand for.
-        beam_width: beginnings of the text that are kept at each frame. 0 takes the best label of
-            each frame, or, with a scorer, Coqui STT's width of 1024.
+        beam_width: beginnings of the text that are kept at each frame; 0 for Coqui STT's 1024.
+            1 without a scorer takes the best label of each frame.
         scorer_path: language model and vocabulary; see ``scorer.py`` for the kinds.
         vocab_file: words that the scorer may write, where its file has none or others.
         lm_alpha: weight of the language model; None for the scorer's own.
@@ -75,13 +81,15 @@ def open_decoder(
     """
     settings = SearchSettings(beam_width, cutoff_prob, cutoff_top_n)
     settings.check()
+    settings = replace(settings, beam_width=beam_width or DEFAULT_BEAM_WIDTH)
     if scorer_path is not None:
         scorer = read_scorer(scorer_path, alphabet, vocab_file)
-        settings = replace(settings, beam_width=beam_width or DEFAULT_BEAM_WIDTH)
         decoder = ScorerDecoder(scorer, alphabet.classes, settings, workers)
         decoder.weigh(lm_alpha, lm_beta)
         return decoder
-    return BeamDecoder(alphabet, settings, workers) if beam_width else GreedyDecoder(alphabet)
+    if beam_width == 1:
+        return GreedyDecoder(alphabet)
+    return BeamDecoder(alphabet, settings, workers)
 
 
 class GreedyDecoder:
@@ -103,27 +111,33 @@ def collapse(labels: NDArray[np.integer[Any]], alphabet: Alphabet) -> str:
 
 
 class BeamDecoder:
-    """Keeps the best prefixes of the text at each frame, adding up the paths that lead to each."""
+    """Keeps the best beginnings of the text at each frame, each the sum of all paths to it."""
 
     def __init__(
         self, alphabet: Alphabet, settings: SearchSettings, workers: int | None = None
     ) -> None:
         self.alphabet = alphabet
         self.settings = settings
-        self._pool = ThreadPoolExecutor(workers or usable_cpus())
+        self._workers = workers or usable_cpus()
+        self._pool: Executor | None = None
 
     def decode(self, logits: Any, frames: Any) -> list[str]:
         """Return the most probable text of each utterance."""
-        return list(self._pool.map(self._search, _utterances(logits, frames)))
+        utterances = _utterances(logits, frames)
+        search = functools.partial(_search_alone, settings=self.settings)
+        work = self.settings.beam_width * sum(map(len, utterances))
+        if self._pool is None and (self._workers == 1 or work < _WORTH_PROCESSES):
+            found: Iterable[list[int]] = map(search, utterances)
+        else:
+            # Processes, because NumPy keeps Python's lock for arrays as small as these.
+            self._pool = self._pool or self._start_pool()
+            found = self._pool.map(search, utterances)
+        return [self.alphabet.decode(np.array(labels, np.int64)) for labels in found]
 
-    def _search(self, logits: NDArray[np.float32]) -> str:
-        import tensorflow as tf
-
-        emissions = cut(log_softmax(logits), self.settings)
-        (best,), _ = tf.nn.ctc_beam_search_decoder(
-            emissions[:, np.newaxis], [len(emissions)], self.settings.beam_width
-        )
-        return self.alphabet.decode(best.values.numpy())
+    def _start_pool(self) -> Executor:
+        pool = loky.ProcessPoolExecutor(self._workers, timeout=_IDLE)
+        weakref.finalize(self, pool.shutdown, wait=False, kill_workers=True)
+        return pool
 
 
 class ScorerDecoder:
@@ -185,6 +199,11 @@ class ScorerDecoder:
                 " memory: each holds the whole vocabulary; give this machine more, or the scorer"
                 " fewer words; or the scorer is damaged: copy it again"
             ) from error
+
+
+def _search_alone(logits: NDArray[np.float32], settings: SearchSettings) -> list[int]:
+    probabilities = np.maximum(log_softmax(logits), SMALLEST)
+    return search(cut(probabilities, settings), settings.beam_width)
 
 
 def _utterances(logits: Any, frames: Any) -> list[NDArray[np.float32]]:

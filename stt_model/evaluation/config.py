@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stt_model.base import DataError, check_parameters, real, switch, whole
+from stt_model.decoding import DEFAULT_BEAM_WIDTH
 
 if TYPE_CHECKING:
     from stt_model.text import Alphabet
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class EvaluationConfig:
     """What to evaluate, on what, and how. Names and meanings are Coqui STT's, where it has them.
 
-    ``beam_width`` counts the prefixes that the search keeps; 0 takes the best label of each frame,
-    unless there is a scorer (see ``decoding.open_decoder`` for all that concerns decoding).
+    ``beam_width`` counts the prefixes that the search keeps, 0 stands for 1024; 1 without a scorer
+    takes the best label of each frame (see ``decoding.open_decoder`` for all of decoding).
     ``source_checkpoint_dir`` holds the checkpoint that the model was made from, to compare with.
     ``max_wer`` is the highest word error rate with which the model passes.
     ``note`` goes to the top of the reports.
@@ -32,8 +33,8 @@ class EvaluationConfig:
     test_batch_size: int = whole(16, "Utterances that are transcribed at once.", minimum=1)
     beam_width: int = whole(
         0,
-        "Candidates kept while decoding; 0 takes the best label of every frame, or with a scorer"
-        " Coqui's default width.",
+        "Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model says; 1"
+        " without a scorer takes the best label of every frame, which is fastest.",
         minimum=0,
     )
     lm_alpha: float | None = real(
@@ -47,6 +48,10 @@ class EvaluationConfig:
         maximum=1,
     )
     cutoff_top_n: int = whole(300, "Most labels of a frame, if cutoff_prob is below 1.", minimum=1)
+    limit_test: int = whole(
+        0, "Most utterances of each test file, the shortest; 0 for all.", minimum=0
+    )
+    reverse_test: bool = switch(False, "With limit_test: the longest instead of the shortest.")
     max_wer: float = real(
         0.0, "Highest word error rate of a model to release; 0 for no such limit.", minimum=0
     )
@@ -91,13 +96,13 @@ class EvaluationConfig:
     @property
     def is_greedy(self) -> bool:
         """Whether each frame's best label is taken, and nothing searched."""
-        return not self.beam_width and not self.scorer_path
+        return self.beam_width == 1 and not self.scorer_path
 
     def describe_decoding(self) -> str:
         """Return how logits become text, in words."""
         if self.is_greedy:
             return "greedy: the best label of each frame"
-        width = f"beam width {self.beam_width}" if self.beam_width else "default beam width"
+        width = f"beam width {self.beam_width or DEFAULT_BEAM_WIDTH}"
         if not self.scorer_path:
             return f"beam search without a language model, {width}"
         weights = {"alpha": self.lm_alpha, "beta": self.lm_beta}
@@ -117,6 +122,8 @@ class EvaluationConfig:
             "lm_beta": self.lm_beta,
             "cutoff_prob": self.cutoff_prob,
             "cutoff_top_n": self.cutoff_top_n,
+            "limit_test": self.limit_test,
+            "reverse_test": self.reverse_test,
             "source_checkpoint_dir": self.source_checkpoint_dir,
             "max_wer": self.max_wer,
             "must_beat_source": self.must_beat_source,

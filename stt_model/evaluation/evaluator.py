@@ -53,8 +53,9 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     source = open_checkpoint(config.source_checkpoint_dir) if config.source_checkpoint_dir else None
     decoders = [_open_decoder(config, checkpoint.alphabet, config.scorer_path)]
     if not config.is_greedy:
-        decoders.append(open_decoder(checkpoint.alphabet))
+        decoders.append(open_decoder(checkpoint.alphabet, beam_width=1))
     corpus = read_samples(config.test_files, checkpoint.alphabet, checkpoint.audio)
+    corpus = _limited(corpus, config)
 
     heard = _transcribe(config, checkpoint, corpus, decoders, with_losses=True)
     samples = [
@@ -93,6 +94,21 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     if config.html_report:
         write_html_report(result, config.html_report)
     return result
+
+
+def _limited(corpus: Samples, config: EvaluationConfig) -> Samples:
+    """Return the shortest utterances of each test file, or the longest, as many as asked for."""
+    if not config.limit_test:
+        return corpus
+    order = np.argsort(corpus.seconds, kind="stable")
+    taken: Counter[Path] = Counter()
+    rows = []
+    for row in map(int, order[::-1] if config.reverse_test else order):
+        source = corpus.utterance(row).source
+        if taken[source] < config.limit_test:
+            taken[source] += 1
+            rows.append(row)
+    return corpus.select(np.array(sorted(rows)))
 
 
 def _open_decoder(config: EvaluationConfig, alphabet: Alphabet, scorer: Path | None) -> Decoder:

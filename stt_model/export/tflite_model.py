@@ -79,6 +79,10 @@ class TfliteModel:
         """Return what the classes stand for."""
         return deserialise_alphabet(bytes(self.read_metadata()["metadata_alphabet"]))
 
+    def read_beam_width(self) -> int:
+        """Return how widely the runtime searches with this model."""
+        return int(self.read_metadata()["metadata_beam_width"])
+
     def features(self, window: Array) -> Array:
         """Return the features, float32 [26], that the model makes of a window, float32 [512]."""
         self._write("input_samples", window)

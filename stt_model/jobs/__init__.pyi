@@ -12,6 +12,7 @@ from .data import SourceDigests as SourceDigests
 from .data import digest_sources as digest_sources
 from .data import pack as pack
 from .data import validate as validate
+from .dividing import divide_manifest as divide_manifest
 from .evaluation import check_evaluation as check_evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import test_split as test_split
@@ -38,4 +39,6 @@ from .suspicion import find_suspects as find_suspects
 from .training import PreparedTraining as PreparedTraining
 from .training import prepare_training as prepare_training
 from .training import train as train
+from .transcription import evaluate_export as evaluate_export
 from .transcription import transcribe as transcribe
+from .transcription import transcribe_long as transcribe_long

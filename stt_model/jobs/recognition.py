@@ -21,8 +21,10 @@ Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
 """From samples, float32 [n] each, to logits [batch, frames, classes] and frames [batch]."""
 
 
-def open_model(model: Path) -> tuple[Alphabet, AudioSettings, Infer]:
-    """Return alphabet and audio settings of a checkpoint or deployed model, and what runs it.
+def open_model(model: Path) -> tuple[Alphabet, AudioSettings, int, Infer]:
+    """Return alphabet, audio settings and beam width of a checkpoint or model, and what runs it.
+
+    A checkpoint says no beam width: 0.
 
     Of a directory the best checkpoint is taken, or the last; a ``.tflite`` file runs as it is, fed
     as Coqui STT's runtime feeds it; of a frozen graph the weights are taken.
@@ -31,7 +33,7 @@ def open_model(model: Path) -> tuple[Alphabet, AudioSettings, Infer]:
     return _open_exported(model) if model.is_file() and not is_frozen else _open_trained(model)
 
 
-def _open_trained(directory: Path) -> tuple[Alphabet, AudioSettings, Infer]:
+def _open_trained(directory: Path) -> tuple[Alphabet, AudioSettings, int, Infer]:
     checkpoint = open_checkpoint(directory)
     model = network.build(checkpoint.geometry)
     network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
@@ -42,10 +44,10 @@ def _open_trained(directory: Path) -> tuple[Alphabet, AudioSettings, Infer]:
         frames = np.array([len(each) for each in features], np.int32)
         return np.asarray(compiled(pad_features(features))), frames
 
-    return checkpoint.alphabet, checkpoint.audio, infer
+    return checkpoint.alphabet, checkpoint.audio, 0, infer
 
 
-def _open_exported(file: Path) -> tuple[Alphabet, AudioSettings, Infer]:
+def _open_exported(file: Path) -> tuple[Alphabet, AudioSettings, int, Infer]:
     model = TfliteModel(file)
     alphabet = model.read_alphabet()
 
@@ -57,4 +59,4 @@ def _open_exported(file: Path) -> tuple[Alphabet, AudioSettings, Infer]:
             logits[place, : len(row)] = as_logits(row)
         return logits, frames
 
-    return alphabet, model.audio, infer
+    return alphabet, model.audio, model.read_beam_width(), infer

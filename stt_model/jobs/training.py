@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,14 @@ from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits, transcripts_of
 from stt_model.jobs.reports import write_report
 from stt_model.text import Alphabet, build_alphabet, with_labels
-from stt_model.training import TrainingConfig, find_run, of_this_run, run_folder
+from stt_model.training import (
+    TrainingConfig,
+    find_run,
+    fit,
+    is_to_go_on_from,
+    of_this_run,
+    run_folder,
+)
 
 if TYPE_CHECKING:
     from stt_model.training import TrainingResult
@@ -58,6 +65,8 @@ class PreparedTraining:
     """The network of a training from scratch."""
     run_state_uri: str
     report: Path | None
+    train_on: bool = False
+    """Whether a finished run in the folder is the start of another, not the end of this one."""
 
     def run(self) -> TrainingResult:
         """Train; a run that was broken off goes on from what it saved.
@@ -68,7 +77,6 @@ class PreparedTraining:
         """
         startup.start_tensorflow()
         from stt_model.corpus import read_samples
-        from stt_model.training import train as run_training
 
         if self.test_files:
             # Now, and not after hours of training.
@@ -79,24 +87,34 @@ class PreparedTraining:
             )
         target = self.config.save_checkpoint_dir
         uri = of_this_run(self.run_state_uri)
-        with run_folder(uri, target) as (folder, after_save), self._start(folder) as start:
-            config = replace(
-                self.config,
-                load_checkpoint_dir=start.directory,
-                load_train=start.which,
-                alphabet=start.alphabet,
-                save_checkpoint_dir=folder,
-                origin=self._origin(),
-            )
-            result = run_training(config, after_save)
+        with run_folder(uri, target) as (folder, after_save):
+            asked = replace(self.config, origin=self._origin())
+            if self.train_on and _starts_another(asked, folder):
+                asked = replace(asked, restart=True)
+            result = self._train(asked, folder, after_save)
         if result.is_chief:
             write_report(self.report, result.to_markdown())
         return result
 
+    def _train(
+        self, asked: TrainingConfig, folder: Path, after_save: Callable[[], None]
+    ) -> TrainingResult:
+        from stt_model.training import train as run_training
+
+        with self._start(folder, asked.restart) as start:
+            config = replace(
+                asked,
+                load_checkpoint_dir=start.directory,
+                load_train=start.which,
+                alphabet=start.alphabet,
+                save_checkpoint_dir=folder,
+            )
+            return run_training(config, after_save)
+
     @contextmanager
-    def _start(self, folder: Path) -> Iterator[Checkpoint]:
+    def _start(self, folder: Path, restart: bool) -> Iterator[Checkpoint]:
         """Yield the checkpoint to train: the source as it is or after surgery, or a new one."""
-        run = None if self.config.restart else find_run(folder)
+        run = None if restart else find_run(folder)
         if run:
             # It has been through surgery, and goes on from where it stands.
             yield run[0]
@@ -132,9 +150,11 @@ class PreparedTraining:
 
     def _origin(self) -> Mapping[str, str]:
         """Return how the starting point is made, which must be the same for a run to go on."""
-        if self.source is None:
+        if self.config.load_train == "init":
             made_from = str(self.scratch)
-        elif same_place(self.source.directory, self.config.save_checkpoint_dir):
+        elif self.source is None or same_place(
+            self.source.directory, self.config.save_checkpoint_dir
+        ):
             # The run has changed what lies there.
             made_from = "the same folder as --save_checkpoint_dir"
         else:
@@ -166,6 +186,7 @@ def prepare_training(
     scorer_uri: str | Path = "",
     vocab_file: Path | None = None,
     report: Path | None = None,
+    train_on: bool = False,
     **settings: Any,
 ) -> PreparedTraining:
     """Check everything about a training that takes no time to check; see ``train``."""
@@ -183,7 +204,9 @@ def prepare_training(
     for path in (path for paths in manifests for path in paths):
         next(iter_manifest(path), None)
     source = None
-    if load_train != "init":
+    if load_train == "auto" and not drop_source_layers and _is_new(source_dir, target_dir):
+        log.info("%s: no checkpoint there yet: training from scratch", target_dir)
+    elif load_train != "init":
         source = _open_source(source_dir, load_train, drop_source_layers, alphabet)
         check_n_hidden(n_hidden, source)
     target = _target_alphabet(manifests, source, alphabet, drop_source_layers)
@@ -213,6 +236,7 @@ def prepare_training(
         scratch=scratch,
         run_state_uri=run_state_uri,
         report=report,
+        train_on=train_on,
     )
 
 
@@ -233,6 +257,7 @@ def train(
     run_state_uri: str = "",
     scorer_uri: str | Path = "",
     report: Path | None = None,
+    train_on: bool = False,
     **settings: Any,
 ) -> TrainingResult:
     """Fine-tune a checkpoint, transfer it to another alphabet, or train from scratch.
@@ -256,6 +281,8 @@ def train(
         scorer_uri: language model that the model will be tested with; one that is for another
             alphabet is refused before training.
         report: where the report is written.
+        train_on: where the folder holds a finished run, start another from the checkpoint that
+            ``load_train`` names there, as Coqui STT does; by default nothing is left to do.
         settings: fields of ``TrainingConfig``, such as ``epochs`` and ``learning_rate``.
 
     Raises:
@@ -278,8 +305,31 @@ def train(
         run_state_uri=run_state_uri,
         scorer_uri=scorer_uri,
         report=report,
+        train_on=train_on,
         **settings,
     ).run()
+
+
+def _starts_another(config: TrainingConfig, folder: Path) -> bool:
+    run = None if config.restart else find_run(folder)
+    if not run or not run[1].is_over:
+        return False
+    # With what is chosen for the corpus, which is part of what the run has noted.
+    fitted = fit(config, run[0], run[1].source["lineage"])
+    if not is_to_go_on_from(run[1], fitted.identity(), fitted.epochs):
+        return False
+    log.info(
+        "%s: the run there is finished, in epoch %d: starting another from %s",
+        folder,
+        run[1].epoch - 1,
+        {"init": "scratch", "last": "its last checkpoint"}.get(config.load_train, "the best"),
+    )
+    return True
+
+
+def _is_new(source_dir: Path, target_dir: Path) -> bool:
+    """Tell whether a folder that is both source and target has no checkpoint yet."""
+    return same_place(source_dir, target_dir) and not any(source_dir.glob("*.index"))
 
 
 def same_place(first: Path, second: Path) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import DataError
+from stt_model.base import DataError, ExportError
 from stt_model.checkpoint import open_checkpoint
-from stt_model.corpus import SAMPLE_RATE, read_audio, resample
+from stt_model.corpus import SAMPLE_RATE, read_audio, read_manifest, resample
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits
+
+if TYPE_CHECKING:
+    from stt_model.evaluation.samples import EvaluatedSample
 
 Audio = str | Path | NDArray[Any]
 
@@ -53,7 +56,9 @@ def transcribe(
     from stt_model.decoding import open_decoder
     from stt_model.jobs.recognition import open_model
 
-    alphabet, audio_settings, infer = open_model(path)
+    alphabet, audio_settings, beam_width, infer = open_model(path)
+    # Coqui STT's runtime searches as widely as the file says.
+    decoding["beam_width"] = decoding.get("beam_width") or beam_width
     decoder = open_decoder(alphabet, scorer_path=scorer_path, vocab_file=vocab_file, **decoding)
     wanted = audio_settings.audio_sample_rate
     recordings = iter(audio)
@@ -75,3 +80,60 @@ def _samples(audio: Audio, sample_rate: int, wanted: int) -> NDArray[np.float32]
     elif not np.issubdtype(samples.dtype, np.floating):
         raise DataError(f"expected samples as floats in [-1, 1] or as int16, found {samples.dtype}")
     return resample(samples.astype(np.float32), sample_rate, wanted)
+
+
+def transcribe_long(
+    model: str | Path,
+    recordings: Sequence[Path],
+    *,
+    aggressiveness: int = 3,
+    batch_size: int = 40,
+    **decoding: Any,
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield for each recording what is said in its pieces of speech.
+
+    Args:
+        model: see ``transcribe``.
+        recordings: files of any length; a voice activity detector cuts them.
+        aggressiveness: 0 to 3: how readily a sound counts as silence.
+        batch_size: pieces that go through the network together.
+        decoding: what else ``transcribe`` takes.
+
+    Returns:
+        objects with ``start`` and ``end`` in milliseconds, and ``transcript``.
+    """
+    from stt_model.jobs.speech_pieces import find_speech
+
+    cut: list[list[tuple[int, int]]] = []
+
+    def pieces() -> Iterator[NDArray[np.float32]]:
+        for path in recordings:
+            cut.append([])
+            for piece in find_speech(read_audio(path), aggressiveness):
+                cut[-1].append((piece.start, piece.end))
+                yield piece.samples
+
+    texts = iter(list(transcribe(model, pieces(), batch_size=batch_size, **decoding)))
+    for found in cut:
+        yield [{"start": start, "end": end, "transcript": next(texts)} for start, end in found]
+
+
+def evaluate_export(
+    model: Path, manifest: Path, *, scorer_path: Path | None = None, workers: int | None = None
+) -> list[EvaluatedSample]:
+    """Transcribe a manifest with an exported model, and return what was said beside it.
+
+    Losses are 0, as an exported model does not say them.
+
+    Raises:
+        BootstrapError: the model, the scorer or an utterance cannot be read.
+    """
+    if not model.is_file():
+        raise ExportError(f"{model}: expected an exported .tflite, found no file")
+    rows = read_manifest(manifest)
+    if not rows:
+        raise DataError(f"{manifest}: expected at least one utterance, found none")
+    texts = transcribe(model, [row.place for row in rows], scorer_path=scorer_path, workers=workers)
+    from stt_model.evaluation.samples import compare
+
+    return [compare(row, text, 0.0, 0.0) for row, text in zip(rows, texts, strict=True)]

@@ -51,7 +51,7 @@ class ContextWindows(keras.layers.Layer):
 
 def build(
     geometry: Geometry,
-    dropout_rate: float = 0.0,
+    dropout: float | Mapping[str, float] = 0.0,
     seed: int | None = None,
     precision: str = "float32",
 ) -> keras.Model:
@@ -59,11 +59,15 @@ def build(
 
     Args:
         geometry: the sizes, usually those of a checkpoint.
-        dropout_rate: share of the outputs of layers 1, 2, 3 and 5 that training sets to zero.
+        dropout: share of the outputs of layers 1, 2, 3 and 5 that training sets to zero; or one
+            for each, by its name.
         seed: makes dropout repeatable; layer N draws from ``seed + N``.
         precision: one of Keras's dtype policies. Under ``mixed_float16`` and ``mixed_bfloat16`` the
             weights are float32 all the same, and so are layer normalisation and the logits.
     """
+
+    def rate_of(name: str) -> float:
+        return dropout[name] if isinstance(dropout, Mapping) else dropout
 
     def hidden(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         x = keras.layers.Dense(
@@ -75,7 +79,7 @@ def build(
             )(x)
         layer_seed = None if seed is None else seed + int(name[-1])
         return keras.layers.Dropout(
-            dropout_rate, seed=layer_seed, name=f"{name}_dropout", dtype=precision
+            rate_of(name), seed=layer_seed, name=f"{name}_dropout", dtype=precision
         )(x)
 
     features = keras.Input((None, geometry.n_input), name="features")

@@ -1,5 +1,6 @@
 from .config import NO_SPECIFICATION as NO_SPECIFICATION
 from .config import TrainingConfig as TrainingConfig
+from .defaults import fit as fit
 from .report import TrainingResult as TrainingResult
 from .report import draw_curve as draw_curve
 from .run_store import RUN_ID_VARIABLE as RUN_ID_VARIABLE
@@ -7,4 +8,5 @@ from .run_store import of_this_run as of_this_run
 from .run_store import run_folder as run_folder
 from .state import Epoch as Epoch
 from .state import find_run as find_run
+from .state import is_to_go_on_from as is_to_go_on_from
 from .trainer import train as train

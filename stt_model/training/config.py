@@ -26,12 +26,20 @@ MODEL_SETTINGS = (
     "train_batch_size",
     "dev_batch_size",
     "learning_rate",
+    "beta1",
+    "beta2",
+    "epsilon",
     "dropout_rate",
+    "dropout_rate2",
+    "dropout_rate3",
+    "dropout_rate6",
     "random_seed",
     "clip_norm",
     "mixed_precision",
     "freeze_source_epochs",
     "augment",
+    "shuffle_batches",
+    "shuffle_start",
     "early_stop",
     "es_epochs",
     "es_min_delta",
@@ -95,6 +103,31 @@ class TrainingConfig:
         "Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the corpus.",
         minimum=0,
         below=1,
+    )
+    dropout_rate2: float = real(
+        -1.0, "The same of layer 2 alone; -1 for dropout_rate.", minimum=-1, below=1
+    )
+    dropout_rate3: float = real(
+        -1.0, "The same of layer 3 alone; -1 for dropout_rate.", minimum=-1, below=1
+    )
+    dropout_rate6: float = real(
+        -1.0,
+        "The same of the last layer before the output, layer 5 of the checkpoint; -1 for"
+        " dropout_rate.",
+        minimum=-1,
+        below=1,
+    )
+    beta1: float = real(0.9, "Adam's decay of the first moments.", minimum=0, below=1)
+    beta2: float = real(0.999, "Adam's decay of the second moments.", minimum=0, below=1)
+    epsilon: float = real(1e-8, "Adam's constant against division by zero.", above=0)
+    shuffle_batches: bool = switch(
+        True, "Draw a new order of batches in each epoch, from shuffle_start on."
+    )
+    shuffle_start: int = whole(
+        1,
+        "First epoch, counted from 0, whose batches are shuffled; those before go from short to"
+        " long.",
+        minimum=0,
     )
     random_seed: int = whole(
         4568,
@@ -172,6 +205,8 @@ class TrainingConfig:
     feature_cache_size: int = whole(
         20, "Size that the cache of features may have, in GiB.", minimum=1, metavar="GIB"
     )
+    metrics_files: Sequence[Path] = ()
+    """Manifests whose loss is reported after each epoch, and decides nothing."""
     show_progressbar: bool = switch(True, "Show progress on a terminal.")
     restart: bool = switch(
         False, "Begin anew where the directory holds a run that would go on otherwise."
@@ -199,6 +234,17 @@ class TrainingConfig:
                 raise TrainingError(f"--{name}: goes by the dev loss; give --dev_files too")
         if self.best_by != "loss" and not self.dev_files:
             raise TrainingError(f"--best_by {self.best_by}: give --dev_files too")
+
+    @property
+    def dropout_rates(self) -> dict[str, float]:
+        """The share of units that a step drops, by the checkpoint's layer."""
+        given = {
+            "layer_1": self.dropout_rate,
+            "layer_2": self.dropout_rate2,
+            "layer_3": self.dropout_rate3,
+            "layer_5": self.dropout_rate6,
+        }
+        return {layer: self.dropout_rate if rate < 0 else rate for layer, rate in given.items()}
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that decide which weights come out, by name."""

@@ -17,9 +17,6 @@ from stt_model.network import ctc_loss, workers_of
 from stt_model.training.config import PRECISIONS, TrainingConfig
 from stt_model.training.loss_scale import LossScale
 
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPSILON = 1e-8
-
 # One graph for batches of every shape: with a graph of its own for the first shapes, the last bits
 # of a result would depend on which batch a process began with.
 _any_batch = tf.function(input_signature=[BATCH_SIGNATURE])
@@ -70,16 +67,19 @@ class Learner:
         self.strategy = strategy
         self._workers = workers_of(strategy).count
         self._clip_norm = config.clip_norm
+        self._betas = config.beta1, config.beta2
         self.loss_scale = LossScale() if config.mixed_precision == "float16" else None
         keras.utils.set_random_seed(config.random_seed)
         with strategy.scope():
             self.model = network.build(
                 geometry,
-                config.dropout_rate,
+                config.dropout_rates,
                 config.random_seed,
                 PRECISIONS[config.mixed_precision],
             )
-            self.optimizer = _Adam(config.learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON)
+            self.optimizer = _Adam(
+                config.learning_rate, config.beta1, config.beta2, epsilon=config.epsilon
+            )
             self.optimizer.build(self.model.trainable_variables)
         self._train_on_batch = self._step_of(self.model.trainable_variables)
 
@@ -171,7 +171,7 @@ class Learner:
 
     def beta_powers(self) -> tuple[float, float]:
         """Return Adam's betas to the power of the updates done plus one, as TensorFlow 1 does."""
-        first, second = ADAM_BETAS
+        first, second = self._betas
         return first ** (self.iterations + 1), second ** (self.iterations + 1)
 
     def set_learning_rate(self, learning_rate: float) -> None:

@@ -76,6 +76,13 @@ class RunState:
     """Where the network computes in float16."""
     history: list[Epoch] = field(default_factory=list)
     stopped_early: bool = False
+    epochs: int = 0
+    """How many were asked for when the run was last started; 0 where nobody noted it."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run came to the end that was asked for."""
+        return self.stopped_early or 0 < self.epochs < self.epoch
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -135,6 +142,14 @@ class RunState:
 def _difference(name: str, before: Any, now: Any) -> str:
     digests = [value for value in (before, now) if isinstance(value, str) and len(value) == 64]
     return f"--{name} has other content" if digests else f"--{name} was {before}, is {now}"
+
+
+def is_to_go_on_from(state: RunState, identity: Mapping[str, Any], epochs: int) -> bool:
+    """Tell whether a run is over and something new is asked for: what is left is to start another.
+
+    The same with more epochs is the same run, which goes on.
+    """
+    return state.is_over and (state.identity != identity or epochs < state.epoch)
 
 
 def find_run(directory: Path) -> tuple[Checkpoint, RunState] | None:

@@ -172,7 +172,8 @@ class _Trainer:
         self.train_feed = self._feed(config.train_files)
         self.augmenter = Augmenter(parse_augmentations(config.augment), config.random_seed)
         self.learner = Learner(source.geometry, config, self.strategy)
-        self.dev_set = self._dev_set() if config.dev_files else None
+        self.dev_set = self._dev_set(config.dev_files) if config.dev_files else None
+        self.metrics_sets = {path: self._dev_set([path]) for path in config.metrics_files}
         weights = read_weights(source)
         self.learner.load_weights(weights)
         self.resumed = state is not None
@@ -188,6 +189,7 @@ class _Trainer:
             learning_rate=config.learning_rate,
             random_state=self.learner.random_state(),
         )
+        self.state.epochs = config.epochs
         if state is not None:
             moments = read_moments(source) if state.iterations else None
             self.learner.load_moments(moments, state.iterations)
@@ -212,8 +214,8 @@ class _Trainer:
             show_progressbar=self.config.show_progressbar,
         )
 
-    def _dev_set(self) -> DevSet:
-        feed = self._feed(self.config.dev_files)
+    def _dev_set(self, manifests: Sequence[Path]) -> DevSet:
+        feed = self._feed(manifests)
         return DevSet(feed, self.learner, self.source.alphabet, self.config.dev_batch_size)
 
     @property
@@ -312,7 +314,8 @@ class _Trainer:
             self.learner.train_all()
             log.info("epoch %d: training all layers from now on", state.epoch)
         # The shortest first, once: early gradients of long utterances are the wildest.
-        shuffle_seed = None if state.epoch == 1 else self.config.random_seed + state.epoch
+        in_order = not self.config.shuffle_batches or state.epoch - 1 < self.config.shuffle_start
+        shuffle_seed = None if in_order else self.config.random_seed + state.epoch
         batches = self.train_feed.plan(self.config.train_batch_size, shuffle_seed)
         self._train_on(batches)
         totals = state.totals
@@ -336,6 +339,9 @@ class _Trainer:
             dev_cer=figures and figures.cer,
         )
         log_epoch(epoch)
+        for path, metrics in self.metrics_sets.items():
+            heard = self._measure_dev(metrics)
+            log.info("epoch %d: loss %.3f on %s", state.epoch, heard.loss, path)
         if figures:
             self._show_dev(figures)
         self._show("train", state.step, audio_s_per_s=epoch.audio_seconds_per_second)

@@ -72,7 +72,6 @@ RUN = ("run", "--output", "o", "--dataset_uri", "d", "--checkpoint_uri", "c")
         ((), "the following arguments are required: COMMAND"),
         (("bootstrap",), "invalid choice: 'bootstrap' (choose from"),
         (("inspect",), "the following arguments are required: DIR"),
-        (("train", "--checkpoint_dir", "c"), "are required: --train_files"),
         ((*TRAIN, "--epoch", "3"), "unrecognized arguments: --epoch 3"),
         (
             (*TRAIN, "--epochs", "0"),

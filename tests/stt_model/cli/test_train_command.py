@@ -39,8 +39,21 @@ def test_a_transferred_run_goes_on_without_surgery(tmp_path, monkeypatch, caplog
     assert train(*flags, "--epochs", 2).code == 0
     assert step(tmp_path) == 2 * first
     assert f"{tmp_path}: going on with the run that it holds, in epoch 2 after" in caplog.text
+
+
+def test_a_run_that_was_broken_off_goes_on_with_the_same_arguments_only(tmp_path, monkeypatch):
+    take = Learner.train_step
+
+    def terminated(learner, batch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return take(learner, batch)
+
+    monkeypatch.setattr(Learner, "train_step", terminated)
+    flags = ("--train_files", CYRILLIC, "--load_checkpoint_dir", COQUI)
+    flags += ("--save_checkpoint_dir", tmp_path, "--drop_source_layers", 1)
+    assert train(*flags, "--epochs", 2).code == 75
     before = tree(tmp_path)
-    outcome = train(*flags, "--drop_source_layers", 2, "--warm_start", "false")
+    outcome = train(*flags, "--epochs", 2, "--drop_source_layers", 2, "--warm_start", "false")
     assert outcome.code == 1
     differing = "--drop_source_layers was 1, is 2; --warm_start was True, is False;"
     assert f"holds a run with other arguments: {differing} give the same" in outcome.err

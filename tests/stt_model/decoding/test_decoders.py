@@ -3,8 +3,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stt_model.base.errors import DataError, ScorerError
+from stt_model.decoding import decoders
 from stt_model.decoding.beam_search import SearchSettings, cut, log_softmax
 from stt_model.decoding.decoders import ScorerDecoder, open_decoder
 from stt_model.decoding.scorer import read_scorer
@@ -20,18 +23,18 @@ from tests.stt_model.scorers import (
 )
 
 ALPHABET = CharacterAlphabet(" ab")
-WIDTHS = pytest.mark.parametrize("beam_width", [0, 8])
+WIDTHS = pytest.mark.parametrize("beam_width", [1, 8])
 
 
 def logits_of(path, classes, certainty=10.0):
     return certainty * np.eye(classes, dtype=np.float32)[list(path)]
 
 
-def decode(logits, alphabet, frames=None, **settings):
+def decode(logits, alphabet, frames=None, **flags):
     """Decode utterances of the same length, or of ``frames``."""
     logits = np.asarray(logits, np.float32)
     lengths = np.full(len(logits), logits.shape[1]) if frames is None else np.array(frames)
-    return open_decoder(alphabet, workers=1, **settings).decode(logits, lengths)
+    return open_decoder(alphabet, workers=1, **flags).decode(logits, lengths)
 
 
 @WIDTHS
@@ -51,7 +54,8 @@ def test_beam_search_adds_up_the_paths_of_one_text():
     # Blank is the best label of each frame, but the three paths that read "a" weigh more together.
     logits = np.log([[[0.4, 0.6], [0.4, 0.6]]])
     one_label = CharacterAlphabet("a")
-    assert decode(logits, one_label) == [""]
+    assert decode(logits, one_label, beam_width=1) == [""]
+    assert decode(logits, one_label) == ["a"]
     assert decode(logits, one_label, beam_width=4) == ["a"]
 
 
@@ -82,7 +86,7 @@ def test_cutoffs_apply_without_a_scorer():
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "flags",
     [
         {"beam_width": -1},
         {"beam_width": 4, "cutoff_prob": 0.0},
@@ -91,9 +95,9 @@ def test_cutoffs_apply_without_a_scorer():
         {"beam_width": 4, "cutoff_top_n": 0},
     ],
 )
-def test_numbers_that_cannot_work_are_refused(settings):
-    with pytest.raises(DataError, match=f"--{list(settings)[-1]}: expected"):
-        open_decoder(ALPHABET, **settings)
+def test_numbers_that_cannot_work_are_refused(flags):
+    with pytest.raises(DataError, match=f"--{list(flags)[-1]}: expected"):
+        open_decoder(ALPHABET, **flags)
 
 
 def log_sum_of_paths(log_probabilities, labels):
@@ -112,6 +116,66 @@ def log_sum_of_paths(log_probabilities, labels):
                 ways.append(before[place - 2])
             reached[place] = np.logaddexp.reduce(ways) + frame[label]
     return np.logaddexp.reduce(reached[-2:])
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.sampled_from([0.5, 3.0]),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_wide_search_finds_the_most_probable_of_all_texts(seed, frames, labels, certainty):
+    draw = np.random.default_rng(seed)
+    logits = log_softmax(certainty * draw.normal(size=(frames, labels + 1)).astype(np.float32))
+    alphabet = CharacterAlphabet("abc"[:labels])
+    lengths = range(frames + 1)
+    texts = [text for each in lengths for text in itertools.product(range(labels), repeat=each)]
+    sums = [log_sum_of_paths(logits, text) for text in texts]
+    (found,) = decode([logits], alphabet, beam_width=2000)
+    of_found = log_sum_of_paths(logits, alphabet.encode(found))
+    assert of_found == pytest.approx(max(sums), abs=1e-4)
+
+
+@pytest.mark.parametrize("beam_width", [2, 5, 30])
+def test_a_narrow_search_keeps_what_a_plain_one_keeps(beam_width):
+    draw = np.random.default_rng(beam_width)
+    for _ in range(10):
+        logits = log_softmax(2 * draw.normal(size=(25, 4)).astype(np.float32))
+        labels = plain_search(logits, beam_width)
+        assert decode([logits], ALPHABET, beam_width=beam_width) == [ALPHABET.decode(labels)]
+
+
+def plain_search(log_probabilities, beam_width):
+    """Prefix search with dictionaries: text to the probabilities with and without a last blank."""
+    *_, blank = range(log_probabilities.shape[1])
+    beam = {(): (0.0, -np.inf)}
+    for frame in log_probabilities:
+        longer = {}
+
+        def add(text, place, score, longer=longer):
+            scores = longer.setdefault(text, [-np.inf, -np.inf])
+            scores[place] = np.logaddexp(scores[place], score)
+
+        for text, (in_blank, in_label) in beam.items():
+            total = np.logaddexp(in_blank, in_label)
+            add(text, 0, total + frame[blank])
+            for label in range(blank):
+                if text[-1:] == (label,):
+                    add(text, 1, in_label + frame[label])
+                    add((*text, label), 1, in_blank + frame[label])
+                else:
+                    add((*text, label), 1, total + frame[label])
+        beam = dict(sorted(longer.items(), key=lambda each: np.logaddexp(*each[1]))[-beam_width:])
+    return list(max(beam, key=lambda text: np.logaddexp(*beam[text])))
+
+
+def test_processes_find_the_same_as_one(monkeypatch):
+    logits = np.random.default_rng(0).normal(size=(3, 20, 4)).astype(np.float32)
+    alone = decode(logits, ALPHABET, beam_width=50)
+    monkeypatch.setattr(decoders, "_WORTH_PROCESSES", 0)
+    decoder = open_decoder(ALPHABET, beam_width=50, workers=2)
+    assert decoder.decode(logits, [20] * 3) == alone
 
 
 def spellings(words):

@@ -64,7 +64,7 @@ def test_padding_does_not_reach_the_frames_before_it():
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_every_weight_goes_in_and_out_bit_for_bit(geometry):
     weights = random_weights(geometry)
-    model = network.build(geometry, dropout_rate=0.5)
+    model = network.build(geometry, dropout=0.5)
     network.load_weights(model, geometry, weights)
     exported = network.export_weights(model, geometry)
     assert exported.keys() == weights.keys() == geometry.shapes().keys()
@@ -94,7 +94,7 @@ def test_relu_is_clipped_at_twenty():
 def test_dropout_is_for_training_only():
     geometry = GEOMETRIES[0]
     features = np.random.default_rng(8).normal(size=(1, 6, 26)).astype(np.float32)
-    model = network.build(geometry, dropout_rate=0.5, seed=1)
+    model = network.build(geometry, dropout=0.5, seed=1)
     first, second = (keras.ops.convert_to_numpy(model(features)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     trained = keras.ops.convert_to_numpy(model(features, training=True))

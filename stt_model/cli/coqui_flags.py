@@ -1,0 +1,326 @@
+"""Coqui STT's flags: what each does here, for every command that Coqui gives all of them to.
+
+Coqui 1.4 reads the same flags in ``train``, ``evaluate``, ``export``, ``lm_optimize`` and
+``transcribe``, whether or not the command needs them. Those that a command here has are its own;
+the others come from this table, so that scripts go on working: they are taken, and one line says
+that nothing follows and why, or they are refused with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stt_model.base import BootstrapError
+
+log = logging.getLogger(__name__)
+
+SAME = "same"
+"""The flag means what it means in Coqui."""
+NOTHING = "nothing"
+"""The flag is taken, and changes nothing."""
+REFUSED = "refused"
+"""Any value but Coqui's default is refused: the result would be another."""
+
+GIVEN = "coqui_flags"
+"""Where a parsed command line keeps what it was given of this table."""
+
+
+@dataclass(frozen=True)
+class CoquiFlag:
+    """One of Coqui's flags."""
+
+    name: str
+    kind: str
+    """bool, int, float, str or list: how its values are written."""
+    outcome: str
+    """SAME, NOTHING or REFUSED, where the command does not need the flag itself."""
+    why: str
+    """Of what nothing follows or what is refused: the reason. Of the others: what it is about."""
+    default: str = ""
+    """Coqui's default, where only that is taken."""
+
+
+def _flags(outcome: str, kind: str, why: str, *names: str, default: str = "") -> list[CoquiFlag]:
+    return [CoquiFlag(name, kind, outcome, why, default) for name in names]
+
+
+_TRAINING = "it is about training"
+_TESTING = "it is about testing"
+_DATA = "this command reads no such files"
+_EXPORT = "it is about exporting"
+_OUTPUT = "it is about what testing writes"
+_SEARCH = "it is about decoding"
+_TUNING = "it is about lm_optimize"
+_START = "it is about the start of training"
+
+FLAGS: tuple[CoquiFlag, ...] = (
+    *_flags(SAME, "list", _DATA, "train_files", "dev_files", "test_files", "metrics_files"),
+    *_flags(SAME, "str", _DATA, "auto_input_dataset"),
+    *_flags(SAME, "str", _SEARCH, "vocab_file", "scorer_path"),
+    *_flags(NOTHING, "str", "files are read in blocks of a fitting size", "read_buffer"),
+    *_flags(SAME, "str", "features are not kept outside of training", "feature_cache"),
+    *_flags(
+        NOTHING,
+        "int",
+        "features are kept apart from what augments them, so they never have to be made anew",
+        "cache_for_epochs",
+    ),
+    *_flags(SAME, "bool", _TRAINING, "shuffle_batches"),
+    *_flags(SAME, "int", _TRAINING, "shuffle_start"),
+    *_flags(NOTHING, "int", "all batches of an epoch are shuffled at once", "shuffle_buffer"),
+    *_flags(
+        REFUSED,
+        "int",
+        "features are made of windows of 32 ms every 20 ms, as in every published checkpoint",
+        "feature_win_len",
+        default="32",
+    ),
+    *_flags(
+        REFUSED,
+        "int",
+        "features are made of windows of 32 ms every 20 ms, as in every published checkpoint",
+        "feature_win_step",
+        default="20",
+    ),
+    *_flags(
+        REFUSED,
+        "int",
+        "audio of any rate is brought to 16000 Hz, as every published checkpoint hears it",
+        "audio_sample_rate",
+        default="16000",
+    ),
+    *_flags(
+        NOTHING, "bool", "audio of any rate is brought to the model's", "normalize_sample_rate"
+    ),
+    *_flags(SAME, "list", _TRAINING, "augment"),
+    *_flags(SAME, "int", _TRAINING, "epochs"),
+    *_flags(
+        SAME, "float", _TRAINING, "dropout_rate", "dropout_rate2", "dropout_rate3", "dropout_rate6"
+    ),
+    *_flags(
+        NOTHING,
+        "float",
+        "Coqui reads it, but its network has no dropout at the recurrent layer",
+        "dropout_rate4",
+        "dropout_rate5",
+    ),
+    *_flags(
+        REFUSED,
+        "float",
+        "activations are clipped at 20, as in every published checkpoint",
+        "relu_clip",
+        default="20",
+    ),
+    *_flags(SAME, "float", _TRAINING, "beta1", "beta2", "epsilon", "learning_rate"),
+    *_flags(SAME, "int", _TRAINING, "train_batch_size", "dev_batch_size"),
+    *_flags(SAME, "int", _TESTING, "test_batch_size"),
+    *_flags(
+        REFUSED,
+        "int",
+        "the deployed runtime feeds one recording at a time",
+        "export_batch_size",
+        default="1",
+    ),
+    *_flags(NOTHING, "bool", "there is no trial run before training", "skip_batch_test"),
+    *_flags(
+        NOTHING,
+        "int",
+        "TensorFlow takes as many threads as there are processors",
+        "inter_op_parallelism_threads",
+        "intra_op_parallelism_threads",
+    ),
+    *_flags(NOTHING, "bool", "TensorFlow 2 decides that itself", "use_allow_growth"),
+    *_flags(
+        NOTHING, "bool", "checkpoints trained with cuDNN are read like all others", "load_cudnn"
+    ),
+    *_flags(NOTHING, "bool", "a GPU uses cuDNN by itself", "train_cudnn"),
+    *_flags(SAME, "bool", _TRAINING, "automatic_mixed_precision"),
+    *_flags(SAME, "int", _TESTING, "limit_test"),
+    *_flags(SAME, "bool", _TESTING, "reverse_test"),
+    *_flags(SAME, "str", _TRAINING, "checkpoint_dir", "load_checkpoint_dir"),
+    *_flags(SAME, "str", _TRAINING, "save_checkpoint_dir"),
+    *_flags(SAME, "int", _TRAINING, "checkpoint_secs"),
+    *_flags(NOTHING, "int", "the best and the last checkpoint are kept, no more", "max_to_keep"),
+    *_flags(SAME, "str", _START, "load_train"),
+    *_flags(SAME, "str", _TESTING, "load_evaluate"),
+    *_flags(SAME, "int", _START, "drop_source_layers"),
+    *_flags(SAME, "str", _EXPORT, "export_dir"),
+    *_flags(
+        SAME,
+        "bool",
+        _EXPORT,
+        "remove_export",
+        "export_tflite",
+        "export_quantize",
+        "export_savedmodel",
+    ),
+    *_flags(
+        REFUSED,
+        "int",
+        "exported models take 16 steps at once, which the deployed runtime expects",
+        "n_steps",
+        default="16",
+    ),
+    *_flags(SAME, "bool", _EXPORT, "export_zip"),
+    *_flags(SAME, "str", _EXPORT, "export_file_name"),
+    *_flags(SAME, "int", _EXPORT, "export_beam_width"),
+    *_flags(
+        SAME,
+        "str",
+        _EXPORT,
+        "export_author_id",
+        "export_model_name",
+        "export_model_version",
+        "export_contact_info",
+        "export_license",
+        "export_language",
+        "export_min_stt_version",
+        "export_max_stt_version",
+        "export_description",
+    ),
+    *_flags(NOTHING, "int", "--debug shows everything", "log_level"),
+    *_flags(SAME, "bool", _OUTPUT, "show_progressbar"),
+    *_flags(NOTHING, "bool", "the report names the devices", "log_placement"),
+    *_flags(SAME, "int", _OUTPUT, "report_count"),
+    *_flags(SAME, "str", _TRAINING, "summary_dir"),
+    *_flags(SAME, "str", _OUTPUT, "test_output_file"),
+    *_flags(SAME, "int", "the checkpoint says its width", "n_hidden"),
+    *_flags(SAME, "bool", "the checkpoint says its kind", "layer_norm"),
+    *_flags(SAME, "int", "nothing is drawn by chance", "random_seed"),
+    *_flags(SAME, "bool", _TRAINING, "early_stop", "reduce_lr_on_plateau"),
+    *_flags(SAME, "int", _TRAINING, "es_epochs", "plateau_epochs"),
+    *_flags(SAME, "float", _TRAINING, "es_min_delta", "plateau_reduction"),
+    *_flags(
+        NOTHING,
+        "bool",
+        "training always begins with --learning_rate, never with one stored in a checkpoint",
+        "force_initialize_learning_rate",
+    ),
+    *_flags(SAME, "bool", "the checkpoint says its alphabet", "bytes_output_mode"),
+    *_flags(SAME, "str", "the checkpoint says its alphabet", "alphabet_config_path"),
+    *_flags(SAME, "int", _SEARCH, "beam_width", "cutoff_top_n"),
+    *_flags(SAME, "float", _SEARCH, "lm_alpha", "lm_beta", "cutoff_prob"),
+    *_flags(SAME, "str", "it is about transcribing one file", "one_shot_infer"),
+    *_flags(SAME, "float", _TUNING, "lm_alpha_max", "lm_beta_max"),
+    *_flags(SAME, "int", _TUNING, "n_trials"),
+)
+"""All 96 of them, in the order in which Coqui lists them."""
+
+COMMANDS = ("train", "evaluate", "export", "lm_optimize", "transcribe")
+"""The commands that Coqui gives all of its flags to."""
+
+
+def add_coqui_flags(parser: argparse.ArgumentParser) -> None:
+    """Add those of Coqui's flags that the command does not have, and other ways to write them.
+
+    Booleans may be written ``--noNAME``, as DeepSpeech has them. What was given is kept under
+    ``GIVEN``, for ``mind_coqui_flags``.
+    """
+    own = {option for action in parser._actions for option in action.option_strings}
+    parser.set_defaults(**{GIVEN: ()})
+    for flag in FLAGS:
+        if f"--{flag.name}" in own:
+            if flag.kind == "bool":
+                _add_negation(parser, flag.name)
+        else:
+            _add_foreign(parser, flag)
+    if "--scorer_path" in own and "--scorer" not in own:
+        # Coqui's parser takes the beginning of a flag for the flag.
+        action = parser._option_string_actions["--scorer_path"]
+        action.option_strings = [*action.option_strings, "--scorer"]
+        parser._option_string_actions["--scorer"] = action
+
+
+def own_options(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the options that a command has of its own, once its flags have been added."""
+    complete = getattr(parser, "full_help", None)
+    if complete:
+        complete()
+    return {
+        option
+        for action in parser._actions
+        if not isinstance(action, _Foreign)
+        for option in action.option_strings
+    }
+
+
+def outcome_of(flag: CoquiFlag, own: set[str]) -> CoquiFlag:
+    """Return what a flag comes to in a command with these flags of its own."""
+    if f"--{flag.name}" in own or flag.outcome != SAME:
+        return flag
+    return replace(flag, outcome=NOTHING)
+
+
+def mind_coqui_flags(args: argparse.Namespace) -> None:
+    """Say of each flag of Coqui's that was given, and that nothing follows from, why.
+
+    Raises:
+        BootstrapError: a flag that would change the result is not supported.
+    """
+    for flag, values in getattr(args, GIVEN, ()):
+        if flag.outcome != REFUSED:
+            log.info("--%s: nothing follows: %s", flag.name, flag.why)
+        elif not _is_default(flag, values):
+            raise BootstrapError(
+                f"--{flag.name} {' '.join(values)}: not supported: {flag.why}; leave it out, or"
+                f" give {flag.default}"
+            )
+
+
+def _is_default(flag: CoquiFlag, values: Sequence[str]) -> bool:
+    try:
+        return len(values) == 1 and float(values[0]) == float(flag.default)
+    except ValueError:
+        return False
+
+
+class _Foreign(argparse.Action):
+    """Keeps what was given for a flag of Coqui's that the command does not need."""
+
+    flag: CoquiFlag
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = values if isinstance(values, list) else [] if values is None else [values]
+        entry = (self.flag, [str(value) for value in given])
+        setattr(namespace, GIVEN, (*getattr(namespace, GIVEN, ()), entry))
+
+
+def _add_foreign(parser: argparse.ArgumentParser, flag: CoquiFlag) -> None:
+    count = {"list": "*", "bool": "?"}.get(flag.kind)
+    kind: Callable[[str], Any] = {"int": int, "float": float}.get(flag.kind, str)
+    names = [f"--{flag.name}"]
+    if flag.kind == "bool":
+        names.append(f"--no{flag.name}")
+    known = outcome_of(flag, set())
+    action = parser.add_argument(
+        *names,
+        action=_Foreign,
+        nargs=count,
+        type=kind,
+        dest=argparse.SUPPRESS,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+    assert isinstance(action, _Foreign)
+    action.flag = known
+
+
+def _add_negation(parser: argparse.ArgumentParser, name: str) -> None:
+    action = parser._option_string_actions[f"--{name}"]
+    parser.add_argument(
+        f"--no{name}",
+        dest=action.dest,
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )

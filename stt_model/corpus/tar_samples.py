@@ -1,0 +1,82 @@
+"""WebDataset's tar files: members that share a name but for its suffix are one sample.
+
+Of each, the audio and ``.txt``, the transcript, are taken; suffixes may be double, as in
+``a.seg.wav``: what comes behind the first dot of the file's name is the suffix.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from stt_model.base import DataError
+from stt_model.corpus.sample_databases import StoredSample
+
+SUFFIX = ".tar"
+
+_AUDIO = ("wav", "flac", "ogg", "oga", "opus", "mp3")
+_TRANSCRIPT_LIMIT = 1 << 20
+
+
+class _Part(NamedTuple):
+    key: str
+    kind: str
+    member: tarfile.TarInfo
+
+
+def iter_samples(path: Path) -> Iterator[StoredSample]:
+    """Yield the samples of a tar file in their order, without reading the audio.
+
+    Raises:
+        DataError: it is no tar file, is compressed, ends too early, or a sample has no audio.
+        OSError: it cannot be read.
+    """
+    try:
+        with tarfile.open(path, "r:") as file:
+            group: list[_Part] = []
+            for member in file:
+                if not member.isfile():
+                    continue
+                part = _part(member)
+                if group and group[0].key != part.key:
+                    yield _sample(path, file, group)
+                    group = []
+                group.append(part)
+            if group:
+                yield _sample(path, file, group)
+    except (tarfile.TarError, EOFError) as error:
+        raise DataError(f"{path}: expected an uncompressed tar file, found {error}") from error
+
+
+def _part(member: tarfile.TarInfo) -> _Part:
+    folder, _, name = member.name.rpartition("/")
+    key, _, kind = name.partition(".")
+    return _Part(f"{folder}/{key}", kind.lower(), member)
+
+
+def _sample(path: Path, file: tarfile.TarFile, group: list[_Part]) -> StoredSample:
+    audio = [part for part in group if part.kind.rpartition(".")[2] in _AUDIO]
+    if not audio:
+        names = ", ".join(part.member.name for part in group)
+        raise DataError(
+            f"{path}: expected audio ({' '.join(_AUDIO)}) in each sample, found {names}"
+        )
+    texts = [part.member for part in group if part.kind.rpartition(".")[2] == "txt"]
+    member = audio[-1].member
+    name = member.name.rpartition("/")[2]
+    return StoredSample(name, member.offset_data, member.size, _transcript(path, file, texts))
+
+
+def _transcript(path: Path, file: tarfile.TarFile, texts: list[tarfile.TarInfo]) -> str | None:
+    if not texts:
+        return None
+    content = file.extractfile(texts[0])
+    assert content is not None
+    try:
+        return content.read(_TRANSCRIPT_LIMIT).decode().strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: expected {texts[0].name} in UTF-8, found {error.reason}"
+        ) from error
