@@ -31,7 +31,7 @@ class Recogniser:
         """
         jobs.start_tensorflow()
         self.name = model.resolve().name
-        alphabet, audio, self._infer = open_model(model)
+        alphabet, audio, _, self._infer = open_model(model)
         self._rate = audio.audio_sample_rate
         self._decoder = open_decoder(alphabet, scorer_path=scorer_path, **decoding)
         # Neither the interpreter nor a beam search can be shared by threads.
