@@ -35,10 +35,10 @@ $(INSTALLED): setup.cfg constraints.txt
 	@touch $@
 
 demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in a few minutes
-	$(BIN)/python -m demo
+	$(BIN)/python -m stt_bootstrap.demo
 
 demo-human: $(INSTALLED) ## bring a published Armenian model to human speech in Russian and Spanish (needs apt-get)
-	$(BIN)/python -m demo.human
+	$(BIN)/python -m stt_bootstrap.demo.human
 
 test: $(INSTALLED) ## run the default test suite
 	$(BIN)/python -m pytest -m "not slow and not reference and not containers and not kustomize and not cluster"

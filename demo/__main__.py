@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
-from demo.synthesis import CorpusSpec, write_corpus
-from pipelines.local import RunOutcome, run
+from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.synthesis import CorpusSpec, write_corpus
+from stt_bootstrap.pipelines.local import RunOutcome, run
 from stt_model import cli
 from stt_model.base import AUTO, BootstrapError, configure
 from stt_model.network import import_tensorflow_quietly
@@ -61,7 +61,9 @@ class Comparison:
 def main() -> int:
     """Run the demo; return 0 if both models were made."""
     summary, _, story = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m demo", description=summary, epilog=story)
+    parser = argparse.ArgumentParser(
+        prog="python -m stt_bootstrap.demo", description=summary, epilog=story
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), help="folder for everything it makes"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo.synthesis import CorpusSpec
+from stt_bootstrap.demo.synthesis import CorpusSpec
 
 
 def _read_words(name: str) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.__main__ import SOURCE_CHECKPOINT, DemoError, Rates, train_from_scratch
-from pipelines.local import run
+from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT, DemoError, Rates, train_from_scratch
+from stt_bootstrap.pipelines.local import run
 from stt_model import cli
 from stt_model.network import import_tensorflow_quietly
 
@@ -47,7 +47,9 @@ class Prompt:
 def main() -> int:
     """Run the demo; return 0 if all models were made."""
     summary, _, story = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m demo.human", description=summary, epilog=story)
+    parser = argparse.ArgumentParser(
+        prog="python -m stt_bootstrap.demo.human", description=summary, epilog=story
+    )
     parser.add_argument("--output", type=Path, default=Path("demo-output/human"))
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the training clips")

@@ -9,9 +9,9 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from components import COMPONENTS
-from pipelines.cli import build_parser
-from pipelines.parameter_table import parameter_table
+from stt_bootstrap.components import COMPONENTS
+from stt_bootstrap.pipelines.cli import build_parser
+from stt_bootstrap.pipelines.parameter_table import parameter_table
 from stt_model.base import cell
 from stt_model.jobs import all_parameters
 

@@ -2,9 +2,9 @@
 
 from kfp import dsl
 
-from components.source_digests.component import source_digests
-from pipelines import cluster
-from pipelines.graph import add_graph
+from stt_bootstrap.components.source_digests.component import source_digests
+from stt_bootstrap.pipelines import cluster
+from stt_bootstrap.pipelines.graph import add_graph
 
 
 @dsl.pipeline(name="stt-bootstrap")

@@ -22,35 +22,35 @@ def build_parser() -> tuple[argparse.ArgumentParser, cli.Commands]:
         commands,
         "run",
         "run the whole pipeline on this machine: validate, decide, train, evaluate",
-        "pipelines.commands:run",
+        "stt_bootstrap.pipelines.commands:run",
         _run,
     )
     cli.add_command(
         commands,
         "compile",
         "write the packages for Kubeflow: the pipeline and every component",
-        "pipelines.commands:compile_packages",
+        "stt_bootstrap.pipelines.commands:compile_packages",
         _compile,
     )
     cli.add_command(
         commands,
         "preflight",
         "check a cluster, its object store and the sources before a run",
-        "pipelines.preflight.command:main",
+        "stt_bootstrap.pipelines.preflight.command:main",
         _preflight,
     )
     cli.add_command(
         commands,
         "submit",
         "run the pipeline on a cluster: upload it if it changed, start a run, wait for its end",
-        "pipelines.submit_command:main",
+        "stt_bootstrap.pipelines.submit_command:main",
         _submit,
     )
     return parser, commands
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    from pipelines.package import CLUSTER_ONLY, package_parameters, value_reader
+    from stt_bootstrap.pipelines.package import CLUSTER_ONLY, package_parameters, value_reader
 
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="where model and reports go"
@@ -76,7 +76,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(parser: argparse.ArgumentParser) -> None:
-    from pipelines.package import PACKAGE, package_parameters, value_reader
+    from stt_bootstrap.pipelines.package import PACKAGE, package_parameters, value_reader
 
     parser.add_argument(
         "--endpoint", default="", metavar="URL", help="where Kubeflow Pipelines is; KFP_ENDPOINT"
@@ -170,7 +170,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _preflight(parser: argparse.ArgumentParser) -> None:
-    from pipelines.preflight.flags import add_flags
+    from stt_bootstrap.pipelines.preflight.flags import add_flags
 
     add_flags(parser)
 

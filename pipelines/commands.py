@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from components import images
+from stt_bootstrap.components import images
 from stt_model.base import BootstrapError, GateError, StorageError, check_output
 from stt_model.corpus import find_splits
 from stt_model.storage import check_readable, local_file
@@ -18,8 +18,8 @@ class RunError(BootstrapError):
 def run(args: argparse.Namespace) -> int:
     """Run the pipeline here; exit with 1 if a task failed or the model is not good enough."""
     _check_inputs(args)
-    from pipelines.local import run as run_locally
-    from pipelines.package import CLUSTER_ONLY, package_parameters
+    from stt_bootstrap.pipelines.local import run as run_locally
+    from stt_bootstrap.pipelines.package import CLUSTER_ONLY, package_parameters
 
     outcome = run_locally(
         {name: getattr(args, name) for name in package_parameters() if name not in CLUSTER_ONLY},
@@ -64,8 +64,8 @@ def _check_inputs(args: argparse.Namespace) -> None:
 
 def compile_packages(args: argparse.Namespace) -> int:
     """Write the packages."""
-    from pipelines.compile import compile_all, parse_images
-    from pipelines.component_readme import write_readmes
+    from stt_bootstrap.pipelines.compile import compile_all, parse_images
+    from stt_bootstrap.pipelines.component_readme import write_readmes
 
     written = compile_all(
         args.output,

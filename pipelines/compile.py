@@ -10,13 +10,13 @@ from pathlib import Path
 from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
 
-from components import COMPONENTS, images
-from pipelines.bootstrap import bootstrap
-from pipelines.cache_volume import mount_cache
-from pipelines.component_readme import write_readmes
-from pipelines.form import form
-from pipelines.prepare import prepare
-from pipelines.queue import join_queue
+from stt_bootstrap.components import COMPONENTS, images
+from stt_bootstrap.pipelines.bootstrap import bootstrap
+from stt_bootstrap.pipelines.cache_volume import mount_cache
+from stt_bootstrap.pipelines.component_readme import write_readmes
+from stt_bootstrap.pipelines.form import form
+from stt_bootstrap.pipelines.prepare import prepare
+from stt_bootstrap.pipelines.queue import join_queue
 from stt_model.base import BootstrapError
 
 # The images that components name: what `--image` can replace.
@@ -41,7 +41,7 @@ def packages() -> dict[Path, BaseComponent]:
     """Return what is compiled, by its path below the root of the project."""
     compiled: dict[Path, BaseComponent] = {
         Path("components", name, "component.yaml"): getattr(
-            importlib.import_module(f"components.{name}.component"), name
+            importlib.import_module(f"stt_bootstrap.components.{name}.component"), name
         )
         for name in COMPONENTS
     }

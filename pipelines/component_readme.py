@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from components import COMPONENTS
+from stt_bootstrap.components import COMPONENTS
 from stt_model.base import atomic_write, cell
 
 ROOT = Path(__file__).parents[1]

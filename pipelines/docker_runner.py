@@ -16,7 +16,7 @@ from docker.types import Mount
 from kfp import local
 from kfp.local import docker_task_handler
 
-from components import images
+from stt_bootstrap.components import images
 from stt_model.base import BootstrapError
 from stt_model.storage import ENDPOINT_VARIABLES, SECRET_VARIABLES, local_path
 

@@ -8,7 +8,7 @@ import sys
 def main() -> int:
     """Run a command; return its exit code, also where it was interrupted while being loaded."""
     try:
-        from pipelines.cli import main as run
+        from stt_bootstrap.pipelines.cli import main as run
 
         return run()
     except KeyboardInterrupt:

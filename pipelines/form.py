@@ -7,9 +7,9 @@ has a default that the form would show as an empty field, as it does for 0 and f
 
 from kfp import dsl
 
-from components.run_settings.component import run_settings
-from pipelines import cluster
-from pipelines.graph import add_graph
+from stt_bootstrap.components.run_settings.component import run_settings
+from stt_bootstrap.pipelines import cluster
+from stt_bootstrap.pipelines.graph import add_graph
 
 
 @dsl.pipeline(name="stt-bootstrap-form")

@@ -11,12 +11,12 @@ from typing import Any
 
 from kfp import dsl
 
-from components.evaluation.component import evaluation
-from components.model_export.component import model_export
-from components.refusal.component import refusal
-from components.source_analysis.component import source_analysis
-from components.training.component import training
-from pipelines import cluster
+from stt_bootstrap.components.evaluation.component import evaluation
+from stt_bootstrap.components.model_export.component import model_export
+from stt_bootstrap.components.refusal.component import refusal
+from stt_bootstrap.components.source_analysis.component import source_analysis
+from stt_bootstrap.components.training.component import training
+from stt_bootstrap.pipelines import cluster
 
 TRAINING = (
     "epochs",

@@ -15,10 +15,15 @@ from typing import Any, Literal
 
 from kfp import components, local
 
-from components import COMPONENTS
-from pipelines.docker_runner import container_user, containers, docker_runner
-from pipelines.package import PACKAGE, ParameterError, check_parameters, local_pipeline
-from pipelines.watch import Watch, component_of
+from stt_bootstrap.components import COMPONENTS
+from stt_bootstrap.pipelines.docker_runner import container_user, containers, docker_runner
+from stt_bootstrap.pipelines.package import (
+    PACKAGE,
+    ParameterError,
+    check_parameters,
+    local_pipeline,
+)
+from stt_bootstrap.pipelines.watch import Watch, component_of
 
 Runner = Literal["subprocess", "docker"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.pod_logs import is_lost
-from pipelines.run_pods import RunPods, one_line, task_of, title_of
+from stt_bootstrap.pipelines.pod_logs import is_lost
+from stt_bootstrap.pipelines.run_pods import RunPods, one_line, task_of, title_of
 
 _FAILED = {"Failed", "Error"}
 

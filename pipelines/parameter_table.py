@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipelines.package import PACKAGE, Parameter, package_parameters
+from stt_bootstrap.pipelines.package import PACKAGE, Parameter, package_parameters
 from stt_model.base import cell
 
 

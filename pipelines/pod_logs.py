@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.run_pods import CONTAINER, LOOK_ERRORS, RunPods, one_line, pod_title, reason_of
+from stt_bootstrap.pipelines.run_pods import (
+    CONTAINER,
+    LOOK_ERRORS,
+    RunPods,
+    one_line,
+    pod_title,
+    reason_of,
+)
 
 _LONGEST = 700
 """Characters of a reason."""

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.run_pods import LOOK_ERRORS, RunPods, one_line, pod_title, task_of, title_of
+from stt_bootstrap.pipelines.run_pods import (
+    LOOK_ERRORS,
+    RunPods,
+    one_line,
+    pod_title,
+    task_of,
+    title_of,
+)
 
 # Reasons of a waiting container that say nothing more than that it is being made.
 _ON_ITS_WAY = {"ContainerCreating", "PodInitializing"}

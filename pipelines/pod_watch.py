@@ -8,10 +8,10 @@ from typing import Any
 
 import urllib3
 
-from pipelines.lost_pods import lost_tasks
-from pipelines.pod_logs import PodFailures
-from pipelines.pod_waits import waits
-from pipelines.run_pods import (
+from stt_bootstrap.pipelines.lost_pods import lost_tasks
+from stt_bootstrap.pipelines.pod_logs import PodFailures
+from stt_bootstrap.pipelines.pod_waits import waits
+from stt_bootstrap.pipelines.run_pods import (
     LOOK_ERRORS,
     RunPods,
     is_driver,
@@ -20,7 +20,7 @@ from pipelines.run_pods import (
     pods_command,
     reason_of,
 )
-from pipelines.run_report import RunReport
+from stt_bootstrap.pipelines.run_report import RunReport
 
 _BLIND_SECONDS = 60.0
 """Without another look, after the cluster did not answer."""

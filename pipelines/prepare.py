@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.dataset_import.component import dataset_import
-from components.dataset_packing.component import dataset_packing
-from components.dataset_validation.component import dataset_validation
-from pipelines import cluster
+from stt_bootstrap.components.dataset_import.component import dataset_import
+from stt_bootstrap.components.dataset_packing.component import dataset_packing
+from stt_bootstrap.components.dataset_validation.component import dataset_validation
+from stt_bootstrap.pipelines import cluster
 
 
 @dsl.pipeline(name="stt-bootstrap-prepare")

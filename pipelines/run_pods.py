@@ -14,8 +14,8 @@ import urllib3
 from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
 from kubernetes.config import ConfigException
 
-from pipelines.cluster import NAME_LABEL, PROJECT
-from pipelines.kubeconfig import cluster_configuration
+from stt_bootstrap.pipelines.cluster import NAME_LABEL, PROJECT
+from stt_bootstrap.pipelines.kubeconfig import cluster_configuration
 
 LINES = 200
 """Of a log, from its end."""

@@ -12,10 +12,10 @@ from typing import Any
 import kfp_server_api as api
 import tenacity
 
-from pipelines.kubeflow import TIMEOUT, Kubeflow, KubeflowError, explained
-from pipelines.pod_watch import PodWatch
-from pipelines.run_pods import title_of
-from pipelines.run_report import RunReport
+from stt_bootstrap.pipelines.kubeflow import TIMEOUT, Kubeflow, KubeflowError, explained
+from stt_bootstrap.pipelines.pod_watch import PodWatch
+from stt_bootstrap.pipelines.run_pods import title_of
+from stt_bootstrap.pipelines.run_report import RunReport
 
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 5.0

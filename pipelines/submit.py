@@ -12,9 +12,9 @@ from typing import Any
 
 import kfp_server_api as api
 
-from pipelines.cluster import SERVICE_ACCOUNT
-from pipelines.kubeflow import TIMEOUT, Kubeflow, explained
-from pipelines.package import PACKAGE, package_name
+from stt_bootstrap.pipelines.cluster import SERVICE_ACCOUNT
+from stt_bootstrap.pipelines.kubeflow import TIMEOUT, Kubeflow, explained
+from stt_bootstrap.pipelines.package import PACKAGE, package_name
 
 _DIGITS = 16
 """Of the package's SHA-256, in the name of its version."""

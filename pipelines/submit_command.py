@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from pipelines.kubeflow import Kubeflow, KubeflowError, connect
-from pipelines.package import (
+from stt_bootstrap.pipelines.kubeflow import Kubeflow, KubeflowError, connect
+from stt_bootstrap.pipelines.package import (
     ParameterError,
     Value,
     check_parameters,
@@ -15,11 +15,11 @@ from pipelines.package import (
     package_tasks,
     read_parameters,
 )
-from pipelines.pod_watch import PodWatch
-from pipelines.run_pods import RunPods, logs_command
-from pipelines.run_report import RunReport
-from pipelines.run_watch import RunResult, RunWatch
-from pipelines.submit import start, upload
+from stt_bootstrap.pipelines.pod_watch import PodWatch
+from stt_bootstrap.pipelines.run_pods import RunPods, logs_command
+from stt_bootstrap.pipelines.run_report import RunReport
+from stt_bootstrap.pipelines.run_watch import RunResult, RunWatch
+from stt_bootstrap.pipelines.submit import start, upload
 from stt_model.base import BootstrapError
 
 

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.cli import main
+from stt_bootstrap.pipelines.cli import main
 
 
 @dataclass(frozen=True)

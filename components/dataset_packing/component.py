@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import images
+from stt_bootstrap.components import images
 
 
 @dsl.component(base_image=images.LIGHT, install_kfp_package=False)

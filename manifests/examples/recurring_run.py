@@ -13,8 +13,8 @@ from pathlib import Path
 import kfp
 import yaml
 
-from pipelines.cluster import SERVICE_ACCOUNT
-from pipelines.package import PACKAGE, check_parameters
+from stt_bootstrap.pipelines.cluster import SERVICE_ACCOUNT
+from stt_bootstrap.pipelines.package import PACKAGE, check_parameters
 
 NAME = "stt-bootstrap-recurring"
 

@@ -7,10 +7,10 @@ import json
 from kubernetes import client
 from kubernetes.client import ApiException
 
-from pipelines.cluster import STORE_CONFIG_KEYS, STORE_SECRET_KEYS
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Finding, Findings, failed, ok, warning
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.cluster import STORE_CONFIG_KEYS, STORE_SECRET_KEYS
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Finding, Findings, failed, ok, warning
+from stt_bootstrap.pipelines.preflight.plan import Plan
 
 APPLY = "kubectl apply -k manifests/base, or an overlay"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from pipelines.preflight.access import APPLY, runner_may
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Findings, failed, ok
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.preflight.access import APPLY, runner_may
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Findings, failed, ok
+from stt_bootstrap.pipelines.preflight.plan import Plan
 
 DEFAULT_SECRET = "mlpipeline-minio-artifact"
 _CONFIG_MAP = "kfp-launcher"

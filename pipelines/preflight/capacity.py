@@ -8,11 +8,11 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
-from pipelines.preflight.access import APPLY
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Finding, Findings, failed, ok, warning
-from pipelines.preflight.plan import Plan
-from pipelines.preflight.steps import Step
+from stt_bootstrap.pipelines.preflight.access import APPLY
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Finding, Findings, failed, ok, warning
+from stt_bootstrap.pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.preflight.steps import Step
 
 GIB = 2**30
 _DONE = {"Succeeded", "Failed"}

@@ -8,10 +8,17 @@ from collections.abc import Callable, Iterator
 import urllib3
 from kubernetes.client import ApiException
 
-from pipelines.preflight import access, artifacts, capacity, queues, retries, sources
-from pipelines.preflight.cluster import Cluster, message
-from pipelines.preflight.findings import Finding, Findings, Status, failed, skipped, warning
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.preflight import access, artifacts, capacity, queues, retries, sources
+from stt_bootstrap.pipelines.preflight.cluster import Cluster, message
+from stt_bootstrap.pipelines.preflight.findings import (
+    Finding,
+    Findings,
+    Status,
+    failed,
+    skipped,
+    warning,
+)
+from stt_bootstrap.pipelines.preflight.plan import Plan
 from stt_model.base import BootstrapError
 from stt_model.storage import StoreError
 

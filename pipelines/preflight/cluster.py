@@ -10,8 +10,8 @@ from typing import Any
 from kubernetes import client, config
 from kubernetes.client import ApiException
 
-from pipelines.kubeconfig import cluster_configuration
-from pipelines.preflight.plan import PreflightError
+from stt_bootstrap.pipelines.kubeconfig import cluster_configuration
+from stt_bootstrap.pipelines.preflight.plan import PreflightError
 
 _TIMEOUT = 15
 """Seconds that one answer may take."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from pipelines.package import package_parameters
-from pipelines.preflight.checks import preflight
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Status, as_json, as_table
-from pipelines.preflight.flags import PARAMETERS, size_parameters
-from pipelines.preflight.plan import Plan, PreflightError
+from stt_bootstrap.pipelines.package import package_parameters
+from stt_bootstrap.pipelines.preflight.checks import preflight
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Status, as_json, as_table
+from stt_bootstrap.pipelines.preflight.flags import PARAMETERS, size_parameters
+from stt_bootstrap.pipelines.preflight.plan import Plan, PreflightError
 
 
 def main(args: argparse.Namespace) -> int:

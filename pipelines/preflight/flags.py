@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.package import PACKAGE, package_parameters, value_reader
+from stt_bootstrap.pipelines.package import PACKAGE, package_parameters, value_reader
 
 # Parameters of the pipeline that a cluster can be asked about.
 PARAMETERS = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines import cluster
-from pipelines.package import PACKAGE, package_parameters
-from pipelines.preflight.steps import (
+from stt_bootstrap.pipelines import cluster
+from stt_bootstrap.pipelines.package import PACKAGE, package_parameters
+from stt_bootstrap.pipelines.preflight.steps import (
     PreflightError,
     Step,
     package_steps,

@@ -7,10 +7,10 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client import ApiException
 
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Findings, failed, ok
-from pipelines.preflight.plan import Plan
-from pipelines.queue import package_queue
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Findings, failed, ok
+from stt_bootstrap.pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.queue import package_queue
 
 GROUP = "kueue.x-k8s.io"
 VERSIONS = ("v1beta2", "v1beta1")

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Findings, ok, warning
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Findings, ok, warning
+from stt_bootstrap.pipelines.preflight.plan import Plan
 
 CONFIG_MAP = "workflow-controller-configmap"
 _EXIT_CODES = "a step that ends with an error is tried again as the package says"

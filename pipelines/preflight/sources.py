@@ -14,10 +14,17 @@ from urllib.parse import urlsplit
 
 import requests
 
-from pipelines.preflight.capacity import GIB, cache_bytes
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Finding, Findings, failed, ok, skipped, warning
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.preflight.capacity import GIB, cache_bytes
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import (
+    Finding,
+    Findings,
+    failed,
+    ok,
+    skipped,
+    warning,
+)
+from stt_bootstrap.pipelines.preflight.plan import Plan
 from stt_model.base import redact
 from stt_model.corpus import SPLITS
 from stt_model.storage import (

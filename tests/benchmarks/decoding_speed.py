@@ -24,8 +24,8 @@ import loky
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.corpora import ENGLISH, SOURCE
-from demo.synthesis import write_corpus
+from stt_bootstrap.demo.corpora import ENGLISH, SOURCE
+from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model.checkpoint.directory import open_checkpoint, read_weights
 from stt_model.corpus.manifests import read_manifest
 from stt_model.decoding.beam_search import SearchSettings

@@ -117,7 +117,7 @@ class Bootstrap(Trainer):
 
     def command(self, settings: Settings, corpus: NoiseCorpus, folder: Path) -> list[str]:
         flags = _common_flags(settings, corpus, folder)
-        return [sys.executable, "-m", "pipelines.cli", "train", *flags]
+        return [sys.executable, "-m", "stt_bootstrap.pipelines.cli", "train", *flags]
 
     def last_epoch(self, lines: Sequence[Line], folder: Path) -> float:
         # The log has no line where an epoch begins; the lineage has the trainer's own clock.

@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import demo
-from demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
-from demo.synthesis import write_corpus
+from stt_bootstrap import demo
+from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model.storage import ObjectStore, credential_source, split_uri
 from stt_model.storage.store_client import make_client
 

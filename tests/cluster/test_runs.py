@@ -22,15 +22,16 @@ import kfp_server_api
 import pytest
 from kubernetes import client
 
-from pipelines.kubeconfig import cluster_configuration
-from pipelines.kubeflow import connect
-from pipelines.package import PACKAGE, package_parameters
-from pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.kubeconfig import cluster_configuration
+from stt_bootstrap.pipelines.kubeflow import connect
+from stt_bootstrap.pipelines.package import PACKAGE, package_parameters
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
 from stt_model.storage import ENDPOINT_VARIABLES
 from tests.cluster.store import change_a_byte, empty, fill, reachable
 
 pytestmark = pytest.mark.cluster
 
+PROGRAM = [sys.executable, "-m", "stt_bootstrap.pipelines.cli"]
 NAMESPACE = os.environ.get("KFP_NAMESPACE", "kubeflow")
 RUN_PACKAGE = os.environ.get("STT_BOOTSTRAP_PACKAGE", str(PACKAGE))
 CONFIG = SECRET = "stt-bootstrap-store"
@@ -94,7 +95,7 @@ def begin(root, corpus, **changes):
         **changes,
     }
     flags = [part for name, value in parameters.items() for part in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "pipelines.cli", "submit", "--package", RUN_PACKAGE]
+    command = [*PROGRAM, "submit", "--package", RUN_PACKAGE]
     command += ["--namespace", NAMESPACE, "--experiment", "stt-bootstrap-test", *flags]
     return subprocess.Popen(
         [*command, "--output", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -133,7 +134,7 @@ class Watched:
 def check(store, *flags):
     root, _, endpoint = store
     sizes = [part for name, value in small_sizes().items() for part in (f"--{name}", value)]
-    command = [sys.executable, "-m", "pipelines.cli", "preflight", "--namespace", NAMESPACE]
+    command = [*PROGRAM, "preflight", "--namespace", NAMESPACE]
     command += ["--package", RUN_PACKAGE, "--output", "json", "--store_endpoint", endpoint, *sizes]
     command += ["--dataset_uri", f"{root}/swahili", "--checkpoint_uri", f"{root}/checkpoint"]
     return subprocess.run([*command, *flags], capture_output=True, text=True, check=False)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipelines.package import package_tasks
+from stt_bootstrap.pipelines.package import package_tasks
 from stt_model.corpus.manifests import find_splits
 from stt_model.storage import CACHE_VARIABLE, ObjectStore
 from tests.cluster import store

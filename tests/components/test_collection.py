@@ -7,8 +7,8 @@ import pytest
 import yaml
 from packaging.version import Version
 
-from components import COMPONENTS
-from pipelines.component_readme import readme
+from stt_bootstrap.components import COMPONENTS
+from stt_bootstrap.pipelines.component_readme import readme
 
 FOLDER = Path(__file__).parents[2] / "components"
 FIELDS = ["name", "stability", "dependencies", "lastVerified"]
@@ -46,7 +46,7 @@ def test_somebody_approves(component):
 
 def test_readme_is_what_would_be_written_now(component):
     written = (component / "README.md").read_text(encoding="utf-8")
-    assert written == readme(component.name), "run: python -m pipelines.compile"
+    assert written == readme(component.name), "run: python -m stt_bootstrap.pipelines.compile"
 
 
 def test_the_same_kubeflow_pipelines_for_all():

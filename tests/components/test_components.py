@@ -9,7 +9,7 @@ import yaml
 from kfp import compiler, components, dsl, local
 from kfp.dsl.graph_component import GraphComponent
 
-from components import COMPONENTS
+from stt_bootstrap.components import COMPONENTS
 from tests.corpora import write_tone_dataset
 
 ROOT = Path(__file__).parents[2]

@@ -41,7 +41,7 @@ def component(tmp_path):
     """Call a component as Kubeflow's executor does; return its artifacts by name."""
 
     def call_component(name, inputs=None, **parameters):
-        module = importlib.import_module(f"components.{name}.component")
+        module = importlib.import_module(f"stt_bootstrap.components.{name}.component")
         function = getattr(module, name).python_func
         folder = tmp_path / "component" / name
         folder.mkdir(parents=True)

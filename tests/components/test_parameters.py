@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from components import COMPONENTS
-from pipelines.package import package_parameters
+from stt_bootstrap.components import COMPONENTS
+from stt_bootstrap.pipelines.package import package_parameters
 from stt_model.jobs.settings import all_parameters
 from tests.components.test_components import ROOT
 

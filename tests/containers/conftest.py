@@ -11,9 +11,9 @@ import docker
 import pytest
 from docker.errors import DockerException, ImageNotFound
 
-from components import images
-from demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
-from demo.synthesis import write_corpus
+from stt_bootstrap.components import images
+from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.synthesis import write_corpus
 from tests.stt_model.s3_server import S3Server
 
 SOURCE_CHECKPOINT = Path(__file__).parents[2] / "demo" / "source_checkpoint"

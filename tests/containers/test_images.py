@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from components import images
+from stt_bootstrap.components import images
 
 pytestmark = pytest.mark.containers
 

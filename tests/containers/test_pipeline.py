@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from components import images
-from pipelines.local import run
+from stt_bootstrap.components import images
+from stt_bootstrap.pipelines.local import run
 from stt_model.checkpoint.directory import open_checkpoint
 
 pytestmark = pytest.mark.containers

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from demo import corpora, synthesis
-from demo.synthesis import CorpusSpec, SynthesisError, plan_corpus, synthesise, write_corpus
+from stt_bootstrap.demo import corpora, synthesis
+from stt_bootstrap.demo.synthesis import (
+    CorpusSpec,
+    SynthesisError,
+    plan_corpus,
+    synthesise,
+    write_corpus,
+)
 
 SPEC = CorpusSpec(
     words=("dog", "cat", "bird", "horse"),

@@ -10,8 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from components import images
-from pipelines.package import PACKAGE
+from stt_bootstrap.components import images
+from stt_bootstrap.pipelines.package import PACKAGE
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

@@ -25,8 +25,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from demo import corpora
-from demo.synthesis import CorpusSpec, synthesise, write_corpus
+from stt_bootstrap.demo import corpora
+from stt_bootstrap.demo.synthesis import CorpusSpec, synthesise, write_corpus
 
 GOLDEN = Path(__file__).resolve().parent
 NATIVE_RATE = 16_000

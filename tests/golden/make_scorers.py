@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from demo.corpora import MACEDONIAN, SOURCE
-from demo.synthesis import plan_corpus
+from stt_bootstrap.demo.corpora import MACEDONIAN, SOURCE
+from stt_bootstrap.demo.synthesis import plan_corpus
 
 SENTENCES = 7000
 

@@ -20,8 +20,8 @@ from typing import Any
 import reference
 import soundfile
 
-from demo import corpora
-from demo.synthesis import plan_corpus, write_corpus
+from stt_bootstrap.demo import corpora
+from stt_bootstrap.demo.synthesis import plan_corpus, write_corpus
 from stt_model.base.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]

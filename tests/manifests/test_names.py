@@ -2,8 +2,8 @@
 
 import yaml
 
-from pipelines import cluster, package
-from pipelines.preflight.access import EKS_ROLE, GKE_ACCOUNT
+from stt_bootstrap.pipelines import cluster, package
+from stt_bootstrap.pipelines.preflight.access import EKS_ROLE, GKE_ACCOUNT
 from tests.manifests.render import SOURCES, load
 
 

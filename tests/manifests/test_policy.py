@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from components import images
+from stt_bootstrap.components import images
 from tests.manifests.render import KUSTOMIZATIONS, load
 
 FOREIGN_IMAGES = {

@@ -7,7 +7,7 @@ import runpy
 import kfp_server_api
 import pytest
 
-from pipelines.package import ParameterError
+from stt_bootstrap.pipelines.package import ParameterError
 from tests.manifests.render import SOURCES
 from tests.pipelines.kubeflow_server import KubeflowServer
 

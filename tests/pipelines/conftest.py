@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.local import run
+from stt_bootstrap.pipelines.local import run
 from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
 from stt_model.checkpoint.writing import write_checkpoint

@@ -4,9 +4,9 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from components.checkpoint_fetch.component import checkpoint_fetch
-from components.evaluation.component import evaluation
-from components.layer_surgery.component import layer_surgery
+from stt_bootstrap.components.checkpoint_fetch.component import checkpoint_fetch
+from stt_bootstrap.components.evaluation.component import evaluation
+from stt_bootstrap.components.layer_surgery.component import layer_surgery
 from tests.pipelines.artifact_flow import artifact_inputs, doubles
 
 PACKAGES = sorted((Path(__file__).parents[2] / "pipelines").glob("*.yaml"))

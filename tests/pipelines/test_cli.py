@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import local
+from stt_bootstrap.pipelines import local
 from stt_model.text.alphabet import CharacterAlphabet
 from stt_model.text.alphabet_file import write_alphabet
 from tests.command_line import call, tree

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from kfp import dsl, local
 
-from components.checkpoint_fetch.component import checkpoint_fetch
-from components.source_digests.component import source_digests
-from pipelines import cluster
-from pipelines.package import CLUSTER_ONLY, PACKAGE, package_parameters, package_tasks
+from stt_bootstrap.components.checkpoint_fetch.component import checkpoint_fetch
+from stt_bootstrap.components.source_digests.component import source_digests
+from stt_bootstrap.pipelines import cluster
+from stt_bootstrap.pipelines.package import CLUSTER_ONLY, PACKAGE, package_parameters, package_tasks
 
 PIPELINE, PLATFORM = yaml.safe_load_all(PACKAGE.read_text(encoding="utf-8"))
 EXECUTORS = PIPELINE["deploymentSpec"]["executors"]

@@ -4,9 +4,9 @@ import pytest
 import yaml
 from kfp import compiler, dsl, kubernetes
 
-from components import COMPONENTS, images
-from components.refusal.component import refusal
-from pipelines.compile import ImageError, compile_all, parse_images
+from stt_bootstrap.components import COMPONENTS, images
+from stt_bootstrap.components.refusal.component import refusal
+from stt_bootstrap.pipelines.compile import ImageError, compile_all, parse_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def test_committed_packages_are_a_fresh_compile_no_more_and_no_less(fresh):
     compiled = {path.relative_to(fresh): path.read_bytes() for path in fresh.rglob("*.yaml")}
     assert sorted(committed) == sorted(compiled)
     stale = [str(path) for path, data in committed.items() if data != compiled[path]]
-    assert not stale, "run: python -m pipelines.compile"
+    assert not stale, "run: python -m stt_bootstrap.pipelines.compile"
 
 
 def test_every_component_folder_is_compiled():

@@ -4,8 +4,13 @@ import pytest
 from docker.errors import APIError, ImageNotFound
 from kfp.local import docker_task_handler
 
-from components import images
-from pipelines.docker_runner import container_user, containers, docker_runner, run_container
+from stt_bootstrap.components import images
+from stt_bootstrap.pipelines.docker_runner import (
+    container_user,
+    containers,
+    docker_runner,
+    run_container,
+)
 from stt_model.base.errors import BootstrapError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.run_settings.component import run_settings
-from pipelines.package import package_parameters
+from stt_bootstrap.components.run_settings.component import run_settings
+from stt_bootstrap.pipelines.package import package_parameters
 from stt_model.jobs.run_settings import RunSettings
 
 FOLDER = Path(__file__).parents[2] / "pipelines"

@@ -4,9 +4,9 @@ import zipfile
 import pytest
 from kfp.local.config import LocalExecutionConfig
 
-from pipelines import local
-from pipelines.package import PACKAGE, ParameterError
-from pipelines.watch import component_of
+from stt_bootstrap.pipelines import local
+from stt_bootstrap.pipelines.package import PACKAGE, ParameterError
+from stt_bootstrap.pipelines.watch import component_of
 from stt_model.base.errors import BootstrapError
 from stt_model.checkpoint.directory import open_checkpoint
 

@@ -1,7 +1,12 @@
 import pytest
 
-from pipelines.package import Parameter, ParameterError, check_parameters, package_parameters
-from pipelines.parameter_table import parameter_table
+from stt_bootstrap.pipelines.package import (
+    Parameter,
+    ParameterError,
+    check_parameters,
+    package_parameters,
+)
+from stt_bootstrap.pipelines.parameter_table import parameter_table
 
 NEEDED = {"dataset_uri": "data", "checkpoint_uri": "checkpoint"}
 

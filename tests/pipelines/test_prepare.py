@@ -5,7 +5,7 @@ import warnings
 import pytest
 from kfp import local
 
-from pipelines.prepare import prepare
+from stt_bootstrap.pipelines.prepare import prepare
 from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.validation import validate
 from tests.stt_model.importing import samples

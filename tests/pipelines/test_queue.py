@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
-from pipelines.compile import compile_all
-from pipelines.queue import LABEL, QueueError, join_queue, package_queue
+from stt_bootstrap.pipelines.compile import compile_all
+from stt_bootstrap.pipelines.queue import LABEL, QueueError, join_queue, package_queue
 
 
 @pytest.fixture(scope="module")

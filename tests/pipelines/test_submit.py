@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from pipelines import run_watch
-from pipelines.kubeflow import connect
-from pipelines.package import PACKAGE, package_tasks
-from pipelines.submit import upload
+from stt_bootstrap.pipelines import run_watch
+from stt_bootstrap.pipelines.kubeflow import connect
+from stt_bootstrap.pipelines.package import PACKAGE, package_tasks
+from stt_bootstrap.pipelines.submit import upload
 from tests.command_line import call
 from tests.pipelines.kubeflow_server import KubeflowServer, pod, task
 

@@ -10,8 +10,8 @@ import re
 import pytest
 import urllib3
 
-from pipelines import run_watch
-from pipelines.run_pods import RunPods, task_of, title_of
+from stt_bootstrap.pipelines import run_watch
+from stt_bootstrap.pipelines.run_pods import RunPods, task_of, title_of
 from tests.command_line import call
 from tests.pipelines.kubeflow_server import KubeflowServer, pod, recorded, task
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from pipelines.watch import Watch
+from stt_bootstrap.pipelines.watch import Watch
 
 STARTED = "12:00:00.000 - INFO - Executing task \x1b[96m'training-2'\x1b[0m\n"
 FAILED = (

@@ -12,7 +12,7 @@ import loky
 import numpy as np
 import pytest
 
-from demo.corpora import MACEDONIAN
+from stt_bootstrap.demo.corpora import MACEDONIAN
 from stt_model.text.alphabet import BytesAlphabet
 from tests.benchmarks.decoding_speed import (
     Coqui,

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from demo.corpora import SOURCE
-from demo.synthesis import write_corpus
+from stt_bootstrap.demo.corpora import SOURCE
+from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.corpus.manifests import Utterance
 from stt_model.evaluation.config import EvaluationConfig

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demo.corpora import MACEDONIAN_DEMO, SOURCE
-from demo.synthesis import write_corpus
+from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SOURCE
+from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.checkpoint.surgery import operate
 from stt_model.corpus.audio import read_audio

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from demo.corpora import SWAHILI_DEMO
-from demo.synthesis import write_corpus
+from stt_bootstrap.demo.corpora import SWAHILI_DEMO
+from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model.checkpoint.directory import open_checkpoint, read_weights
 from stt_model.checkpoint.lineage import was_quantised
 from stt_model.corpus.audio import read_audio

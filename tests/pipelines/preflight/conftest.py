@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipelines.compile import compile_all
-from pipelines.preflight import checks
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Status
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.compile import compile_all
+from stt_bootstrap.pipelines.preflight import checks
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Status
+from stt_bootstrap.pipelines.preflight.plan import Plan
 from tests.pipelines.kubernetes_server import KubernetesServer
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.preflight import checks
-from pipelines.preflight.access import RUNNER_PERMISSIONS
-from pipelines.preflight.artifacts import DEFAULT_SECRET
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Status
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.preflight import checks
+from stt_bootstrap.pipelines.preflight.access import RUNNER_PERMISSIONS
+from stt_bootstrap.pipelines.preflight.artifacts import DEFAULT_SECRET
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Status
+from stt_bootstrap.pipelines.preflight.plan import Plan
 from tests.manifests.render import load
 from tests.pipelines.kubeflow_server import recorded
 from tests.pipelines.kubernetes_server import CONTROLLER, NAMESPACE, secret

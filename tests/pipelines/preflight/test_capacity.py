@@ -3,10 +3,10 @@
 import pytest
 import yaml
 
-from pipelines.package import package_tasks
-from pipelines.preflight.capacity import GIB
-from pipelines.preflight.findings import Status
-from pipelines.preflight.plan import Plan, PreflightError
+from stt_bootstrap.pipelines.package import package_tasks
+from stt_bootstrap.pipelines.preflight.capacity import GIB
+from stt_bootstrap.pipelines.preflight.findings import Status
+from stt_bootstrap.pipelines.preflight.plan import Plan, PreflightError
 from tests.pipelines.kubernetes_server import NAMESPACE, node, pod
 from tests.pipelines.preflight.checked import CLAIM, GPU, of_step, only
 

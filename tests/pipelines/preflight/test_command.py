@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from pipelines.preflight.findings import Finding, Status, as_table
+from stt_bootstrap.pipelines.preflight.findings import Finding, Status, as_table
 from tests.command_line import call
 from tests.manifests.render import SOURCES
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.compile import compile_all
-from pipelines.preflight.findings import Status
+from stt_bootstrap.pipelines.compile import compile_all
+from stt_bootstrap.pipelines.preflight.findings import Status
 
 PATH = "/apis/kueue.x-k8s.io/{}/namespaces/speech/localqueues/gpus"
 

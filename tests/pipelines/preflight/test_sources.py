@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from pipelines.preflight import checks
-from pipelines.preflight.cluster import Cluster
-from pipelines.preflight.findings import Status, as_json, as_table
-from pipelines.preflight.plan import Plan
+from stt_bootstrap.pipelines.preflight import checks
+from stt_bootstrap.pipelines.preflight.cluster import Cluster
+from stt_bootstrap.pipelines.preflight.findings import Status, as_json, as_table
+from stt_bootstrap.pipelines.preflight.plan import Plan
 from tests.pipelines.kubernetes_server import secret
 from tests.pipelines.preflight.checked import CLAIM, PLACE, RUNNER, STORE, only
 from tests.stt_model.s3_server import ACCESS_KEY, SECRET_KEY, S3Server

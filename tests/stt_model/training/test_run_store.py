@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from components.training.component import training
+from stt_bootstrap.components.training.component import training
 from stt_model import jobs
 from stt_model.base.errors import StoppedError, StorageError, TrainingError
 from stt_model.corpus.manifests import find_splits
