@@ -31,7 +31,7 @@ def evaluation(
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("wer", float), ("cer", float), ("passed", bool), ("gate", str), ("verdict", str)]
 ):
-    """Transcribe the test split with a checkpoint and compare with what was said.
+    """Transcribe the test split with a checkpoint and compare with the transcripts.
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
@@ -60,7 +60,7 @@ def evaluation(
         evaluation_report: Error rates with intervals, what the errors are, and utterances.
         evaluation_page: The same in more detail, as one page with the sound of the worst
             utterances.
-        confusions: Which character was understood as which, for the most mistaken ones.
+        confusions: Which character was recognised as which, for the most frequent errors.
         evaluation_metrics: Word error rate, character error rate, their intervals, loss and speed.
         suspects: CSV list of these clips with the reasons, the most suspicious first; empty unless
             list_suspects.

@@ -79,7 +79,7 @@ def _tlog_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def transcribe(args: argparse.Namespace) -> int:
-    """Print what is understood in audio files, or write it to .tlog files."""
+    """Print the text of audio files, or write it to .tlog files."""
     from stt_model.corpus import find_audio
 
     if args.model and not args.model.is_file():

@@ -81,9 +81,9 @@ def tune(config: TuningConfig) -> TuningResult:
 
 @dataclass(frozen=True)
 class _Inferred:
-    """What the network made of a batch, and what was said in it."""
+    """The logits of a batch, and its references."""
 
-    said: list[str]
+    references: list[str]
     logits: Path
     """float32 [batch, frames, classes]"""
     frames: NDArray[np.int32]
@@ -103,18 +103,20 @@ def _infer(
         for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
             path = folder / f"{len(inferred)}.npy"
             np.save(path, infer(arrays["features"]).numpy())
-            said = [samples.utterance(row).transcript for row in batch.rows]
-            inferred.append(_Inferred(said, path, arrays["frames"].numpy()))
-            progress.update(len(said), float(samples.seconds[list(batch.rows)].sum()))
+            references = [samples.utterance(row).transcript for row in batch.rows]
+            inferred.append(_Inferred(references, path, arrays["frames"].numpy()))
+            progress.update(len(references), float(samples.seconds[list(batch.rows)].sum()))
     return inferred
 
 
 def _rate(decoder: ScorerDecoder, inferred: Sequence[_Inferred], measure: str) -> float:
-    said = [text for each in inferred for text in each.said]
-    understood = [
+    references = [text for each in inferred for text in each.references]
+    hypotheses = [
         text for each in inferred for text in decoder.decode(np.load(each.logits), each.frames)
     ]
-    return float(jiwer.wer(said, understood) if measure == "wer" else jiwer.cer(said, understood))
+    return float(
+        jiwer.wer(references, hypotheses) if measure == "wer" else jiwer.cer(references, hypotheses)
+    )
 
 
 def _search(

@@ -1,4 +1,4 @@
-"""What was said beside what was understood, by word and by character, and the errors counted."""
+"""References aligned with hypotheses, by word and by character, and the errors counted."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import jiwer
 
 Unit = Literal["word", "character"]
 Pair = tuple[str | None, str | None]
-"""A word or character that was said, and what was understood in its place; None for nothing."""
+"""A word or character of the reference, and of the hypothesis in its place; None for nothing."""
 
 # Spaces at the ends count, as they do for Coqui.
 _AS_THEY_ARE = jiwer.Compose([jiwer.ReduceToListOfListOfChars()])
 
 
-def align(said: str, understood: str, unit: Unit) -> list[Pair]:
+def align(reference: str, hypothesis: str, unit: Unit) -> list[Pair]:
     """Return the two texts in pairs with as few differences as possible.
 
     The pairs that differ are the edit distance; either text may be empty of words.
     """
     output: jiwer.WordOutput | jiwer.CharacterOutput
     if unit == "word":
-        output = jiwer.process_words(said, understood)
+        output = jiwer.process_words(reference, hypothesis)
     else:
-        output = jiwer.process_characters(said, understood, _AS_THEY_ARE, _AS_THEY_ARE)
+        output = jiwer.process_characters(reference, hypothesis, _AS_THEY_ARE, _AS_THEY_ARE)
     references, hypotheses = output.references[0], output.hypotheses[0]
     pairs: list[Pair] = []
     for chunk in output.alignments[0]:
@@ -43,31 +43,31 @@ def align(said: str, understood: str, unit: Unit) -> list[Pair]:
 
 @dataclass
 class ErrorCounts:
-    """How often what was understood as what; ``hits`` were understood as said."""
+    """Counts of an alignment; ``hits`` are the same in reference and hypothesis."""
 
     hits: Counter[str] = field(default_factory=Counter)
     substitutions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By what was said and what was understood instead."""
+    """By the unit of the reference and that of the hypothesis."""
     deletions: Counter[str] = field(default_factory=Counter)
-    """What was said and not understood at all."""
+    """Units of the reference without one in the hypothesis."""
     insertions: Counter[str] = field(default_factory=Counter)
-    """What was understood where nothing was said."""
+    """Units of the hypothesis without one in the reference."""
 
     def add(self, pairs: Iterable[Pair]) -> None:
         """Count the pairs of one more utterance."""
-        for said, understood in pairs:
-            if said is None:
-                self.insertions[understood or ""] += 1
-            elif understood is None:
-                self.deletions[said] += 1
-            elif said == understood:
-                self.hits[said] += 1
+        for reference, hypothesis in pairs:
+            if reference is None:
+                self.insertions[hypothesis or ""] += 1
+            elif hypothesis is None:
+                self.deletions[reference] += 1
+            elif reference == hypothesis:
+                self.hits[reference] += 1
             else:
-                self.substitutions[said, understood] += 1
+                self.substitutions[reference, hypothesis] += 1
 
     @property
     def length(self) -> int:
-        """Words or characters that were said."""
+        """Words or characters of the references."""
         return self.hits.total() + self.substitutions.total() + self.deletions.total()
 
     @property
@@ -77,8 +77,8 @@ class ErrorCounts:
 
 
 def count_errors(texts: Iterable[tuple[str, str]], unit: Unit) -> ErrorCounts:
-    """Return the errors over all pairs of what was said and what was understood."""
+    """Return the errors over all pairs of reference and hypothesis."""
     counts = ErrorCounts()
-    for said, understood in texts:
-        counts.add(align(said, understood, unit))
+    for reference, hypothesis in texts:
+        counts.add(align(reference, hypothesis, unit))
     return counts

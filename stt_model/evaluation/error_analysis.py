@@ -17,7 +17,7 @@ from stt_model.evaluation.significance import Rate, measure_rate
 from stt_model.text import show_characters
 
 NOTHING = "∅"
-"""In a confusion matrix: understood as nothing (deleted), or understood where nothing was said."""
+"""In a confusion matrix: no character, for deletions and insertions."""
 
 _BAND_EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, math.inf)  # seconds
 _GROUPS_SHOWN = 20
@@ -47,10 +47,10 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
-    """How often which character was understood as which.
+    """How often each character was recognised as each.
 
-    ``counts[i][j]`` is of ``characters[i]`` said and ``characters[j]`` understood; the last of them
-    is ``NOTHING``.
+    ``counts[i][j]`` is of ``characters[i]`` in the reference and ``characters[j]`` in the
+    hypothesis; the last of them is ``NOTHING``.
     """
 
     characters: tuple[str, ...]
@@ -134,22 +134,22 @@ def confusion_matrix(characters: ErrorCounts) -> ConfusionMatrix:
     """
     errors: Counter[str] = characters.deletions + characters.insertions
     frequency: Counter[str] = characters.hits + characters.deletions
-    for (said, understood), count in characters.substitutions.items():
-        errors.update({said: count, understood: count})
-        frequency[said] += count
+    for (reference, hypothesis), count in characters.substitutions.items():
+        errors.update({reference: count, hypothesis: count})
+        frequency[reference] += count
     ranked = sorted(errors | frequency, key=lambda each: (-errors[each], -frequency[each], each))
     chosen = sorted(ranked[:_CHARACTERS_SHOWN])
     rows = [
         (
             *(
-                characters.hits[said]
-                if said == understood
-                else characters.substitutions[said, understood]
-                for understood in chosen
+                characters.hits[reference]
+                if reference == hypothesis
+                else characters.substitutions[reference, hypothesis]
+                for hypothesis in chosen
             ),
-            characters.deletions[said],
+            characters.deletions[reference],
         )
-        for said in chosen
+        for reference in chosen
     ]
     last_row = (*(characters.insertions[each] for each in chosen), 0)
     return ConfusionMatrix((*chosen, NOTHING), (*rows, last_row))

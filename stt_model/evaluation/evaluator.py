@@ -38,7 +38,7 @@ from stt_model.text import Alphabet, describe_characters
 
 
 def evaluate(config: EvaluationConfig) -> EvaluationResult:
-    """Transcribe every utterance and compare it with what was said.
+    """Transcribe every utterance and compare it with its transcript.
 
     The source checkpoint, where there is one, does the same beside it, also where its alphabet
     lacks characters of the transcripts; and so does greedy decoding, where there is a beam search.
@@ -223,9 +223,9 @@ def _baseline(
     name: str, note: str, samples: Sequence[EvaluatedSample], heard: _Heard, place: int
 ) -> Baseline:
     """Return how one of the decoded lists of texts compares with the model's samples."""
-    said = [(each.src, text) for each, text in zip(samples, heard.texts[place], strict=True)]
-    words = [distance(align(*each, "word")) for each in said]
-    characters = [distance(align(*each, "character")) for each in said]
+    pairs = [(each.src, text) for each, text in zip(samples, heard.texts[place], strict=True)]
+    words = [distance(align(*each, "word")) for each in pairs]
+    characters = [distance(align(*each, "character")) for each in pairs]
     word_lengths = [each.word_length for each in samples]
     char_lengths = [each.char_length for each in samples]
     own_words = [each.word_distance for each in samples]

@@ -87,14 +87,14 @@ def render(result: EvaluationResult) -> str:
 
 @dataclass(frozen=True)
 class _Word:
-    """A word that was said beside what was understood, each cut into what fits and what does not.
+    """A word of the reference beside that of the hypothesis, cut into what fits and what does not.
 
     A part is text and whether it is wrong; a side with no parts is a word that is not there.
     """
 
     kind: str
-    said: list[tuple[str, bool]]
-    understood: list[tuple[str, bool]]
+    reference: list[tuple[str, bool]]
+    hypothesis: list[tuple[str, bool]]
 
 
 @dataclass(frozen=True)
@@ -164,16 +164,16 @@ def _mp3(path: str) -> bytes:
 
 
 def _word(pair: Pair) -> _Word:
-    said, understood = pair
-    if said == understood:
+    reference, hypothesis = pair
+    if reference == hypothesis:
         kind = "hit"
-    elif said is None:
+    elif reference is None:
         kind = "inserted"
-    elif understood is None:
+    elif hypothesis is None:
         kind = "deleted"
     else:
         kind = "substituted"
-    characters = align(said or "", understood or "", "character")
+    characters = align(reference or "", hypothesis or "", "character")
     return _Word(
         kind,
         [(left, left != right) for left, right in characters if left is not None],
@@ -188,8 +188,8 @@ def _word(pair: Pair) -> _Word:
 class _HeatMap:
     characters: tuple[str, ...]
     rows: list[tuple[str, list[tuple[int, float]]]]
-    """A character that was said, then for each one understood the count and how dark to paint it,
-    from 0 to 1 for the most frequent mistake."""
+    """A character of the reference, then for each of the hypothesis the count and how dark to paint
+    it, from 0 to 1 for the most frequent mistake."""
 
 
 def _heat_map(result: EvaluationResult) -> _HeatMap:
@@ -199,8 +199,8 @@ def _heat_map(result: EvaluationResult) -> _HeatMap:
     # The root, for a few mistakes outnumber all others and would leave those white.
     shares = np.sqrt(mistakes / max(mistakes.max(), 1))
     rows = [
-        (said, list(zip(row.tolist(), share.tolist(), strict=True)))
-        for said, row, share in zip(matrix.characters, counts, shares, strict=True)
+        (reference, list(zip(row.tolist(), share.tolist(), strict=True)))
+        for reference, row, share in zip(matrix.characters, counts, shares, strict=True)
     ]
     return _HeatMap(matrix.characters, rows)
 

@@ -129,18 +129,18 @@ def _kinds(result: EvaluationResult) -> str:
     spaces = result.space_errors
     if spaces:
         rows.append(["of them spaces", *map(str, spaces)])
-    return _table("lrrrr", ["", "said", "substituted", "deleted", "inserted"], rows)
+    return _table("lrrrr", ["", "reference", "substituted", "deleted", "inserted"], rows)
 
 
 def _confusions(characters: ErrorCounts) -> Iterator[str]:
     if not characters.substitutions:
         return
     rows = [
-        [cell(show_characters(said)), cell(show_characters(understood)), str(count)]
-        for (said, understood), count in characters.substitutions.most_common(CONFUSIONS_SHOWN)
+        [cell(show_characters(reference)), cell(show_characters(hypothesis)), str(count)]
+        for (reference, hypothesis), count in characters.substitutions.most_common(CONFUSIONS_SHOWN)
     ]
     yield "Characters most often taken for others:"
-    yield _table("llr", ["said", "understood", "times"], rows)
+    yield _table("llr", ["reference", "hypothesis", "times"], rows)
 
 
 def _suspects(result: EvaluationResult) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _suspects(result: EvaluationResult) -> Iterator[str]:
         ]
         for each in result.suspects[:SUSPECTS_SHOWN]
     ]
-    yield _table("rlllll", ["score", "drop", "why", "transcript", "understood", "file"], rows)
+    yield _table("rlllll", ["score", "drop", "why", "transcript", "hypothesis", "file"], rows)
 
 
 def suspects_summary(suspects: Sequence[Suspect]) -> str:
@@ -198,7 +198,7 @@ def _utterances(samples: Sequence[EvaluatedSample]) -> str:
         ]
         for sample in samples
     ]
-    header = ["WER", "CER", "loss", "said", "understood", "file"]
+    header = ["WER", "CER", "loss", "reference", "hypothesis", "file"]
     return _table("rrrlll", header, rows)
 
 

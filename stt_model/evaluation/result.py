@@ -213,7 +213,7 @@ class EvaluationResult:
 
     @property
     def space_errors(self) -> tuple[int, int, int, int] | None:
-        """Spaces said, taken for something else or the other way round, missing, and extra.
+        """Spaces in the references, those substituted, missing, and extra.
 
         None where no space is mistaken.
         """
@@ -221,8 +221,10 @@ class EvaluationResult:
         pairs = [(pair, count) for pair, count in found.substitutions.items() if " " in pair]
         substituted = sum(count for _, count in pairs)
         missing, extra = found.deletions[" "], found.insertions[" "]
-        said = found.hits[" "] + missing + sum(count for pair, count in pairs if pair[0] == " ")
-        return (said, substituted, missing, extra) if substituted + missing + extra else None
+        reference = (
+            found.hits[" "] + missing + sum(count for pair, count in pairs if pair[0] == " ")
+        )
+        return (reference, substituted, missing, extra) if substituted + missing + extra else None
 
     @cached_property
     def confusions(self) -> ConfusionMatrix:

@@ -22,7 +22,7 @@ COQUI_KEYS = (
 
 @dataclass(frozen=True)
 class EvaluatedSample:
-    """One utterance under Coqui STT's names: ``src`` is what was said, ``res`` what was understood.
+    """One utterance under Coqui STT's names: ``src`` is the reference, ``res`` the hypothesis.
 
     ``loss`` is the CTC loss in nats; ``cer`` and ``wer`` are the distances over the lengths.
     """
@@ -45,16 +45,16 @@ class EvaluatedSample:
     """That file's columns beyond Coqui's three."""
 
 
-def compare(utterance: Utterance, understood: str, loss: float, seconds: float) -> EvaluatedSample:
-    """Return the utterance beside what was understood, with the distances between the two."""
-    words = align(utterance.transcript, understood, "word")
-    characters = align(utterance.transcript, understood, "character")
+def compare(utterance: Utterance, hypothesis: str, loss: float, seconds: float) -> EvaluatedSample:
+    """Return the utterance with the hypothesis and the distances between the two."""
+    words = align(utterance.transcript, hypothesis, "word")
+    characters = align(utterance.transcript, hypothesis, "character")
     word_length, char_length = _length(words), _length(characters)
     word_distance, char_distance = distance(words), distance(characters)
     return EvaluatedSample(
         wav_filename=utterance.place,
         src=utterance.transcript,
-        res=understood,
+        res=hypothesis,
         loss=loss,
         char_distance=char_distance,
         char_length=char_length,
@@ -100,11 +100,11 @@ def known_samples(
 
 def distance(pairs: Sequence[Pair]) -> int:
     """Return the errors in an alignment."""
-    return sum(said != understood for said, understood in pairs)
+    return sum(reference != hypothesis for reference, hypothesis in pairs)
 
 
 def _length(pairs: Sequence[Pair]) -> int:
-    return sum(said is not None for said, _ in pairs)
+    return sum(reference is not None for reference, _ in pairs)
 
 
 def write_samples(samples: Sequence[EvaluatedSample], path: Path) -> None:

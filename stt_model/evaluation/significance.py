@@ -40,7 +40,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Rate:
-    """Errors over the length of what was said; may exceed 1, as insertions count too."""
+    """Errors over the length of the references; may exceed 1, as insertions count too."""
 
     errors: int
     length: int
@@ -49,7 +49,7 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """The rate, 0 for no error; 0 too where nothing was said."""
+        """The rate, 0 for no error; 0 too where the references are empty."""
         return self.errors / self.length if self.length else 0.0
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ def measure_rate(errors: Sequence[int], lengths: Sequence[int]) -> Rate:
 
     Args:
         errors: of each utterance.
-        lengths: words or characters said in each utterance.
+        lengths: words or characters of each reference.
     """
     return Rate(sum(errors), sum(lengths), _bootstrap(np.array(errors), np.array(lengths)))
 
@@ -112,7 +112,7 @@ def compare_rates(
     Args:
         errors: of each utterance, as the one model transcribed it.
         other_errors: of the same utterances, in the same order, as the other did.
-        lengths: words or characters said in each utterance.
+        lengths: words or characters of each reference.
     """
     differences = np.array(errors) - np.array(other_errors)
     value = float(differences.sum() / max(sum(lengths), 1))

@@ -33,7 +33,7 @@ LISTED = 0.1
 """Share of the clips that the list holds, beside all that have evidence against them."""
 
 COLUMNS = (
-    *("rank", "drop", "score", "why", "wav_filename", "transcript", "understood"),
+    *("rank", "drop", "score", "why", "wav_filename", "transcript", "hypothesis"),
     *("loss", "cer", "seconds", "manifest"),
 )
 
@@ -44,7 +44,7 @@ _LEAST_ERROR = 0.4
 """Share of wrong characters below which model and transcript do not disagree, in any corpus."""
 _SILENCE_DBFS = -60.0
 _ENDING = 0.3
-"""Share of a text, or of what was understood, that must be missing at an end to be cut off."""
+"""Share of a text, or of the hypothesis, that must be missing at an end to be cut off."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def find_suspects(samples: Sequence[EvaluatedSample]) -> list[Suspect]:
     """Return the most suspicious clips of a corpus, the most suspicious first.
 
     ``samples`` are best those of all splits together, for what is usual is learnt from them. Audio
-    is read only where nothing was understood, and where clips of one length may be the same.
+    is read only where the hypothesis is empty, and where clips of one length may be the same.
     """
     evidence: list[list[tuple[float, str, bool]]] = [[] for _ in samples]
     disagreement = _disagreement(samples)
@@ -212,8 +212,8 @@ def _cut_off(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, s
         if not sample.res or _wrong_share(sample) < _ENDING:
             continue
         kinds = [
-            "text" if understood is None else "audio" if said is None else ""
-            for said, understood in align(sample.src, sample.res, "character")
+            "text" if hypothesis is None else "audio" if reference is None else ""
+            for reference, hypothesis in align(sample.src, sample.res, "character")
         ]
         for end, place in ((kinds, "beginning"), (kinds[::-1], "end")):
             longest = _run_at_the_start(end)
@@ -243,7 +243,7 @@ def _silent(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, st
         if level < _SILENCE_DBFS:
             yield row, _CERTAIN, f"silence: {level:.0f} dBFS", True
         else:
-            yield row, THRESHOLD, "nothing was understood", False
+            yield row, THRESHOLD, "the hypothesis is empty", False
 
 
 def _repeated(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, str, bool]]:

@@ -132,7 +132,7 @@ def _curve(result: EvaluationResult) -> TrainingCurve:
 
 
 def _strange(samples: Sequence[EvaluatedSample]) -> list[EvaluatedSample]:
-    """Return the utterances that are understood as something else, where most are right."""
+    """Return the utterances that are recognised as something else, where most are right."""
     if not samples or statistics.median(each.cer for each in samples) > USUAL_CER:
         return []
     return [each for each in samples if each.cer >= STRANGE_CER]
@@ -143,7 +143,7 @@ def _level(
 ) -> tuple[str, str]:
     rates = f"WER {result.wer:.1%}, CER {result.cer:.1%}"
     if len(strange) > max(2, STRANGE_SHARE * len(result.samples)):
-        return WRONG_DATA, f"{rates}, yet {_of(strange, result)} understood as something else"
+        return WRONG_DATA, f"{rates}, yet {_of(strange, result)} recognised as something else"
     if result.wer <= GOOD_WER:
         return GOOD, rates
     if result.cer <= USABLE_CER and not result.with_scorer:

@@ -65,7 +65,7 @@ class Comparison:
     largest_difference: float
     """Between the probabilities of a class in a frame."""
     words: int
-    """Words said in the utterances; 0 where no speech was given."""
+    """Words of the references; 0 where there are none."""
     source_errors: int
     """Word errors of the source, decoded greedily."""
     errors: int

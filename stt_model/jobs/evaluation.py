@@ -44,7 +44,7 @@ def evaluate(
     train_files: Sequence[str | Path] = (),
     **settings: Any,
 ) -> EvaluationResult:
-    """Transcribe a test set with a checkpoint and compare with what was said.
+    """Transcribe a test set with a checkpoint and compare with the transcripts.
 
     Args:
         test_files: manifests to test on, CSV files in Coqui's form.

@@ -121,7 +121,7 @@ def transcribe_long(
 def evaluate_export(
     model: Path, manifest: Path, *, scorer_path: Path | None = None, workers: int | None = None
 ) -> list[EvaluatedSample]:
-    """Transcribe a manifest with an exported model, and return what was said beside it.
+    """Transcribe a manifest with an exported model, and return the reference beside it.
 
     Losses are 0, as an exported model does not say them.
 

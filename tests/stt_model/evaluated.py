@@ -10,8 +10,8 @@ from stt_model.evaluation.samples import EvaluatedSample, compare
 
 
 def evaluated(
-    said: str,
-    understood: str,
+    reference: str,
+    hypothesis: str,
     *,
     loss: float = 1.0,
     seconds: float = 1.5,
@@ -19,8 +19,8 @@ def evaluated(
     manifest: Path = Path("/corpus/test.csv"),
     **extra: str,
 ) -> EvaluatedSample:
-    utterance = Utterance(clip.name, clip, 0, said, 1, manifest, extra)
-    return compare(utterance, understood, loss, seconds)
+    utterance = Utterance(clip.name, clip, 0, reference, 1, manifest, extra)
+    return compare(utterance, hypothesis, loss, seconds)
 
 
 def evaluated_pairs(pairs: Sequence[tuple[str, str]]) -> list[EvaluatedSample]:

@@ -19,22 +19,22 @@ def edit_distance(first, second):
 
 
 @pytest.mark.parametrize("unit", ["word", "character"])
-@given(said=texts, understood=texts)
-def test_pairs_hold_both_texts_with_as_few_differences_as_possible(unit, said, understood):
-    pairs = align(said, understood, unit)
+@given(reference=texts, hypothesis=texts)
+def test_pairs_hold_both_texts_with_as_few_differences_as_possible(unit, reference, hypothesis):
+    pairs = align(reference, hypothesis, unit)
     left = [each for each, _ in pairs if each is not None]
     right = [each for _, each in pairs if each is not None]
     split = str.split if unit == "word" else list
-    assert (left, right) == (split(said), split(understood))
+    assert (left, right) == (split(reference), split(hypothesis))
     assert sum(a != b for a, b in pairs) == edit_distance(left, right)
     assert (None, None) not in pairs
 
 
 @given(st.lists(st.tuples(texts.filter(str.strip), texts), min_size=1, max_size=5))
 def test_counts_are_those_of_jiwer(pairs):
-    said, understood = (list(each) for each in zip(*pairs, strict=True))
+    reference, hypothesis = (list(each) for each in zip(*pairs, strict=True))
     counts = count_errors(pairs, "word")
-    theirs = jiwer.process_words(said, understood)
+    theirs = jiwer.process_words(reference, hypothesis)
     assert counts.distance / counts.length == pytest.approx(theirs.wer)
     assert counts.substitutions.total() == theirs.substitutions
     assert counts.deletions.total() == theirs.deletions

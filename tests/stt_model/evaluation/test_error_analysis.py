@@ -62,8 +62,8 @@ def test_nothing_to_tell_apart(samples):
 
 
 def test_confusions_add_up():
-    said = [("abc ab", "axc a"), ("ab", "abb")]
-    matrix = confusion_matrix(count_errors(said, "character"))
+    pairs = [("abc ab", "axc a"), ("ab", "abb")]
+    matrix = confusion_matrix(count_errors(pairs, "character"))
     counts = {
         (row, column): count
         for row, line in zip(matrix.characters, matrix.counts, strict=True)

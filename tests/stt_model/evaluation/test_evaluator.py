@@ -57,9 +57,9 @@ def manifest(folder, transcript):
 
 def test_rates_are_jiwers():
     result = evaluate(config())
-    said, understood = zip(*((each.src, each.res) for each in result.samples), strict=True)
-    assert result.wer == pytest.approx(jiwer.wer(list(said), list(understood)))
-    assert result.cer == pytest.approx(jiwer.cer(list(said), list(understood)))
+    reference, hypothesis = zip(*((each.src, each.res) for each in result.samples), strict=True)
+    assert result.wer == pytest.approx(jiwer.wer(list(reference), list(hypothesis)))
+    assert result.cer == pytest.approx(jiwer.cer(list(reference), list(hypothesis)))
     assert result.source is None
     assert result.greedy is None
 

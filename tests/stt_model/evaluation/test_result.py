@@ -25,9 +25,9 @@ def baseline(name="Source checkpoint", errors=3):
 
 def test_rates_are_jiwers():
     result = EvaluationResult("best_dev-1", evaluated_pairs(PAIRS))
-    said, understood = (list(each) for each in zip(*PAIRS, strict=True))
-    assert result.wer == pytest.approx(jiwer.wer(said, understood))
-    assert result.cer == pytest.approx(jiwer.cer(said, understood))
+    reference, hypothesis = (list(each) for each in zip(*PAIRS, strict=True))
+    assert result.wer == pytest.approx(jiwer.wer(reference, hypothesis))
+    assert result.cer == pytest.approx(jiwer.cer(reference, hypothesis))
     assert result.words.distance / result.words.length == result.wer
     assert result.characters.distance / result.characters.length == result.cer
 

@@ -10,7 +10,7 @@ from tests.stt_model.evaluated import evaluated
 
 
 @pytest.mark.parametrize(
-    ("said", "understood"),
+    ("reference", "hypothesis"),
     [
         ("the cat sat", "the cat sat"),
         ("the cat sat", "a cat sad on"),
@@ -19,13 +19,13 @@ from tests.stt_model.evaluated import evaluated
         ("one  two", " one two "),
     ],
 )
-def test_rates_are_those_of_jiwer(said, understood):
-    sample = evaluated(said, understood)
-    assert sample.wer == pytest.approx(jiwer.wer(said, understood))
+def test_rates_are_those_of_jiwer(reference, hypothesis):
+    sample = evaluated(reference, hypothesis)
+    assert sample.wer == pytest.approx(jiwer.wer(reference, hypothesis))
     assert sample.wer == sample.word_distance / sample.word_length
     assert sample.cer == sample.char_distance / sample.char_length
-    if said == said.strip() and understood == understood.strip():
-        assert sample.cer == pytest.approx(jiwer.cer(said, understood))
+    if reference == reference.strip() and hypothesis == hypothesis.strip():
+        assert sample.cer == pytest.approx(jiwer.cer(reference, hypothesis))
 
 
 def test_json_has_coquis_keys_and_no_infinity(tmp_path):

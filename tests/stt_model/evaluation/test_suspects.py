@@ -38,12 +38,12 @@ def clips(folder, count=100, exchanged=0, seed=1):
     rng = random.Random(seed)
     texts = [" ".join(rng.sample(WORDS, rng.randint(3, 6))) for _ in range(count)]
     wrong = rng.sample(range(count), exchanged)
-    said = dict(zip(wrong, wrong[1:] + wrong[:1], strict=True))
+    given = dict(zip(wrong, wrong[1:] + wrong[:1], strict=True))
     samples = []
     for row, text in enumerate(texts):
         heard = misheard(text, rng)
-        transcript = texts[said.get(row, row)]
-        loss = len(text) * (3.0 if row in said else rng.uniform(0.1, 0.7))
+        transcript = texts[given.get(row, row)]
+        loss = len(text) * (3.0 if row in given else rng.uniform(0.1, 0.7))
         seconds = len(text) * rng.uniform(0.05, 0.06) + row * 1e-3
         clip = folder / f"{row}.wav"
         samples.append(evaluated(transcript, heard, loss=loss, seconds=seconds, clip=clip))
@@ -90,16 +90,16 @@ def test_a_text_that_has_no_room_in_its_clip(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "understood", "why"),
+    ("reference", "hypothesis", "why"),
     [
         ("mbuzi tembo nyota kisiwa", "mbuzi tembo", "the audio is missing at the end"),
         ("mbuzi tembo nyota kisiwa", "nyota kisiwa", "the audio is missing at the beginning"),
         ("mbuzi tembo", "mbuzi tembo nyota kisiwa", "the text is missing at the end"),
     ],
 )
-def test_what_is_cut_off_is_told_by_its_end(tmp_path, said, understood, why):
+def test_what_is_cut_off_is_told_by_its_end(tmp_path, reference, hypothesis, why):
     samples, _ = clips(tmp_path)
-    cut = evaluated(said, understood, loss=20.0, seconds=1.3, clip=tmp_path / "x.wav")
+    cut = evaluated(reference, hypothesis, loss=20.0, seconds=1.3, clip=tmp_path / "x.wav")
     (found,) = only([*samples, cut])
     assert why in found.why and found.drop
 
@@ -121,7 +121,7 @@ def test_silence_is_told_from_speech_that_was_not_understood(tmp_path):
     soundfile.write(loud, tone_samples("abc"), RATE)
     found = only([evaluated("mvua", "", clip=silent), evaluated("mvua", "", clip=loud, seconds=2)])
     assert [(each.why.partition(":")[0], each.drop) for each in found] == [
-        ("silence", True), ("nothing was understood", False),
+        ("silence", True), ("the hypothesis is empty", False),
     ]  # fmt: skip
 
 

@@ -19,13 +19,16 @@ from stt_model.evaluation.verdict import (
 SAID = "the cat sat on the mat"
 
 
-def sample(said, understood, **extra):
-    words, characters = align(said, understood, "word"), align(said, understood, "character")
+def sample(reference, hypothesis, **extra):
+    words, characters = (
+        align(reference, hypothesis, "word"),
+        align(reference, hypothesis, "character"),
+    )
     return EvaluatedSample(
-        *("clip.wav", said, understood, 1.0),
-        *(distance(characters), len(said), distance(words), len(said.split())),
-        distance(characters) / len(said),
-        distance(words) / len(said.split()),
+        *("clip.wav", reference, hypothesis, 1.0),
+        *(distance(characters), len(reference), distance(words), len(reference.split())),
+        distance(characters) / len(reference),
+        distance(words) / len(reference.split()),
         seconds=2.0,
         extra=extra,
     )
@@ -76,7 +79,7 @@ def test_wrong_transcripts():
     right, wrong = sample(SAID, SAID), sample("something else altogether", "ba du")
     verdict = judge_model(result([*[right] * 36, *[wrong] * 4], DONE))
     assert verdict.level == WRONG_DATA
-    assert "4 of 40 utterances are understood as something else" in verdict.reason
+    assert "4 of 40 utterances are recognised as something else" in verdict.reason
     assert verdict.steps[0].startswith("listen to the 4 worst test utterances")
 
 
@@ -126,19 +129,19 @@ def test_a_scorer_that_is_there_is_not_advised_again():
 
 
 @pytest.mark.parametrize(
-    ("known", "said"),
+    ("known", "reference"),
     [
         ({"ann", "bob", "cid"}, "all test speakers are in the training split too"),
         ({"ann", "cid"}, "1 of 2 test speakers are in the training split too"),
         ({"cid"}, ""),
     ],
 )
-def test_speakers_of_the_training_split(known, said):
+def test_speakers_of_the_training_split(known, reference):
     samples = [sample(SAID, SAID, speaker=name) for name in ("ann", "bob")] * 20
     verdict = judge_model(result(samples, DONE), {"speaker": known})
     assert verdict.level == GOOD
-    assert len(verdict.steps) == bool(said)
-    assert not said or verdict.steps[0].startswith(said)
+    assert len(verdict.steps) == bool(reference)
+    assert not reference or verdict.steps[0].startswith(reference)
 
 
 def test_other_speech_than_dev():
