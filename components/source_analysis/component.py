@@ -58,7 +58,7 @@ def source_analysis(
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
-        random_seed: Seed of new weights.
+        random_seed: Seed of new weights, of dropout and of the order of batches.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
         normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
