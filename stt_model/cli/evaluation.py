@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from stt_model import jobs
 from stt_model.base import GateError
-from stt_model.checkpoint import open_checkpoint
 from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.flags import (
     add_checkpoint,
@@ -168,6 +167,8 @@ def test(
     args: argparse.Namespace, checkpoint_dir: Path, which: str, alphabet: Alphabet | None
 ) -> EvaluationResult:
     """Test a checkpoint as the flags say, and print the error rates."""
+    from stt_model.checkpoint import open_checkpoint
+
     announce(open_checkpoint(checkpoint_dir, which=which, alphabet=alphabet))
     result = jobs.evaluate(
         args.test_files,

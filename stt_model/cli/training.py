@@ -24,7 +24,6 @@ from stt_model.cli.flags import (
     show_tensorflow,
     values_of,
 )
-from stt_model.corpus import SPLITS
 from stt_model.evaluation import EvaluationConfig
 from stt_model.export import ExportConfig
 from stt_model.training import TrainingConfig
@@ -285,6 +284,8 @@ _WHERE = (
 
 def _divide_dataset(args: argparse.Namespace) -> None:
     """Divide one manifest into three, in the folder that the checkpoint goes to."""
+    from stt_model.corpus import SPLITS
+
     if args.train_files or args.dev_files or args.test_files:
         raise TrainingError(
             "--auto_input_dataset makes the training, dev and test set itself: leave out"

@@ -110,6 +110,7 @@ def refuse(inputs, line, tmp_path):
 
 TRAIN = "train --save_checkpoint_dir {out} --train_files {latin} --load_checkpoint_dir"
 GOOD = "train --save_checkpoint_dir {out} --train_files {latin} --load_checkpoint_dir {coqui}"
+NO_DATA = "train --save_checkpoint_dir {out} --load_checkpoint_dir {coqui} --train_files"
 DROP = "--drop_source_layers 1"
 EVALUATE = "evaluate --checkpoint_dir {coqui} --test_output_file {out} --test_files"
 FROM_COQUI = "--save_checkpoint_dir {out} --load_checkpoint_dir {coqui}"
@@ -188,8 +189,8 @@ HEAVY = {
     f"{EVALUATE} {{in}}/no-samples.csv": "{in}/no-samples.wav: expected readable audio, found no",
     "surgery --save_checkpoint_dir {in} --load_checkpoint_dir {coqui} --alphabet_config_path "
     "{in}/many.txt": "{in}: expected an empty or new directory",
-    f"{GOOD} --train_files {{in}}/no-samples.csv": "more labels than its audio has frames; check",
-    f"{GOOD} --train_files {{in}}/too-long.csv": "more labels than its audio has frames; check",
+    f"{NO_DATA} {{in}}/no-samples.csv": "more labels than its audio has frames; check",
+    f"{NO_DATA} {{in}}/too-long.csv": "more labels than its audio has frames; check",
 } | {
     f"{command} {{in}}/{name}.csv": f"{{in}}/{name}.csv, row 2: {message}"
     for command in (
@@ -230,7 +231,9 @@ def test_debug_shows_the_traceback(inputs):
 def test_flags_that_coqui_needed_are_taken_and_said_to_change_nothing(inputs, caplog):
     caplog.set_level("INFO")
     flags = ("--train_cudnn", "--load_cudnn", "true")
-    call("train", "--checkpoint_dir", inputs / "gone", "--train_files", LATIN, *flags)
+    # A source that is not there ends it before anything is trained.
+    places = ("--load_checkpoint_dir", inputs / "gone", "--save_checkpoint_dir", inputs / "new")
+    call("train", *places, "--train_files", LATIN, *flags)
     assert [message.split(":")[0] for message in caplog.messages] == [
         "--train_cudnn",
         "--load_cudnn",
@@ -573,5 +576,6 @@ def test_a_mixed_precision_checkpoint_works_since_its_weights_are_float32(tmp_pa
     flags = ("--test_files", LATIN, "--report_file", tmp_path / "report.md")
     outcome = call("evaluate", "--checkpoint_dir", tmp_path / "checkpoint", *flags)
     assert outcome.code == 0
-    assert outcome.out.startswith("5 utterances: WER ")
+    assert outcome.out.startswith("Loading best validating checkpoint from ")
+    assert "\n5 utterances: WER " in outcome.out
     assert "# Evaluation\n" in (tmp_path / "report.md").read_text(encoding="utf-8")
