@@ -81,7 +81,8 @@ def compile_all(
         text = _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text)
         if component in (bootstrap, form):
             text = mount_cache(text, cache_claim) if cache_claim else text
-            text = join_queue(text, queue) if queue else text
+        if queue and relative.parts[0] == "pipelines":
+            text = join_queue(text, queue)
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written

@@ -37,6 +37,9 @@ def test_links_lead_somewhere(document):
             continue
         place, _, anchor = link.partition("#")
         target = (document.parent / place).resolve() if place else document
+        if target.parent == ROOT / "docs" / "reference":
+            # Made when the site is built, which fails where it is not there.
+            continue
         if not target.exists() or (
             anchor and anchor not in anchors(target.read_text(encoding="utf-8"))
         ):

@@ -32,10 +32,10 @@ from .packing import pack as pack
 from .source_digest import digest_dataset as digest_dataset
 from .source_digest import digest_source as digest_source
 from .source_digest import unknown_digest as unknown_digest
+from .split_plan import SPLIT_BY as SPLIT_BY
+from .split_plan import SplitPlan as SplitPlan
 from .splitting import NEW as NEW
-from .splitting import SPLIT_BY as SPLIT_BY
 from .splitting import Speech as Speech
-from .splitting import SplitPlan as SplitPlan
 from .splitting import digest as digest
 from .splitting import draw_splits as draw_splits
 from .splitting import stratum as stratum

@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import DataError, check_parameters, choice, real
+from stt_model.base import DataError
+from stt_model.corpus.split_plan import DEV, TEST, TRAIN, SplitPlan
 
-SPLIT_BY = ("auto", "speaker+text", "speaker", "text")
-TRAIN, DEV, TEST = 0, 1, 2
 SET_ASIDE, NEW = -1, -2
 
 _HELD_OUT = (TEST, DEV)
@@ -40,44 +39,6 @@ _LEAST_TEXTS = 0.25
 _Seconds = NDArray[np.float64]
 _Keys = NDArray[np.uint64]
 _Splits = NDArray[np.int8]
-
-
-@dataclass(frozen=True)
-class SplitPlan:
-    """How large the splits shall be, and what they must not share."""
-
-    dev_share: float = real(
-        0.1, "Share of all audio that becomes the dev split.", minimum=0, below=1
-    )
-    test_share: float = real(
-        0.1, "Share of all audio that becomes the test split.", minimum=0, below=1
-    )
-    dev_hours: float = real(
-        0.0, "Hours of the dev split; above 0 they count instead of dev_share.", minimum=0
-    )
-    test_hours: float = real(
-        0.0, "Hours of the test split; above 0 they count instead of test_share.", minimum=0
-    )
-    split_by: str = choice(
-        "auto",
-        SPLIT_BY,
-        "What no two splits may share: speaker+text, speaker or text; auto takes both, or text"
-        " alone where there are too few speakers to draw from.",
-    )
-
-    def __post_init__(self) -> None:
-        check_parameters(self, DataError)
-        if self.dev_share + self.test_share >= 1:
-            raise DataError(
-                "--dev_share and --test_share: expected less than 1 together, so that something is"
-                f" left to train on, found {self.dev_share + self.test_share:g}"
-            )
-
-    def seconds(self, split: int, total: float) -> float:
-        """Return how much audio a held-out split shall have of ``total`` seconds."""
-        hours = self.dev_hours if split == DEV else self.test_hours
-        share = self.dev_share if split == DEV else self.test_share
-        return hours * 3600 if hours else share * total
 
 
 @dataclass(frozen=True)

@@ -168,5 +168,5 @@ def test_build_context_is_named_file_by_file():
     allowed = {line[1:] for line in lines if line.startswith("!")}
     assert allowed == {
         *("docker/*.txt", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"),
-        *("stt_model", "components", "pipelines"),
+        *("stt_model", "stt_bootstrap", "components", "pipelines"),
     }

@@ -58,10 +58,12 @@ def test_model_of_a_fine_tuning_has_the_order_of_the_given_alphabet(fine_tuned, 
     assert model.geometry == open_checkpoint(latin).geometry
 
 
-def test_model_of_a_transfer_has_the_alphabet_of_the_transcripts(transferred):
+def test_model_of_a_transfer_has_the_alphabet_of_the_transcripts(transferred, foreign):
     model = open_checkpoint(transferred.model)
-    assert model.alphabet.labels == tuple(" abcd")
-    assert model.geometry.n_classes == 6
+    # And, as was asked for, the labels of the source.
+    kept = open_checkpoint(foreign).alphabet.labels
+    assert set(model.alphabet.labels) == {*" abcd", *kept}
+    assert model.geometry.n_classes == len({*" abcd", *kept}) + 1
 
 
 def test_results_lie_in_plain_places(transferred):

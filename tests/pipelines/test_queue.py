@@ -10,9 +10,10 @@ def plain(tmp_path_factory):
     return compile_all(tmp_path_factory.mktemp("plain"))[-1].read_text(encoding="utf-8")
 
 
-def test_every_pod_of_both_packages_waits_in_the_queue(tmp_path, plain):
-    *_, form, full = compile_all(tmp_path, queue="speech")
-    for path in (form, full):
+def test_every_pod_of_every_package_waits_in_the_queue(tmp_path, plain):
+    packages = compile_all(tmp_path, queue="speech")[-3:]
+    assert {path.stem for path in packages} == {"bootstrap", "form", "prepare"}
+    for path in packages:
         text = path.read_text(encoding="utf-8")
         assert package_queue(text) == "speech"
         pipeline, platform = yaml.safe_load_all(text)

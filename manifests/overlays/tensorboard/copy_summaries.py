@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stt_model.storage import ObjectStore
 
-INDEX = "/run.json"
-POD = r"/[0-9]{10}-[0-9a-f]{16}$"
+# Each save has an index of its own, numbered; in the folder of the pod that saved, likewise.
+INDEX = r"(?P<run>.*?)(?P<pod>/[0-9]{10}-[0-9a-f]{16})?/(?P<name>run(-[0-9]{6})?\.json)"
 
 
 def copy_summaries(store: ObjectStore, runs: str, target: Path) -> None:
@@ -19,14 +19,15 @@ def copy_summaries(store: ObjectStore, runs: str, target: Path) -> None:
     They only grow, and TensorBoard keeps them open: what is new is added to what is there.
     """
     for run, saved in last_saved(store, runs).items():
-        with store.open(f"{saved}{INDEX}") as stream:
+        with store.open(saved) as stream:
             files = json.load(stream)["files"]
+        pod = saved.rpartition("/")[0]
         folder = target / run.removeprefix(runs.rstrip("/")).strip("/")
         for name, digest in files.items():
             if "tfevents" in name:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 with (
-                    store.open(f"{saved}/files/{digest}") as new,
+                    store.open(f"{pod}/files/{digest}") as new,
                     (folder / name).open("ab") as copy,
                 ):
                     new.seek(copy.tell())
@@ -34,15 +35,14 @@ def copy_summaries(store: ObjectStore, runs: str, target: Path) -> None:
 
 
 def last_saved(store: ObjectStore, runs: str) -> dict[str, str]:
-    """Return by run the folder that it was last saved in: each pod that trains has its own."""
-    folders: dict[str, str] = {}
-    for index in store.list(runs):
-        if index.uri.endswith(INDEX):
-            folder = index.uri.removesuffix(INDEX)
-            run = re.sub(POD, "", folder)
-            # The highest number is the latest; without one it is from before there were any.
-            folders[run] = max(folder, folders.get(run, ""))
-    return folders
+    """Return by run the index of its last save: each pod that trains has a folder of its own."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for entry in store.list(runs):
+        if index := re.fullmatch(INDEX, entry.uri):
+            # The highest numbers are the latest; without one it is from before there were any.
+            save = (index["pod"] or "", index["name"].replace("run.json", ""), entry.uri)
+            found[index["run"]] = max(save, found.get(index["run"], save))
+    return {run: uri for run, (_, _, uri) in found.items()}
 
 
 if __name__ == "__main__":

@@ -6,14 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stt_model.base.errors import DataError
+from stt_model.corpus.split_plan import DEV, TEST, TRAIN, SplitPlan
 from stt_model.corpus.splitting import (
-    DEV,
     NEW,
     SET_ASIDE,
-    TEST,
-    TRAIN,
     Speech,
-    SplitPlan,
     digest,
     draw_splits,
     stratum,
