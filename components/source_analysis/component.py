@@ -49,7 +49,7 @@ def source_analysis(
         checkpoint_digest: The checkpoint's digest, of source_digests; kept with the checkpoint.
         alphabet_digest: The alphabet's digest, of source_digests; kept with the alphabet.
         scorer_digest: The scorer's digest, of source_digests; kept with the alphabet.
-        strict: Refuse a dataset that has any error, instead of rejecting the row.
+        strict: Stop if any row of the dataset has an error, instead of rejecting it.
         expected_sha256: Digest that the checkpoint must have, in hexadecimal; empty for no check.
         mode: auto, fine-tune or transfer.
         alphabet_uri: Alphabet file to train with, as any such URI; empty for the checkpoint's, or
