@@ -8,6 +8,7 @@ from .directory import weights_digest as weights_digest
 from .fetching import fetch_checkpoint as fetch_checkpoint
 from .formats.metadata import deserialise_alphabet as deserialise_alphabet
 from .formats.metadata import serialise_alphabet as serialise_alphabet
+from .formats.search import find_model as find_model
 from .formats.tflite import read_stored_variables as read_stored_variables
 from .geometry import DENSE_LAYERS as DENSE_LAYERS
 from .geometry import LSTM_BIAS as LSTM_BIAS

@@ -302,6 +302,8 @@ def _add_foreign(parser: argparse.ArgumentParser, flag: CoquiFlag) -> None:
     if flag.kind == "bool":
         names.append(f"--no{flag.name}")
     known = outcome_of(flag, set())
+    # Those of the guide to bootstrapping are shown.
+    shown = f"no longer needed: {flag.why}" if flag.name.endswith("_cudnn") else argparse.SUPPRESS
     action = parser.add_argument(
         *names,
         action=_Foreign,
@@ -309,7 +311,7 @@ def _add_foreign(parser: argparse.ArgumentParser, flag: CoquiFlag) -> None:
         type=kind,
         dest=argparse.SUPPRESS,
         default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
+        help=shown,
     )
     assert isinstance(action, _Foreign)
     action.flag = known

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stt_model import jobs
-from stt_model.base import parameters_of
+from stt_model.base import ExportError, parameters_of
 from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.flags import (
     add_checkpoint,
@@ -70,6 +70,11 @@ def form_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
 def export(args: argparse.Namespace) -> int:
     """Write a checkpoint as what deployed runtimes load."""
     show_log()
+    if not (args.export_tflite or args.export_savedmodel):
+        raise ExportError(
+            "expected --export_tflite or --export_savedmodel, found both false: nothing to export;"
+            " Coqui STT's runtime 1.4 takes a .tflite"
+        )
     show_tensorflow(args)
     export_checkpoint(args, args.checkpoint_dir, args.load_evaluate, given_alphabet(args))
     return 0

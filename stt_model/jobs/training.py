@@ -20,6 +20,7 @@ from stt_model.base import (
 from stt_model.checkpoint import (
     Checkpoint,
     Geometry,
+    find_model,
     has_own_alphabet,
     open_checkpoint,
     operate,
@@ -328,8 +329,10 @@ def _starts_another(config: TrainingConfig, folder: Path) -> bool:
 
 
 def _is_new(source_dir: Path, target_dir: Path) -> bool:
-    """Tell whether a folder that is both source and target has no checkpoint yet."""
-    return same_place(source_dir, target_dir) and not any(source_dir.glob("*.index"))
+    """Tell whether a folder that is both source and target has nothing to start from yet."""
+    if not same_place(source_dir, target_dir) or any(source_dir.glob("*.index")):
+        return False
+    return not source_dir.exists() or find_model(source_dir) is None
 
 
 def same_place(first: Path, second: Path) -> bool:

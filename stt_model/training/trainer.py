@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from stt_model.augmentation import Augmenter, parse_augmentations
-from stt_model.base import TrainingError, leased
+from stt_model.base import CheckpointError, TrainingError, leased
 from stt_model.checkpoint import (
     Checkpoint,
     check_save_directory,
@@ -102,6 +102,11 @@ def _alone(directory: Path) -> Iterator[None]:
     is_new = not directory.exists()
     try:
         directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{directory}: cannot write the checkpoint: {error.strerror}"
+        ) from error
+    try:
         with leased(directory / ".training.lock", busy):
             yield
     except OSError as error:

@@ -54,11 +54,11 @@ def test_a_row_takes_no_more_memory_than_its_lengths(tmp_path):
 def test_the_first_batch_is_there_before_the_corpus_is_read(tmp_path, monkeypatch):
     decoded = []
 
-    def count_and_decode(path):
+    def count_and_decode(path, **options):
         decoded.append(path)
         # A little slower than what uses them.
         time.sleep(0.001)
-        return read_audio(path)
+        return read_audio(path, **options)
 
     read_audio = feature_store.read_audio
     monkeypatch.setattr(feature_store, "read_audio", count_and_decode)

@@ -56,7 +56,7 @@ def manifest(folder, transcript):
 
 
 def test_rates_are_jiwers():
-    result = evaluate(config())
+    result = evaluate(config(beam_width=1))
     reference, hypothesis = zip(*((each.src, each.res) for each in result.samples), strict=True)
     assert result.wer == pytest.approx(jiwer.wer(list(reference), list(hypothesis)))
     assert result.cer == pytest.approx(jiwer.cer(list(reference), list(hypothesis)))
@@ -180,9 +180,9 @@ def test_more_labels_than_frames_is_an_infinite_loss(tmp_path):
 def test_features_are_not_kept(monkeypatch):
     alive, most = set(), 0
 
-    def watched(samples):
+    def watched(*arguments):
         nonlocal most
-        features = extract_features(samples)
+        features = extract_features(*arguments)
         alive.add(key := object())
         weakref.finalize(features, alive.discard, key)
         most = max(most, len(alive))

@@ -220,7 +220,8 @@ def test_the_component_says_again_when_it_is_stopped(monkeypatch, tmp_path, caps
     monkeypatch.setitem(vars(jobs), "train", stopped)
     monkeypatch.setattr("stt_model.jobs.read_model_alphabet", lambda path: None)
     write_tone_dataset(tmp_path / "dataset", train=1, other=1)
-    places = ("dataset", "checkpoint", "model_alphabet", "trained_checkpoint", "report", "metrics")
+    places = ("dataset", "checkpoint", "model_alphabet", "trained_checkpoint")
+    places += ("training_report", "training_metrics")
     with pytest.raises(SystemExit) as ended:
         training.python_func(**{name: Artifact(str(tmp_path / name)) for name in places})
     assert ended.value.code == 75
