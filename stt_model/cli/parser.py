@@ -118,7 +118,10 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
     """Parse the arguments and call the function of the command that they name."""
     have_streams()
     separate_stderr()
-    parsed = parser.parse_args(arguments)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # By the command's own parser, whose help says which flags there are.
+        parsed.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
 
     def command() -> int:
         if getattr(parsed, GIVEN, ()):
@@ -244,7 +247,7 @@ def add_command(
     parser.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    parser.set_defaults(command=function)
+    parser.set_defaults(command=function, parser=parser)
     parser.add_flags = add_flags
 
 

@@ -117,6 +117,10 @@ def test_wrong_usage_is_one_line_that_says_where_to_look(arguments, message):
     assert re.search(r"; see stt-bootstrap( [a-z]+)? --help$", outcome.error)
 
 
+def test_an_unknown_flag_leads_to_the_help_of_its_command():
+    assert call(*TRAIN, "--epoch", "3").error.endswith("; see stt-bootstrap train --help")
+
+
 def test_limits_are_those_of_the_work_itself():
     for mode in MODES:
         assert all_parameters()["mode"].read(mode) == mode
