@@ -78,12 +78,21 @@ def _tlog_flags(group: argparse._ArgumentGroup) -> None:
         group.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
 
 
+def _exported_model(place: Path) -> Path:
+    """Return the model at a path: the file itself, or the only one in an exported folder."""
+    from stt_model.checkpoint import find_model
+
+    if found := find_model(place):
+        return found
+    raise ExportError(f"{place}: expected an exported .tflite, found no file")
+
+
 def transcribe(args: argparse.Namespace) -> int:
     """Print the text of audio files, or write it to .tlog files."""
     from stt_model.corpus import find_audio
 
-    if args.model and not args.model.is_file():
-        raise ExportError(f"{args.model}: expected an exported .tflite, found no file")
+    if args.model:
+        args.model = _exported_model(args.model)
     if args.src:
         return _transcribe_long(args)
     if args.one_shot_infer:

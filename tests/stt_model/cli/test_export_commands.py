@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stt_model import jobs
 from tests.command_line import call, tree
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -154,3 +155,17 @@ def test_bad_input_is_one_line(line, message, tmp_path):
     assert outcome.code == 1
     assert message.format(**places) in outcome.error
     assert tree(tmp_path) == before
+
+
+def test_an_exported_folder_is_transcribed_with(tmp_path, monkeypatch):
+    """The folder that ``run`` and ``export`` make, with the card and the alphabet in it."""
+    (tmp_path / "export").mkdir()
+    for name in ("output_graph.tflite", "export.json", "alphabet.txt"):
+        (tmp_path / "export" / name).write_text(name)
+    (tmp_path / "a.wav").write_bytes(b"")
+    used = []
+    monkeypatch.setitem(
+        vars(jobs), "transcribe", lambda model, *_, **__: used.append(model) or [""]
+    )
+    call("transcribe", tmp_path / "a.wav", "--model", tmp_path / "export")
+    assert used == [tmp_path / "export" / "output_graph.tflite"]
