@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stt_model.base.typed import build
@@ -57,6 +57,8 @@ JSON = st.recursive(
 )
 
 
+# The first text that is drawn on a new machine takes a second, for the table of all characters.
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(["count", "flag", "inner", "lists", "whatever"]), JSON))
 def test_whatever_json_holds_is_built_or_is_a_value_error(values):
     try:
