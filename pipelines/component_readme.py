@@ -80,7 +80,7 @@ def _facts(metadata: Mapping[str, Any], owners: Mapping[str, Any], image: str) -
             f"- **Image**: {image.rpartition('/')[2].partition(':')[0]}",
             f"- **Tags**: {', '.join(metadata['tags'])}",
             f"- **Last verified**: {metadata['lastVerified']:%Y-%m-%d}",
-            f"- **Owners**: {', '.join(owners['approvers'])}",
+            f"- **Owners**: {', '.join(owners['approvers']) or 'none named (see OWNERS)'}",
         ]
     )
 
