@@ -8,6 +8,16 @@ class BootstrapError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """Return the message; what could control a terminal in it, as files can, is a ``?``."""
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        # Letters that Python takes for unprintable, as it knows no later Unicode, go with them.
+        return "".join(
+            each if each.isprintable() else " " if each.isspace() else "?" for each in text
+        )
+
 
 class AlphabetError(BootstrapError):
     """An alphabet file that cannot be read, or text that an alphabet cannot write."""

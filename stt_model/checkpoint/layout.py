@@ -19,6 +19,8 @@ Moments = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 STATE_FILES: dict[str, str] = {"best": "best_dev_checkpoint", "last": "checkpoint"}
 STEMS: dict[str, str] = {"best": "best_dev", "last": "train"}
 FRESH_BETA_POWERS = (0.9, 0.999)
+_NAME_LIMIT = 200
+"""Bytes of a checkpoint's name: file systems take 255, of which its suffixes need some."""
 STATE_PATH = re.compile(r"""(?<!\w)model_checkpoint_path\s*:\s*["'](?P<path>[^"']*)["']""")
 
 
@@ -53,7 +55,7 @@ def name_in_state(state_file: Path) -> str:
         raise CheckpointError(f"{state_file}: cannot be read as text ({error})") from error
     match = STATE_PATH.search(text)
     name = PureWindowsPath(match["path"]).name if match else ""
-    if not name or not name.isprintable():
+    if not name or not name.isprintable() or len(name.encode()) > _NAME_LIMIT:
         raise CheckpointError(
             f'{state_file}: expected a line model_checkpoint_path: "NAME-STEP", found '
             f"{text[:60]!r}; write that line or remove the file"

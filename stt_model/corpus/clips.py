@@ -78,7 +78,8 @@ class _Place(NamedTuple):
 
 def member_name(shard: str, name: str, start: int, size: int) -> str:
     """Return how a manifest names a member of a shard, whose content starts at a byte."""
-    return f"{shard}#{name}@{start}+{size}"
+    # What divides the name from the shard's can be no part of it.
+    return f"{shard}#{name.replace('#', '_')}@{start}+{size}"
 
 
 def file_name(place: str) -> str:

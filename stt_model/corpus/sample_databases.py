@@ -8,7 +8,6 @@ samples (8) and the place of each in the file (8).
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from stt_model.base import DataError
+from stt_model.base import DataError, open_regular, parse_json
 from stt_model.corpus import opus_packets
 
 SUFFIX = ".sdb"
@@ -50,7 +49,7 @@ def iter_samples(path: Path) -> Iterator[StoredSample]:
         DataError: it is no such database, or not to its end.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         reader = _Reader(path, file, os.fstat(file.fileno()).st_size)
         columns, suffix = reader.read_schema()
         for number, place in enumerate(reader.read_index()):
@@ -69,7 +68,7 @@ class _Reader:
         if length > _SCHEMA_LIMIT:
             self._refuse("a schema", f"one of {length} bytes")
         try:
-            schema = json.loads(self._file.read(length))["schema"]
+            schema = parse_json(self._file.read(length))["schema"]
             columns = [str(column["content"]) for column in schema]
             kinds = {str(column["content"]): str(column["mime-type"]) for column in schema}
         except (ValueError, KeyError, TypeError):

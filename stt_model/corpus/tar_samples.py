@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from stt_model.base import DataError
+from stt_model.base import DataError, StorageError
 from stt_model.corpus.sample_databases import StoredSample
+from stt_model.storage import iter_tar
+from stt_model.text import shorten
 
 SUFFIX = ".tar"
 
@@ -24,6 +26,8 @@ class _Part(NamedTuple):
     key: str
     kind: str
     member: tarfile.TarInfo
+    text: str | None = None
+    """Of a transcript."""
 
 
 def iter_samples(path: Path) -> Iterator[StoredSample]:
@@ -34,20 +38,25 @@ def iter_samples(path: Path) -> Iterator[StoredSample]:
         OSError: it cannot be read.
     """
     try:
-        with tarfile.open(path, "r:") as file:
-            group: list[_Part] = []
-            for member in file:
-                if not member.isfile():
-                    continue
-                part = _part(member)
-                if group and group[0].key != part.key:
-                    yield _sample(path, file, group)
-                    group = []
-                group.append(part)
-            if group:
-                yield _sample(path, file, group)
-    except (tarfile.TarError, EOFError) as error:
-        raise DataError(f"{path}: expected an uncompressed tar file, found {error}") from error
+        yield from _samples(path)
+    except StorageError as error:
+        raise DataError(str(error)) from error
+
+
+def _samples(path: Path) -> Iterator[StoredSample]:
+    group: list[_Part] = []
+    for file, member in iter_tar(path):
+        if not member.isreg() or member.issparse():
+            continue
+        part = _part(member)
+        if group and group[0].key != part.key:
+            yield _sample(path, group)
+            group = []
+        if part.kind.rpartition(".")[2] == "txt":
+            part = part._replace(text=_transcript(path, file, member))
+        group.append(part)
+    if group:
+        yield _sample(path, group)
 
 
 def _part(member: tarfile.TarInfo) -> _Part:
@@ -56,27 +65,23 @@ def _part(member: tarfile.TarInfo) -> _Part:
     return _Part(f"{folder}/{key}", kind.lower(), member)
 
 
-def _sample(path: Path, file: tarfile.TarFile, group: list[_Part]) -> StoredSample:
+def _sample(path: Path, group: list[_Part]) -> StoredSample:
     audio = [part for part in group if part.kind.rpartition(".")[2] in _AUDIO]
     if not audio:
         names = ", ".join(part.member.name for part in group)
         raise DataError(
-            f"{path}: expected audio ({' '.join(_AUDIO)}) in each sample, found {names}"
+            f"{path}: expected audio ({' '.join(_AUDIO)}) in each sample, found {shorten(names)}"
         )
-    texts = [part.member for part in group if part.kind.rpartition(".")[2] == "txt"]
+    texts = [part.text for part in group if part.text is not None]
     member = audio[-1].member
     name = member.name.rpartition("/")[2]
-    return StoredSample(name, member.offset_data, member.size, _transcript(path, file, texts))
+    return StoredSample(name, member.offset_data, member.size, texts[0] if texts else None)
 
 
-def _transcript(path: Path, file: tarfile.TarFile, texts: list[tarfile.TarInfo]) -> str | None:
-    if not texts:
-        return None
-    content = file.extractfile(texts[0])
+def _transcript(path: Path, file: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    content = file.extractfile(member)
     assert content is not None
     try:
         return content.read(_TRANSCRIPT_LIMIT).decode().strip("\r\n")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: expected {texts[0].name} in UTF-8, found {error.reason}"
-        ) from error
+        raise DataError(f"{path}: expected {member.name} in UTF-8, found {error.reason}") from error

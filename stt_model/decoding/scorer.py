@@ -183,6 +183,11 @@ def _read_package(path: Path, alphabet: Alphabet) -> Scorer | None:
     spellings = [spelling for group in groups for spelling in group.tolist()]
     end = None if is_bytes else -1
     units = [alphabet.decode(spelling[:end]) for spelling in spellings]
+    if len(set(units)) < len(units):
+        raise ScorerError(
+            f"{path}: expected each word once in the vocabulary, found some twice; the scorer is"
+            " damaged: copy it again"
+        )
     return Scorer(path, is_bytes, units, spellings, lm_alpha, lm_beta)
 
 
@@ -218,7 +223,7 @@ def _check_labels(
 def _from_words(
     path: Path, words: Iterable[str], alphabet: Alphabet, is_bytes: bool | None = None
 ) -> Scorer:
-    words = [word for word in words if word not in SENTENCE_MARKS]
+    words = [word for word in dict.fromkeys(words) if word not in SENTENCE_MARKS]
     if is_bytes is None:
         is_bytes = alphabet.is_bytes and all(len(word) == 1 for word in words)
     missing = [alphabet.missing(word) for word in words]

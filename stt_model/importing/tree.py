@@ -72,7 +72,11 @@ class Tree:
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
-        return (self.root / name).is_file()
+        try:
+            return (self.root / name).is_file()
+        except OSError:
+            # A name that is too long, or a folder that may not be looked into.
+            return False
 
     def local(self, name: str) -> Path:
         """Return the file on this machine."""

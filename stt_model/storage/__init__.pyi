@@ -1,4 +1,5 @@
 from .archive import GIB as GIB
+from .archive import iter_tar as iter_tar
 from .archive import unpack as unpack
 from .block_reader import BlockReader as BlockReader
 from .checksums import is_md5 as is_md5

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from stt_model.base import StorageError
+from stt_model.base import StorageError, open_regular
 
 GIB = 2**30
 UNPACKED_LIMIT = 40 * GIB
@@ -241,6 +241,27 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
             if not file.fileobj.read(_CHUNK):
                 return
     raise _Refused(f"more than {_PADDING_LIMIT} bytes behind its last member")
+
+
+def iter_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Yield the open file and each member of an uncompressed tar, none of which is kept.
+
+    Raises:
+        StorageError: it is no such file, ends too early, or a header of it is not sound.
+        OSError: it cannot be read.
+    """
+    try:
+        with (
+            open_regular(path) as plain,
+            _MeteredTarFile.open(fileobj=plain, mode="r:", tarinfo=_StrictTarInfo) as file,
+        ):
+            while (member := file.next()) is not None:
+                yield file, member
+                file.members.clear()  # type: ignore[attr-defined]
+    except (_Refused, *_DAMAGE) as error:
+        raise StorageError(
+            f"{path}: expected a whole uncompressed tar file, found {error}"
+        ) from error
 
 
 def _open_tarred(file: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

@@ -1,7 +1,7 @@
 """``python -m tests.fuzz``: every target in a process of its own, so that a crash is seen too.
 
-Prints a table of what was tried; what went wrong lies in ``build/fuzz`` afterwards, to be tried
-again with ``--again FILE``.
+Prints a table of what was tried, and what went wrong, the input of which lies in ``build/fuzz``
+afterwards, to be tried again with ``--again FILE``.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ def main() -> int:
         return _again(args.targets[0], args.again)
     if args.one:
         outcome = run(args.targets[0], seed=args.seed, cases=args.cases, seconds=args.seconds)
-        print(json.dumps({**asdict(outcome), "data": outcome.data.hex()}))
+        failures = [(each.message, each.case, each.data.hex()) for each in outcome.failures]
+        print(json.dumps({**asdict(outcome), "failures": failures}))
         return 0
     unknown = set(args.targets) - set(TARGETS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    print("| target | cases | refused | seconds | peak MiB | |")
-    print("| --- | ---: | ---: | ---: | ---: | --- |")
+    print("| target | cases | refused | seconds | peak MiB | mistakes |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     failures = [_campaign(name, args) for name in args.targets or TARGETS]
     return int(any(failures))
 
@@ -59,18 +60,17 @@ def _campaign(name: str, args: argparse.Namespace) -> bool:
         print(f"| {name} | | | | | ended with {done.returncode}: {problem} |", flush=True)
         return True
     found = json.loads(done.stdout.splitlines()[-1])
-    shown = found["failure"].replace("|", "/")
-    if found["failure"]:
-        FOUND.mkdir(parents=True, exist_ok=True)
-        file = FOUND / f"{name}-{args.seed}-{found['cases']}.bin"
-        file.write_bytes(bytes.fromhex(found["data"]))
-        shown += f": {file}"
     print(
         f"| {name} | {found['cases']} | {found['refused']} | {found['seconds']:.0f} |"
-        f" {found['peak'] / 2**20:.0f} | {shown} |",
+        f" {found['peak'] / 2**20:.0f} | {len(found['failures']) or ''} |",
         flush=True,
     )
-    return bool(found["failure"])
+    for message, case, data in found["failures"]:
+        FOUND.mkdir(parents=True, exist_ok=True)
+        file = FOUND / f"{name}-{args.seed}-{case}.bin"
+        file.write_bytes(bytes.fromhex(data))
+        print(f"{file}: {message}", file=sys.stderr, flush=True)
+    return bool(found["failures"])
 
 
 def _again(name: str, file: Path) -> int:

@@ -33,19 +33,27 @@ from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.corpus.audio import audio_info, read_audio, read_clip
 from stt_model.corpus.manifests import iter_manifest
 from stt_model.decoding import fst
-from stt_model.decoding.beam_search import SearchSettings, check_scorer
-from stt_model.decoding.decoders import ScorerDecoder
-from stt_model.decoding.scorer import read_scorer
-from stt_model.importing.tables import open_table
 from stt_model.storage import download, store_client, store_requests
 from stt_model.storage.archive import unpack
 from stt_model.storage.object_store import ObjectStore
 from stt_model.text.alphabet import CharacterAlphabet
 from stt_model.text.alphabet_file import parse_alphabet
 from stt_model.training.state import RunState, read_state
+from tests.fuzz.import_targets import (
+    RULES,
+    SOURCES,
+    manifests,
+    read_collection,
+    read_rule_file,
+    read_table,
+    sample_databases,
+    tables,
+    tar_samples,
+    workbooks,
+)
+from tests.fuzz.model_targets import decoding, deployed, patched, scorer
 from tests.loopback import LoopbackServer
 from tests.stt_model.played_store import SECRETS
-from tests.stt_model.scorers import ENGLISH, write_words_package
 
 CHECKPOINT_ALPHABET = CharacterAlphabet(" abcd")
 Read = Callable[[bytes], object]
@@ -115,22 +123,6 @@ def _checkpoint(folder: Path) -> Iterator[tuple[Sequence[bytes], Read]]:
     )
 
 
-def _scorers(folder: Path) -> list[bytes]:
-    return [write_words_package(folder / "a.scorer").read_bytes()]
-
-
-def _read_scorer(path: Path) -> None:
-    check_scorer(read_scorer(path, ENGLISH))
-
-
-def _decode(path: Path) -> None:
-    scorer = read_scorer(path, ENGLISH)
-    check_scorer(scorer)
-    decoder = ScorerDecoder(scorer, ENGLISH.classes, SearchSettings(20), workers=1)
-    logits = np.random.default_rng(0).normal(0, 3, (1, 40, ENGLISH.classes))
-    decoder.decode(logits, [40])
-
-
 def _automata(_: Path) -> list[bytes]:
     return [fst.write_paths([(1, 2, 9), (3, 2, 9), (1, 2, 4, 9)], 0), fst.write_paths([(7,)], 0)]
 
@@ -184,28 +176,6 @@ def _recordings(folder: Path) -> list[bytes]:
 def _read_recording(path: Path) -> None:
     audio_info(path)
     read_audio(path, seconds=300)
-
-
-MANIFEST = 'wav_filename,wav_filesize,transcript\na.wav,1,some words\nb.wav,2,"more, of them"\n'
-
-
-def _manifests(_: Path) -> list[bytes]:
-    return [MANIFEST.encode(), b"\xef\xbb\xbf" + MANIFEST.replace("\n", "\r\n").encode()]
-
-
-def _tables(_: Path) -> list[bytes]:
-    tab = "client_id\tpath\tsentence\n1\ta.mp3\tsome words\n2\tb.mp3\tmore\n"
-    return [
-        tab.encode(),
-        MANIFEST.encode(),
-        tab.encode("utf-16"),
-        b'{"audio_filepath": "a", "text": "b"}\n',
-    ]
-
-
-def _read_table(path: Path) -> None:
-    for _ in open_table(path).rows():
-        pass
 
 
 @contextlib.contextmanager
@@ -271,18 +241,13 @@ def _quick(folder: Path) -> Iterator[_RawServer]:
         (store_client, "_BACKOFF"): 0.0,
         (download, "_TIMEOUT"): (2, 2),
     }
-    kept = {place: getattr(*place) for place in before}
     variables = {"NO_PROXY": "127.0.0.1", download.CACHE_VARIABLE: str(folder / "cache")}
     environment = {name: os.environ.get(name) for name in variables}
-    for (module, name), value in before.items():
-        setattr(module, name, value)
     os.environ.update(variables)
     try:
-        with _RawServer() as server:
+        with patched(before), _RawServer() as server:
             yield server
     finally:
-        for (module, name), value in kept.items():
-            setattr(module, name, value)
         for name, text in environment.items():
             os.environ.pop(name, None)
             if text is not None:
@@ -347,16 +312,33 @@ TARGETS: dict[str, Target] = {
     "archive": Target(_files("a.archive", _archives, _unpack)),
     "audio": Target(_files("a.wav", _recordings, _read_recording)),
     "checkpoint": Target(_checkpoint),
-    "decoding": Target(_files("a.scorer", _scorers, _decode), slice=3),
+    "decoding": Target(decoding, slice=30),
+    "deployed": Target(deployed),
     "fst": Target(_files("a.fst", _automata, _read_automaton)),
     "http": Target(_http_answers, slice=25),
     "json": Target(_json),
-    "manifest": Target(_files("a.csv", _manifests, lambda path: list(iter_manifest(path)))),
+    "manifest": Target(_files("a.csv", manifests, lambda path: list(iter_manifest(path)))),
     "packed_clip": Target(_packed_clips),
     "s3": Target(_s3_answers, slice=25),
-    "scorer": Target(_files("a.scorer", _scorers, _read_scorer), slice=6),
-    "table": Target(_files("a.tsv", _tables, _read_table)),
+    "rules": Target(_files("a.yaml", lambda _: [RULES.encode()], read_rule_file)),
+    "sample_database": Target(_files("a.sdb", sample_databases, read_collection)),
+    "scorer": Target(scorer, slice=30),
+    "table": Target(_files("a.tsv", tables, read_table)),
+    "tar_samples": Target(_files("a.tar", tar_samples, read_collection)),
+    "workbook": Target(_files("a.xlsx", workbooks, read_table)),
+    **{name: Target(opened) for name, opened in SOURCES.items()},
 }
 """By name, which is that of what is read."""
 
-NEEDS_FLASHLIGHT = ("decoding", "scorer")
+NEEDS = {
+    "decoding": "flashlight",
+    "deployed": "tensorflow",
+    "elan": "pympi",
+    "parquet": "pyarrow",
+    "scorer": "flashlight",
+    "subtitles_srt": "webvtt",
+    "subtitles_vtt": "webvtt",
+    "textgrid": "praatio",
+    "workbook": "openpyxl",
+}
+"""What has to be installed besides."""

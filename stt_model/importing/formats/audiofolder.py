@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
+from stt_model.base import parse_json
 from stt_model.importing.clip import Clip, Found, Notes, Options, SetAside
 from stt_model.importing.columns import map_columns
 from stt_model.importing.formats.table import table_columns
@@ -56,6 +56,6 @@ def _rows(tree: Tree, name: str, options: Options) -> Iterator[tuple[str, Row]]:
         return
     for number, line in text_lines(tree.local(name), options.encoding):
         try:
-            yield f"{name}, line {number}", Row(number, without_empty(json.loads(line)))
+            yield f"{name}, line {number}", Row(number, without_empty(parse_json(line)))
         except (ValueError, AttributeError) as error:
             yield f"{name}, line {number}", Row(number, {}, f"expected JSON, found {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from stt_model.importing.clip import Clip, Found, Notes, Options, SetAside
@@ -113,7 +114,8 @@ def _file_and_channel(entry: str) -> tuple[str, int | None]:
     reads = bool(words) and PurePosixPath(words[0]).name in _READERS and "|" not in words
     if not reads or len(files) != 1 or any(re.match(r"(trim|speed|tempo|remix)", w) for w in words):
         return "", None
-    given = words[words.index("-c") + 1] if words[0].endswith("sph2pipe") and "-c" in words else ""
+    is_sphere = PurePosixPath(words[0]).name == "sph2pipe"
+    given = dict(pairwise(words)).get("-c", "") if is_sphere else ""
     return files[0], int(given) - 1 if given.isdigit() else None
 
 

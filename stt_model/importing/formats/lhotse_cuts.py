@@ -6,11 +6,11 @@ Read without lhotse, which needs PyTorch even to open a manifest: the format is 
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stt_model.base import parse_json
 from stt_model.importing.clip import Clip, Found, ImportSourceError, Notes, Options, SetAside
 from stt_model.importing.layout import beside, filled, gender, parent, split_of, without_empty
 from stt_model.importing.tree import Tree, reading
@@ -36,7 +36,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
         for number, line in _lines(tree, name):
             where = f"{name}, line {number}"
             try:
-                cut = json.loads(line)
+                cut = parse_json(line)
                 if cut.get("type", "MonoCut") not in ("MonoCut", "MultiCut"):
                     reason = f"expected a cut of one recording, found {cut['type']}"
                     yield SetAside(str(cut.get("id", where)), where, "mixed", reason)
@@ -99,9 +99,12 @@ def _lines(tree: Tree, name: str) -> Iterator[tuple[int, str]]:
 def _is_cut_set(tree: Tree, name: str) -> bool:
     head = tree.head(name)
     if head[:2] == b"\x1f\x8b":
-        head = zlib.decompressobj(wbits=31).decompress(head, 1 << 20)
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, 1 << 20)
+        except zlib.error:
+            return False
     try:
-        first = json.loads(head.partition(b"\n")[0])
+        first = parse_json(head.partition(b"\n")[0])
     except ValueError:
         return False
     return isinstance(first, dict) and "supervisions" in first and "start" in first

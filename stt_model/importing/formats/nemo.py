@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
+from stt_model.base import parse_json
 from stt_model.importing.clip import Clip, Found, Notes, Options, SetAside
 from stt_model.importing.columns import KEPT, map_columns
 from stt_model.importing.layout import beside, gender, parent, split_of, text_lines, without_empty
@@ -34,14 +34,14 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
 def _found(tree: Tree, name: str, number: int, line: str) -> Found:
     where = f"{name}, line {number}"
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         audio, text = str(values["audio_filepath"]), str(values.get("text", ""))
         start = float(values.get("offset") or 0.0)
         # Without an offset the duration is that of the whole file.
         end = start + float(values["duration"]) if "offset" in values else None
         channel = values.get("channel")
         channel = int(channel) if isinstance(channel, (int, float)) else None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"expected JSON with audio_filepath, text and duration, found {error!r}"
         return SetAside(f"{name}#{number}", where, "fields", reason)
     plain = without_empty({key: value for key, value in values.items() if key not in _USED})
@@ -67,7 +67,7 @@ def _found(tree: Tree, name: str, number: int, line: str) -> Found:
 
 def _is_manifest(tree: Tree, name: str) -> bool:
     try:
-        first = json.loads(tree.head(name).partition(b"\n")[0])
+        first = parse_json(tree.head(name).partition(b"\n")[0])
     except ValueError:
         return False
     return isinstance(first, dict) and "audio_filepath" in first

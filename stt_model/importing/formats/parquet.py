@@ -34,7 +34,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
         try:
             with parquet.ParquetFile(path) as file:
                 yield from _clips(tree, name, file, options, notes)
-        except (arrow.ArrowException, OSError) as error:
+        except (arrow.ArrowException, OSError, ValueError) as error:
             raise ImportSourceError(f"{path}: expected whole Parquet, found: {error}") from error
 
 

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from stt_model.base.errors import DataError
 from stt_model.base.untrusted import JSON_LIMIT, open_regular, parse_json, read_json
 
 
@@ -32,3 +33,10 @@ def test_json_without_an_end_is_a_value_error(tmp_path):
     path.write_bytes(b" " * (JSON_LIMIT + 1))
     with pytest.raises(ValueError, match="larger than"):
         read_json(path)
+
+
+def test_the_message_of_an_error_is_one_line_that_controls_no_terminal():
+    """It may quote a file, an address, or what a server says."""
+    error = DataError("a\tb\x1b[31m\nc  d ä\u202e")
+    assert str(error) == "a b?[31m c  d ä?"
+    assert str(DataError("a  b")) == "a  b"

@@ -324,7 +324,16 @@ class TestRefusals:
         assert "no checkpoint: expected best_dev_checkpoint or checkpoint" in refusal(tmp_path)
         assert "found notes.md" in refusal(tmp_path)
 
-    @pytest.mark.parametrize("text", ["", "hello", 'model_checkpoint_path: ""'])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "hello",
+            'model_checkpoint_path: ""',
+            # Longer than any file's name can be.
+            f'model_checkpoint_path: "{"best_dev" * 99}"',
+        ],
+    )
     def test_a_state_file_that_names_nothing(self, tmp_path, text):
         make_checkpoint(tmp_path)
         (tmp_path / "best_dev_checkpoint").write_text(text)

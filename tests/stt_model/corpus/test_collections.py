@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 
 import numpy as np
@@ -14,6 +15,7 @@ from stt_model.corpus.dataset import read_samples
 from stt_model.corpus.manifests import read_manifest
 from stt_model.corpus.opus_packets import to_ogg
 from stt_model.text.alphabet import CharacterAlphabet
+from tests.stt_model.storage.test_archive import chained
 
 TONE = (0.4 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 16_000)).astype(np.float32)
 OPUS = "application/vnd.mozilla.opus"
@@ -138,7 +140,7 @@ def test_a_database_with_changed_bytes_gives_no_other_error(tmp_path):
 
 def test_what_no_tar_file_is_or_lacks_audio_is_refused(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"nothing of the kind" * 100)
-    with pytest.raises(DataError, match=r"a\.tar: expected an uncompressed tar file"):
+    with pytest.raises(DataError, match=r"a\.tar: expected a whole uncompressed tar file"):
         read_manifest(tmp_path / "a.tar")
     with pytest.raises(DataError, match="expected audio"):
         read_manifest(write_tar(tmp_path / "b.tar", {"a.txt": b"a"}))
@@ -149,3 +151,29 @@ def test_packets_that_are_cut_off_are_refused():
     for cut in (5, 11, 40, len(packets) - 1):
         with pytest.raises(DataError, match="expected Opus packets"):
             to_ogg(packets[:cut])
+
+
+def test_a_chain_of_headers_and_a_schema_nested_without_end_are_refused(tmp_path):
+    """Either made Python's own stack run over."""
+    chain = tmp_path / "a.tar"
+    chain.write_bytes(chained(tarfile.GNUTYPE_LONGNAME, 400))
+    with pytest.raises(DataError, match="more than 8 headers"):
+        read_manifest(chain)
+    schema = b"[" * 100_000
+    database = tmp_path / "a.sdb"
+    database.write_bytes(b"SAMPLEDB" + len(schema).to_bytes(8, "big") + schema)
+    with pytest.raises(DataError, match="expected a schema in JSON"):
+        read_manifest(database)
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.sdb"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name}: expected a readable file"):
+        read_manifest(tmp_path / name)
+
+
+def test_a_member_whose_name_holds_the_sign_that_ends_the_shards(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"a#1.wav": encoded("WAV"), "a#1.txt": b"a"})
+    (row,) = read_manifest(path)
+    np.testing.assert_allclose(read_audio(row.place), TONE, atol=1e-4)

@@ -1,3 +1,5 @@
+import struct
+
 import pytest
 
 from stt_model.base.errors import ScorerError
@@ -142,6 +144,24 @@ def test_an_arpa_file_of_another_script_is_refused(tmp_path):
 def test_a_damaged_package_is_refused(package, damage, problem):
     package.write_bytes(damage(package.read_bytes()))
     assert problem in refusal(package)
+
+
+def test_a_vocabulary_with_a_word_twice_is_refused(tmp_path):
+    """The library that decodes takes each word once."""
+    path = tmp_path / "twice.scorer"
+    write_package(path, WORDS_MODEL, ["a", "b"], ENGLISH)
+    head, mark, automaton = path.read_bytes().rpartition(b"TRIE"[::-1])
+    a, b = (struct.pack("<ii", label, label) for label in (2, 3))
+    assert automaton.count(b) == 1
+    path.write_bytes(head + mark + automaton.replace(b, a))
+    assert "expected each word once in the vocabulary" in refusal(path)
+
+
+@needs_flashlight
+def test_a_word_twice_in_a_list_counts_once(tmp_path):
+    arpa = write_arpa(tmp_path / "model.arpa")
+    arpa.write_text(arpa.read_text().replace("-1.5\tab", "-1.5\ta"))
+    assert read_scorer(arpa, ABC).units == ["a", "b", "ca"]
 
 
 @needs_flashlight

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 import urllib3
 
@@ -112,38 +116,78 @@ SETTINGS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_a_training_run_ends_in_the_same_bits_or_in_one_line(server, dataset, source, tmp_path):
-    """Every request of a run in turn, and the faults in turn with them; each run is then ended."""
+@dataclass
+class Runs:
+    """Runs of one training whose state is kept in a store, and the one that nothing disturbed."""
 
-    def train(name):
-        splits = find_splits(dataset)
-        target = tmp_path / name
+    server: FaultyStore
+    dataset: Path
+    source: Path
+    folder: Path
+
+    def __post_init__(self):
+        self.server.objects = {}
+        self.server.begin()
+        self.whole = self.train()
+        self.requests = self.server.requests
+
+    def train(self):
+        splits = find_splits(self.dataset)
+        target = self.folder / str(len(list(self.folder.iterdir())))
         jobs.train(
             [splits["train"]],
             [splits["dev"]],
-            load_checkpoint_dir=source,
+            load_checkpoint_dir=self.source,
             save_checkpoint_dir=target,
             run_state_uri=URI,
             **SETTINGS,
         )
         return target
 
-    server.begin()
-    whole = train("whole")
-    requests = server.requests
-    for at in range(1, requests + 1):
-        server.objects = {}
-        server.begin(FAULTS[at % len(FAULTS)], at, lasting=at % 2 == 0)
+    def disturb(self, fault, at, *, lasting=False):
+        """Train while a request fails; whether that was noticed or not, the run comes out whole."""
+        self.server.objects = {}
+        self.server.begin(fault, at, lasting=lasting)
         try:
-            ended = train(f"pod {at}")
+            ended = self.train()
         except BootstrapError as error:
             assert str(error).isprintable()
-            server.begin()
-            ended = train(f"again {at}")
+            self.server.begin()
+            ended = self.train()
         for which in ("best", "last"):
-            assert content(ended, which) == content(whole, which)
+            assert content(ended, which) == content(self.whole, which), (fault, at)
+        shutil.rmtree(ended)
+
+
+@pytest.fixture
+def runs(server, dataset, source, tmp_path):
+    (tmp_path / "runs").mkdir()
+    return Runs(server, dataset, source, tmp_path / "runs")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_training_run_at_whose_every_request_the_store_fails_once(runs, fault):
+    for at in range(1, runs.requests + 1):
+        runs.disturb(fault, at)
+    print(f"{fault}: {runs.requests} runs")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("fault", ["refused", "cut", "503"])
+def test_a_training_run_at_whose_every_request_the_store_begins_to_fail(runs, fault):
+    for at in range(1, runs.requests + 1):
+        runs.disturb(fault, at, lasting=True)
+    print(f"{fault}: {runs.requests} runs")
+
+
+def test_a_few_requests_of_a_training_run_that_fail(runs):
+    middle = runs.requests // 2
+    runs.disturb("cut", middle)
+    runs.disturb("429", runs.requests - 1)
+    runs.disturb("refused", middle, lasting=True)
 
 
 def test_a_late_index_replaces_nothing_newer(server, tmp_path):

@@ -1,0 +1,79 @@
+"""What of a source makes no sense is set aside or refused in one line, never a traceback."""
+
+import gzip
+
+import pytest
+
+from stt_model.base.errors import DataError
+from stt_model.importing.clip import Notes, Options
+from stt_model.importing.formats import audiofolder, elan, kaldi, lhotse_cuts, nemo, parquet
+from stt_model.importing.tables import open_table
+from stt_model.importing.tree import Tree
+from tests.fuzz import import_targets as samples
+
+NESTED = "[" * 100_000
+
+
+def read(module, folder):
+    tree = Tree(folder)
+    return list(module.read(tree, Options({}), Notes())) if module.recognise(tree) else None
+
+
+def write(folder, **files):
+    for name, content in files.items():
+        data = content if isinstance(content, bytes) else content.encode()
+        (folder / name.replace("__", ".")).write_bytes(data)
+    return folder
+
+
+def test_numbers_without_an_end(tmp_path):
+    line = samples.NEMO.replace('"channel": 0', '"channel": 1e999')
+    (found,) = read(nemo, write(tmp_path, manifest__json=line))
+    assert found.check == "fields"
+
+
+def test_json_that_is_nested_without_an_end(tmp_path):
+    write(tmp_path, manifest__json=samples.NEMO + NESTED)
+    assert [type(found).__name__ for found in read(nemo, tmp_path)] == ["Clip", "SetAside"]
+    assert read(lhotse_cuts, write(tmp_path, cuts__jsonl=NESTED)) is None
+    line = '{"file_name": "a.wav", "transcription": "one"}\n'
+    write(tmp_path, metadata__jsonl=line + NESTED)
+    assert [type(found).__name__ for found in read(audiofolder, tmp_path)] == ["Clip", "SetAside"]
+
+
+def test_a_packed_file_whose_head_is_damaged(tmp_path):
+    packed = bytearray(gzip.compress(b"{}" * 99))
+    packed[10:14] = b"\xff" * 4
+    assert read(lhotse_cuts, write(tmp_path, cuts__jsonl__gz=bytes(packed))) is None
+
+
+def test_a_command_that_breaks_off(tmp_path):
+    files = {"text": "r1 words\n", "wav.scp": "r1 sph2pipe a.sph -c |\n"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    (found,) = read(kaldi, tmp_path)
+    assert found.channel is None and found.audio.endswith("a.sph")
+
+
+def test_a_text_in_another_encoding_inside_parquet(tmp_path):
+    pytest.importorskip("pyarrow")
+    (data,) = samples.parquet_files(tmp_path)
+    (tmp_path / "a.parquet").unlink()
+    write(tmp_path, train__parquet=data.replace(b"a b", b"\x80 b"))
+    with pytest.raises(DataError, match=r"train\.parquet: expected whole Parquet"):
+        read(parquet, tmp_path)
+
+
+def test_a_recording_whose_name_is_too_long(tmp_path):
+    pytest.importorskip("pympi")
+    write(tmp_path, a__eaf=samples.ELAN.replace("/x/a.wav", "/x/" + "a" * 999 + ".wav"))
+    (found,) = read(elan, tmp_path)
+    assert found.check == "audio_missing"
+
+
+def test_what_a_library_says_of_a_table_does_not_control_the_terminal(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('"a"b\tc\n"d"\t"e"\n')
+    with pytest.raises(DataError) as refused:
+        open_table(path, quoted=True)
+    assert str(refused.value).isprintable()
