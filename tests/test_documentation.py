@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, examples run, the site can be built."""
 
+import configparser
 import os
 import re
 import subprocess
@@ -55,6 +56,15 @@ def test_the_readme_names_every_guide():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "index.md" or f"docs/{page.name}" in readme, page.name
+
+
+def test_the_architecture_names_every_package_in_the_order_that_is_checked():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    layers = settings["importlinter:contract:order"]["layers"].split()
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## The packages of stt_model")[2].partition("## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == layers[::-1]
 
 
 def test_the_guide_to_python_names_what_there_is():

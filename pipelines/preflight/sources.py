@@ -31,11 +31,13 @@ from stt_model.storage import (
     CREDENTIAL_VARIABLES,
     ENDPOINT_VARIABLES,
     MissingError,
-    ObjectStore,
+    Store,
     StoredObject,
     StoreError,
     credential_source,
-    split_uri,
+    is_stored,
+    split_root,
+    store_of,
 )
 
 _TIMEOUT = 10  # seconds
@@ -52,7 +54,7 @@ class Sources:
         self.plan = plan
         self.cluster = cluster
         self.uris = plan.uris
-        self.stored = {name: uri for name, uri in self.uris.items() if uri.startswith("s3://")}
+        self.stored = {name: uri for name, uri in self.uris.items() if is_stored(uri)}
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
@@ -72,10 +74,9 @@ class Sources:
             variables.setdefault("AWS_CA_BUNDLE", bundle)
         return variables
 
-    @cached_property
-    def store(self) -> ObjectStore:
-        """The object store."""
-        return ObjectStore.from_environment(self.environment)
+    def store_of(self, uri: str) -> Store:
+        """Return the object store that a URI leads into."""
+        return store_of(uri, self.environment)
 
     @property
     def who_asks(self) -> str:
@@ -88,7 +89,7 @@ class Sources:
     def objects(self, uri: str) -> list[StoredObject]:
         """Return what lies at or below a URI."""
         if uri not in self._listed:
-            self._listed[uri] = list(self.store.list(uri)) or [self.store.stat(uri)]
+            self._listed[uri] = list(self.store_of(uri).list(uri)) or [self.store_of(uri).stat(uri)]
         return self._listed[uri]
 
     def size(self, name: str) -> int:
@@ -123,9 +124,10 @@ def check_store(sources: Sources) -> Findings:
             "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY here, to look with",
         )
         return
-    buckets = sorted({split_uri(uri)[0] for uri in sources.stored.values()})
-    for bucket in buckets:
-        next(sources.store.list(f"s3://{bucket}"), None)
+    roots = sorted({split_root(uri)[0] for uri in sources.stored.values()})
+    for root in roots:
+        next(sources.store_of(root).list(root), None)
+    buckets = [root.rpartition("/")[2] for root in roots]
     yield ok(f"{endpoint or 'Amazon S3'} lists {', '.join(buckets)} for {who}")
 
 
@@ -175,8 +177,9 @@ def check_dataset(sources: Sources) -> Findings:
         return
     if len(rows) > 1:
         name = dict(zip(rows[0], rows[1], strict=False)).get("wav_filename", "")
-        clip = name if name.startswith("s3://") else posixpath.normpath(f"{root[5:]}/{name}")
-        sources.store.stat(clip if clip.startswith("s3://") else f"s3://{clip}")
+        bucket, folder = split_root(root)
+        clip = name if is_stored(name) else f"{bucket}/{posixpath.normpath(f'{folder}/{name}')}"
+        sources.store_of(clip).stat(clip)
     total = sources.size("dataset_uri")
     yield ok(
         f"{', '.join(there)} and {len(names) - len(there)} more objects, {total / GIB:.2f} GiB"
@@ -184,7 +187,7 @@ def check_dataset(sources: Sources) -> Findings:
 
 
 def _first_rows(sources: Sources, uri: str) -> Iterator[list[str]]:
-    with sources.store.open(uri) as stream:
+    with sources.store_of(uri).open(uri) as stream:
         text = io.StringIO(stream.read(_HEAD).decode("utf-8-sig", "replace"), newline="")
     return csv.reader(text)
 
@@ -240,12 +243,12 @@ def check_further_sources(sources: Sources) -> Findings:
         elif finding := _not_stored(uri, name):
             yield finding
         else:
-            yield ok(f"{redact(uri)}, {sources.store.stat(uri).size} bytes")
+            yield ok(f"{redact(uri)}, {sources.store_of(uri).stat(uri).size} bytes")
 
 
 def _not_stored(uri: str, name: str) -> Finding | None:
     """Return what is to be said of a URI that does not lead into the store."""
-    if uri.startswith("s3://"):
+    if is_stored(uri):
         return None
     if not uri:
         return skipped(f"no --{name} was given")

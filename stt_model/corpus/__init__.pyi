@@ -14,8 +14,8 @@ from .audio import frame_count as frame_count
 from .audio import ranged_info as ranged_info
 from .audio import read_audio as read_audio
 from .audio import resample as resample
-from .clips import file_name as file_name
-from .clips import is_file as is_file
+from .clip_places import file_name as file_name
+from .clip_places import is_file as is_file
 from .clips import open_clip as open_clip
 from .dataset import Samples as Samples
 from .dataset import drop_too_short as drop_too_short

@@ -17,15 +17,9 @@ import soxr
 from numpy.typing import NDArray
 
 from stt_model.base import DataError, native_lines_dropped
-from stt_model.corpus.clips import (
-    ClipSizeError,
-    RangedReader,
-    ShardError,
-    is_file,
-    open_clip,
-    open_header,
-    open_stored_header,
-)
+from stt_model.corpus.clip_cache import RangedReader
+from stt_model.corpus.clip_places import ClipSizeError, ShardError, is_file
+from stt_model.corpus.clips import open_clip, open_header, open_stored_header
 from stt_model.storage import MissingError, StoredObject
 
 SAMPLE_RATE = 16000

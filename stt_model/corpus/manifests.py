@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stt_model.base import DataError, atomic_write, check_name, open_regular
 from stt_model.corpus import sample_databases, tar_samples
-from stt_model.corpus.clips import member_name
+from stt_model.corpus.clip_places import member_name
 from stt_model.corpus.stored_manifests import bring_manifests
 from stt_model.storage import is_stored, local_path
 

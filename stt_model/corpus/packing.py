@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from stt_model.base import DataError, atomic_directory, in_parallel, redact
 from stt_model.corpus.audio import read_clip
-from stt_model.corpus.clips import file_name, member_name
+from stt_model.corpus.clip_places import file_name, member_name
 from stt_model.corpus.dataset import row_named
 from stt_model.corpus.manifests import Utterance, find_splits, read_manifest, write_manifest
-from stt_model.storage import MissingError, ObjectStore, is_md5, is_stored, local_path, md5_file
+from stt_model.storage import MissingError, is_md5, is_stored, local_path, md5_file, store_of
 
 _MIB = 2**20
 _READERS = 8
@@ -135,7 +135,7 @@ class _Upload:
     """
 
     def __init__(self, target: str, scratch: Path) -> None:
-        self._store, self._root = ObjectStore.from_environment(), target.rstrip("/")
+        self._store, self._root = store_of(target), target.rstrip("/")
         self._sent: set[str] = set()
         if not self._is_unfinished() and next(self._store.list(target), None):
             raise DataError(f"{redact(target)}: expected nothing stored there; give another place")

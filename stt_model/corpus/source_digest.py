@@ -22,7 +22,6 @@ import requests
 from stt_model.base import StorageError, keep_secrets_out_of_logs
 from stt_model.corpus.manifests import Utterance, find_splits, iter_manifest
 from stt_model.storage import (
-    ObjectStore,
     StoredObject,
     digest_directory,
     find_objects,
@@ -30,7 +29,8 @@ from stt_model.storage import (
     is_stored,
     local_path,
     sha256_file,
-    split_uri,
+    split_root,
+    store_of,
 )
 
 _ABSENT = "absent"
@@ -95,8 +95,8 @@ def _versions(root: str, clips: set[str]) -> dict[str, str]:
         digests = dict(zip(files, pool.map(_digest_file, files), strict=True))
     if not stored:
         return digests
-    store = ObjectStore.from_environment()
-    listed = (each for folder in _folders(root, stored) for each in store.list(folder))
+    folders = _folders(root, stored)
+    listed = (each for folder in folders for each in store_of(folder).list(folder))
     return digests | {each.uri: _version(each) for each in listed if each.uri in stored}
 
 
@@ -114,10 +114,10 @@ def _folders(root: str, stored: set[str]) -> Iterator[str]:
         yield root
     elsewhere: dict[str, list[str]] = {}
     for uri in stored - below_root:
-        bucket, key = split_uri(uri)
+        bucket, key = split_root(uri)
         elsewhere.setdefault(bucket, []).append(posixpath.dirname(key))
     for bucket, folders in sorted(elsewhere.items()):
-        yield f"s3://{bucket}/{posixpath.commonpath(folders)}"
+        yield f"{bucket}/{posixpath.commonpath(folders)}"
 
 
 def _version(stored: StoredObject) -> str:
@@ -125,7 +125,7 @@ def _version(stored: StoredObject) -> str:
 
 
 def _digest_stored(uri: str) -> str:
-    folder, objects = find_objects(ObjectStore.from_environment(), uri)
+    folder, objects = find_objects(store_of(uri), uri)
     return _digest({each.uri.removeprefix(folder): _version(each) for each in objects})
 
 

@@ -10,7 +10,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stt_model.base import atomic_write
-from stt_model.storage import MissingError, ObjectStore, StoredObject, cache_directory, split_uri
+from stt_model.storage import (
+    MissingError,
+    Store,
+    StoredObject,
+    cache_directory,
+    split_root,
+    store_of,
+)
 
 AUDIO_COLUMN = "wav_filename"
 _FIELD_LIMIT = 1 << 27  # bytes, as for reading manifests (stt_model.corpus.manifests)
@@ -19,13 +26,13 @@ _FIELD_LIMIT = 1 << 27  # bytes, as for reading manifests (stt_model.corpus.mani
 def bring_manifests(root: str, names: Iterable[str]) -> dict[str, Path]:
     """Return those of the manifests ``names`` below ``root`` that there are, by name, as files.
 
-    ``root`` is ``s3://bucket/prefix``. Audio that a manifest names relative to itself has its whole
-    URI in the file; rows, columns and everything else are as in the store. The files lie in the
-    cache folder and stay there: each version of a manifest is fetched once.
+    ``root`` is the URI of a folder in an object store. Audio that a manifest names relative to
+    itself has its whole URI in the file; rows, columns and everything else are as in the store. The
+    files lie in the cache folder and stay there: each version of a manifest is fetched once.
 
     Raises StoreError; OSError of the disk passes through.
     """
-    store = ObjectStore.from_environment()
+    store = store_of(root)
     found = {}
     for name in names:
         try:
@@ -38,7 +45,7 @@ def bring_manifests(root: str, names: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def _bring(store: ObjectStore, stored: StoredObject, name: str) -> Path:
+def _bring(store: Store, stored: StoredObject, name: str) -> Path:
     version = stored.version
     place = cache_directory() / "manifests" / version / name
     if not place.exists():
@@ -79,5 +86,5 @@ def _with_uris(rows: Iterator[list[str]], folder: str) -> Iterator[list[str]]:
 def _whole_uri(name: str, folder: str) -> str:
     if not name or name.startswith("/") or "://" in name:
         return name
-    bucket, key = split_uri(folder)
-    return f"s3://{bucket}/{posixpath.normpath(posixpath.join(key, name))}"
+    bucket, key = split_root(folder)
+    return f"{bucket}/{posixpath.normpath(posixpath.join(key, name))}"

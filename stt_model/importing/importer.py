@@ -37,7 +37,7 @@ from stt_model.importing.sources import Source, open_source
 from stt_model.importing.state import NAME, Record, State
 from stt_model.importing.transcripts import Normalise, as_it_is, spoilt
 from stt_model.importing.tree import StoredTree
-from stt_model.storage import MissingError, ObjectStore, is_stored, local_path
+from stt_model.storage import MissingError, is_stored, local_path, store_of
 
 _AT_ONCE = 1024
 """Clips between two looks at what is known; all that is in memory of a corpus."""
@@ -366,7 +366,7 @@ def _corpus_folder(target: str) -> Iterator[Path]:
 
 
 def _bring_state(target: str, scratch: Path) -> None:
-    store = ObjectStore.from_environment()
+    store = store_of(target)
     try:
         store.download(f"{target.rstrip('/')}/{NAME}", scratch / NAME)
     except MissingError:
@@ -383,7 +383,7 @@ def _bring_state(target: str, scratch: Path) -> None:
 
 def _upload(corpus: Path, target: str) -> None:
     """Store a corpus, its manifests last: without them there is none."""
-    store = ObjectStore.from_environment()
+    store = store_of(target)
     root = target.rstrip("/")
     last = [corpus / f"{split}.csv" for split in ("dev", "test", "train")]
     rest = [path for path in sorted(corpus.rglob("*")) if path.is_file() and path not in last]

@@ -17,13 +17,13 @@ from stt_model.importing.clip import ImportSourceError
 from stt_model.importing.tree import StoredTree, Tree
 from stt_model.storage import (
     MissingError,
-    ObjectStore,
     is_remote,
     is_stored,
     local_file,
     local_path,
     sha256_file,
-    split_uri,
+    split_root,
+    store_of,
     unpack,
 )
 
@@ -70,10 +70,10 @@ def open_source(uri: str, corpus: Path, *, keep: bool) -> Iterator[Source]:
 
 
 def _stored_tree(uri: str) -> StoredTree:
-    if uri.endswith("/") or not split_uri(uri)[1]:
+    if uri.endswith("/") or not split_root(uri)[1]:
         return _listed(uri)
     try:
-        ObjectStore.from_environment().stat(uri)
+        store_of(uri).stat(uri)
     except MissingError:
         return _listed(uri)
     folder, _, name = uri.rpartition("/")

@@ -18,7 +18,7 @@ from threading import Lock
 from stt_model.base import redact
 from stt_model.corpus import AUDIO_SUFFIXES
 from stt_model.importing.clip import ImportSourceError
-from stt_model.storage import ObjectStore, StoredObject, cache_directory
+from stt_model.storage import StoredObject, cache_directory, store_of
 
 FOREIGN_SUFFIXES = (".m4a", ".aac", ".wma", ".mp4", ".mkv", ".webm", ".mov", ".amr", ".3gp")
 """Recordings that only FFmpeg's libraries read."""
@@ -99,7 +99,7 @@ class StoredTree(Tree):
     """What is stored below an address. Small files are brought here; audio stays where it is."""
 
     def __init__(self, uri: str, only: str = "") -> None:
-        self._store = ObjectStore.from_environment()
+        self._store = store_of(uri)
         self._uri = uri.rstrip("/")
         self.only = only
         # On disk, and gone with the connection.

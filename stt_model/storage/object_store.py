@@ -34,12 +34,12 @@ from stt_model.storage.store_errors import (
     StoreError,
 )
 from stt_model.storage.store_requests import (
-    StoredObject,
     StoreRequests,
     changed,
     split_uri,
     stored_object,
 )
+from stt_model.storage.stored import StoredObject
 
 __all__ = ["MissingError", "ObjectStore", "StoreError", "StoredObject", "split_uri"]
 

@@ -14,16 +14,16 @@ from tqdm import tqdm
 
 from stt_model.base import AlreadyLockedError, StorageError, locked, redact
 from stt_model.storage.download import CACHE_VARIABLE, cache_directory
-from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.schemes.protocol import Store, split_root
 from stt_model.storage.store_errors import CONTINUABLE_ERRORS, MissingError
-from stt_model.storage.store_requests import StoredObject, split_uri
+from stt_model.storage.stored import StoredObject
 
 _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def brought(uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
-    """Yield the object ``uri`` as a file, or all the objects below it as a folder.
+def brought(store: Store, uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
+    """Yield the object ``uri`` of ``store`` as a file, or all the objects below it as a folder.
 
     It lies in the cache folder, a file under its own name, and is removed when the block ends, but
     kept when the connection broke: the next call goes on with it, as long as the objects are the
@@ -36,7 +36,7 @@ def brought(uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Pa
     try:
         with locked(place / "lock"):
             try:
-                yield _bring(uri, place, size_limit, progress)
+                yield _bring(store, uri, place, size_limit, progress)
             except CONTINUABLE_ERRORS:
                 _logger.warning("%s: what arrived is kept in %s", redact(uri), place)
                 raise
@@ -51,8 +51,7 @@ def brought(uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Pa
         ) from None
 
 
-def _bring(uri: str, place: Path, size_limit: int, progress: bool) -> Path:
-    store = ObjectStore.from_environment()
+def _bring(store: Store, uri: str, place: Path, size_limit: int, progress: bool) -> Path:
     root, objects = find_objects(store, uri)
     size = sum(stored.size for stored in objects)
     if size > size_limit:
@@ -73,12 +72,12 @@ def _bring(uri: str, place: Path, size_limit: int, progress: bool) -> Path:
     return content if root == uri else content / objects[0].key.rpartition("/")[2]
 
 
-def find_objects(store: ObjectStore, uri: str) -> tuple[str, Sequence[StoredObject]]:
+def find_objects(store: Store, uri: str) -> tuple[str, Sequence[StoredObject]]:
     """Return the object that ``uri`` names and the URI of its folder; or ``uri`` and all below it.
 
     Raises MissingError if there is neither.
     """
-    key = split_uri(uri)[1]
+    key = split_root(uri)[1]
     if key and not key.endswith("/"):
         try:
             return uri.rpartition("/")[0], [store.stat(uri)]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -26,6 +24,7 @@ from stt_model.storage.store_errors import (
     StoreError,
     explain,
 )
+from stt_model.storage.stored import StoredObject
 
 _ATTEMPTS = 6
 _WAIT = tenacity.wait_exponential_jitter(initial=1, max=30)  # seconds
@@ -46,24 +45,6 @@ def split_uri(uri: str) -> tuple[str, str]:
             f"{redact(uri)}: expected s3://BUCKET/KEY; credentials go into the environment"
         )
     return bucket, key
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as the store lists it."""
-
-    uri: str
-    key: str
-    size: int
-    """Bytes."""
-    etag: str
-    """Without quotes; the MD5 of the content if it was uploaded in one piece."""
-    modified: datetime
-
-    @property
-    def version(self) -> str:
-        """What tells this content at this address from any other, hexadecimal: a file's name."""
-        return hashlib.sha256(f"{self.uri}\0{self.etag}".encode()).hexdigest()
 
 
 def stored_object(bucket: str, entry: Any) -> StoredObject:

@@ -16,8 +16,7 @@ from stt_model.base import StorageError, atomic_directory, redact, scratch_direc
 from stt_model.storage.archive import GIB, UNPACKED_LIMIT, unpack
 from stt_model.storage.checksums import hash_file
 from stt_model.storage.schemes.local import check_target
-from stt_model.storage.schemes.protocol import split_scheme
-from stt_model.storage.schemes.registry import LOCAL, SCHEMES, scheme_of
+from stt_model.storage.schemes.registry import LOCAL, is_remote, scheme_of
 
 SIZE_LIMIT = 20 * GIB
 
@@ -112,16 +111,6 @@ def local_file(uri: str) -> Iterator[Path]:
         if not scheme.is_local and path.is_dir():
             raise StorageError(f"{redact(uri)}: expected an object, found a folder of them")
         yield path
-
-
-def is_stored(uri: str) -> bool:
-    """Tell whether a URI leads into an object store."""
-    return any(split_scheme(uri)[0] in each.names for each in SCHEMES if each.is_store)
-
-
-def is_remote(uri: str) -> bool:
-    """Tell whether a URI leads away from this machine's file systems."""
-    return any(split_scheme(uri)[0] in each.names for each in SCHEMES if not each.is_local)
 
 
 def check_readable(uri: str) -> None:

@@ -38,12 +38,13 @@ from stt_model.base import JSON_LIMIT, TrainingError, build, one_line, parse_jso
 from stt_model.storage import (
     ChangedError,
     MissingError,
-    ObjectStore,
+    Store,
     StoredObject,
     StoreError,
     is_stored,
     local_path,
     sha256_file,
+    store_of,
 )
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def run_folder(uri: str, target: Path) -> Iterator[tuple[Path, Callable[[], None
     if not uri:
         yield target, _nothing
     elif is_stored(uri):
-        kept = RunStore(ObjectStore.from_environment(), uri, target)
+        kept = RunStore(store_of(uri), uri, target)
         kept.restore()
         yield target, kept.save
     else:
@@ -104,13 +105,13 @@ class _Found(NamedTuple):
 
 
 class RunStore:
-    """The copy at ``uri``, ``s3://bucket/prefix``, of the run in ``directory``.
+    """The copy at ``uri``, a folder in an object store, of the run in ``directory``.
 
     All methods raise StoreError where the store fails, and TrainingError where the copy is damaged
     or another process has claimed the run since.
     """
 
-    def __init__(self, store: ObjectStore, uri: str, directory: Path) -> None:
+    def __init__(self, store: Store, uri: str, directory: Path) -> None:
         self._store = store
         self._uri = uri.rstrip("/")
         self._directory = directory

@@ -19,7 +19,6 @@ class LocalScheme:
     names: tuple[str, ...] = ("", "file")
     shown = "a path, file://"
     is_local = True
-    is_store = False
 
     @contextmanager
     def bring(self, uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:

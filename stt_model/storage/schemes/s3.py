@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from stt_model.storage.object_store import ObjectStore
+from stt_model.storage.schemes.protocol import Store
 from stt_model.storage.store_cache import brought, find_objects
 
 
@@ -15,19 +18,22 @@ class S3Scheme:
     names: tuple[str, ...] = ("s3",)
     shown = "s3://"
     is_local = False
-    is_store = True
 
     def bring(
         self, uri: str, *, size_limit: int, progress: bool = False
     ) -> AbstractContextManager[Path]:
         """Bring one object as a file, or all below a prefix as a folder."""
-        return brought(uri, size_limit=size_limit, progress=progress)
+        return brought(self.store(os.environ), uri, size_limit=size_limit, progress=progress)
 
     def check(self, uri: str) -> None:
         """Raise unless there is an object of that name, or any below it."""
-        find_objects(ObjectStore.from_environment(), uri)
+        find_objects(self.store(os.environ), uri)
 
     def put(self, source: Path, uri: str) -> None:
         """Upload; each object appears whole, and those that are the same are not sent again."""
         store = ObjectStore.from_environment()
         (store.upload_directory if source.is_dir() else store.upload)(source, uri)
+
+    def store(self, environ: Mapping[str, str]) -> Store:
+        """Return the store that the variables of ``storage.store_client`` describe."""
+        return ObjectStore.from_environment(environ)

@@ -15,7 +15,6 @@ class WebScheme:
     names: tuple[str, ...] = ("http", "https")
     shown = "http://, https://"
     is_local = False
-    is_store = False
 
     def bring(
         self, uri: str, *, size_limit: int, progress: bool = False

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stt_model.base.errors import DataError
 from stt_model.corpus import audio
 from stt_model.corpus.audio import SAMPLE_RATE, audio_info, frame_count, read_audio, read_clip
-from stt_model.corpus.clips import CLIP_LIMIT
+from stt_model.corpus.clip_places import CLIP_LIMIT
 
 
 def tone(rate, seconds=0.5, frequency=440.0):

@@ -16,7 +16,7 @@ import webdataset
 
 from stt_model.base.errors import DataError
 from stt_model.cli.parser import main
-from stt_model.corpus import clips
+from stt_model.corpus import clip_cache
 from stt_model.corpus.audio import read_audio, read_clip
 from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.packing import pack
@@ -24,6 +24,7 @@ from stt_model.corpus.source_digest import digest_dataset
 from stt_model.corpus.validation import validate
 from stt_model.storage.object_store import ObjectStore
 from stt_model.storage.store_errors import StoreError
+from stt_model.storage.stored import StoredObject
 from tests.stt_model.s3_server import SECRET_KEY, S3Server
 
 CLIPS = 6
@@ -75,7 +76,7 @@ def _failing(error: Exception) -> Callable[..., NoReturn]:
 
 
 def _limit_cache(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setenv(clips.LIMIT_VARIABLE, f"{(size + 0.5) / 2**30:.20f}")
+    monkeypatch.setenv(clip_cache.LIMIT_VARIABLE, f"{(size + 0.5) / 2**30:.20f}")
 
 
 def _requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
@@ -83,13 +84,11 @@ def _requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     made: list[tuple[str, int, int]] = []
     read, download = ObjectStore.read, ObjectStore.download_version
 
-    def counted_read(
-        store: ObjectStore, stored: clips.StoredObject, start: int, size: int
-    ) -> bytes:
+    def counted_read(store: ObjectStore, stored: StoredObject, start: int, size: int) -> bytes:
         made.append((stored.uri, start, size))
         return read(store, stored, start, size)
 
-    def counted_download(store: ObjectStore, stored: clips.StoredObject, target: Path) -> None:
+    def counted_download(store: ObjectStore, stored: StoredObject, target: Path) -> None:
         made.append((stored.uri, 0, -1))
         download(store, stored, target)
 
@@ -178,7 +177,7 @@ def test_a_cache_without_room_reads_single_members(
     dataset: Path, tmp_path: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack(str(dataset), "s3://speech/packed")
-    monkeypatch.setenv(clips.LIMIT_VARIABLE, "0.00001")
+    monkeypatch.setenv(clip_cache.LIMIT_VARIABLE, "0.00001")
     made = _requests(monkeypatch)
     row = read_manifest(find_splits("s3://speech/packed")["train"])[2]
     assert len(read_audio(row.place)) == 16000 + 1400
@@ -190,7 +189,7 @@ def test_old_clips_make_room(
     dataset: Path, tmp_path: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ObjectStore.from_environment().upload_directory(dataset, "s3://speech/loose")
-    monkeypatch.setenv(clips.LIMIT_VARIABLE, f"{100_000 / 2**30:.9f}")
+    monkeypatch.setenv(clip_cache.LIMIT_VARIABLE, f"{100_000 / 2**30:.9f}")
     kept = tmp_path / "cache" / "stt-bootstrap-clips"
     old = kept / "00" / "old"
     old.parent.mkdir(parents=True)
@@ -207,7 +206,7 @@ def test_a_changed_clip_is_another(dataset: Path, server: S3Server) -> None:
     row = read_manifest(find_splits("s3://speech/loose")["train"])[0]
     assert len(read_audio(row.place)) == 16000
     store.upload(dataset / "train clip-2.wav", "s3://speech/loose/train clip-0.wav")
-    clips._caches.clear()
+    clip_cache._caches.clear()
     assert len(read_audio(row.place)) == 16000 + 1400
 
 
@@ -254,7 +253,7 @@ def test_threads_that_want_one_shard_take_its_room_once(
     made = _requests(monkeypatch)
     download = ObjectStore.download_version
 
-    def slow_download(store: ObjectStore, stored: clips.StoredObject, target: Path) -> None:
+    def slow_download(store: ObjectStore, stored: StoredObject, target: Path) -> None:
         time.sleep(0.2)
         download(store, stored, target)
 
@@ -294,17 +293,17 @@ def test_a_full_disk_does_not_keep_clips_from_being_read(
     splits = [find_splits(f"s3://speech/{kind}")["train"] for kind in ("loose", "packed")]
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(ObjectStore, "download_version", _failing(full))
-    monkeypatch.setattr(clips, "atomic_write", _failing(full))
+    monkeypatch.setattr(clip_cache, "atomic_write", _failing(full))
     for manifest in splits:
-        clips._caches.clear()
+        clip_cache._caches.clear()
         caplog.clear()
         found = [read_clip(row.place) for row in read_manifest(manifest)]
         assert found == [
             read_clip(row.place) for row in read_manifest(find_splits(dataset)["train"])
         ]
         assert [record.getMessage() for record in caplog.records] == [
-            f"{dataset.parent / 'cache' / 'stt-bootstrap-clips'}: no more clips are kept: "
-            "No space left on device"
+            f"{dataset.parent / 'cache' / 'stt-bootstrap-clips'}: cannot be written to any more: No"
+            " space left on device; other clips are read from the store each time"
         ]
 
 
@@ -321,11 +320,13 @@ def test_a_shard_is_not_kept_as_a_version_that_it_is_not(
 
 
 def test_a_process_has_one_cache_and_it_is_not_known_by_credentials(server: S3Server) -> None:
-    clips._caches.clear()
+    clip_cache._caches.clear()
     with ThreadPoolExecutor(8) as pool:
-        found = {id(each) for each in pool.map(lambda _: clips._cache(), range(64))}
-    assert len(found) == len(clips._caches) == 1
-    assert SECRET_KEY not in repr(clips._caches)
+        found = {
+            id(each) for each in pool.map(lambda _: clip_cache.cache_of("s3://speech/x"), range(64))
+        }
+    assert len(found) == len(clip_cache._caches) == 1
+    assert SECRET_KEY not in repr(clip_cache._caches)
 
 
 def test_packing_into_a_store_goes_on_where_it_broke_off(
