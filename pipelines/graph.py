@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 
 from stt_bootstrap.components.evaluation.component import evaluation
 from stt_bootstrap.components.model_export.component import model_export
@@ -18,71 +19,6 @@ from stt_bootstrap.components.source_analysis.component import source_analysis
 from stt_bootstrap.components.training.component import training
 from stt_bootstrap.pipelines import cluster
 
-TRAINING = (
-    "epochs",
-    "train_batch_size",
-    "dev_batch_size",
-    "learning_rate",
-    "dropout_rate",
-    "random_seed",
-    "clip_norm",
-    "augment",
-    "best_by",
-    "mixed_precision",
-    "early_stop",
-    "es_epochs",
-    "es_min_delta",
-    "reduce_lr_on_plateau",
-    "plateau_epochs",
-    "plateau_reduction",
-    "run_state_uri",
-)
-EVALUATION = (
-    "test_batch_size",
-    "beam_width",
-    "scorer_uri",
-    "scorer_digest",
-    "lm_alpha",
-    "lm_beta",
-    "max_wer",
-    "must_beat_source",
-    "release_any",
-    "list_suspects",
-)
-EXPORT = (
-    "scorer_uri",
-    "scorer_digest",
-    "export_uri",
-    "export_quantize",
-    "export_savedmodel",
-    "export_author_id",
-    "export_model_name",
-    "export_model_version",
-    "export_language",
-    "export_license",
-    "export_contact_info",
-    "export_description",
-)
-ANALYSIS = (
-    "dataset_uri",
-    "checkpoint_uri",
-    "dataset_digest",
-    "checkpoint_digest",
-    "alphabet_digest",
-    "scorer_digest",
-    "mode",
-    "alphabet_uri",
-    "scorer_uri",
-    "drop_source_layers",
-    "warm_start",
-    "keep_source_labels",
-    "normalise",
-    "drop_suspects_uri",
-    "checkpoint_alphabet_uri",
-    "bytes_output_mode",
-    "random_seed",
-)
-
 
 def add_graph(values: Mapping[str, Any]) -> None:
     """Add every step behind the first to the pipeline that is being defined.
@@ -90,8 +26,9 @@ def add_graph(values: Mapping[str, Any]) -> None:
     ``values`` has the pipeline's parameters and the digests of its sources by name: parameters, or
     outputs of the first step.
     """
-    analysed = source_analysis(
-        **_pick(values, ANALYSIS),
+    analysed = _task(
+        source_analysis,
+        values,
         strict=values["strict_validation"],
         expected_sha256=values["checkpoint_sha256"],
     ).set_display_name("Fine-tune or transfer")
@@ -121,27 +58,30 @@ def _adapt(
     fine-tuning, and Kubeflow's metadata store takes an artifact only once for each task and DAG.
     """
     dataset = analysed.outputs["clean_dataset"]
-    trained = training(
+    trained = _task(
+        training,
+        values,
         dataset=dataset,
         checkpoint=analysed.outputs[checkpoint],
         model_alphabet=analysed.outputs["model_alphabet"],
-        **_pick(values, TRAINING),
         **further,
     ).set_display_name("Train")
     cluster.name_run(trained)
-    evaluated = evaluation(
+    evaluated = _task(
+        evaluation,
+        values,
         dataset=dataset,
         checkpoint=trained.outputs["trained_checkpoint"],
         source_checkpoint=analysed.outputs["source_checkpoint"],
-        **_pick(values, EVALUATION),
     ).set_display_name("Evaluate")
     # A model that misses the gate is exported too, but not marked as released.
-    exported = model_export(
+    exported = _task(
+        model_export,
+        values,
         dataset=dataset,
         checkpoint=trained.outputs["trained_checkpoint"],
         released=evaluated.outputs["passed"],
         gate=evaluated.outputs["gate"],
-        **_pick(values, EXPORT),
     ).set_display_name("Export")
     placed = (values.get("node_selector"), values.get("tolerations"))
     cluster.place(
@@ -159,5 +99,8 @@ def _adapt(
     )
 
 
-def _pick(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: values[name] for name in names}
+def _task(component: BaseComponent, values: Mapping[str, Any], **given: Any) -> dsl.PipelineTask:
+    """Run a component with what is given, and with what the pipeline has by its inputs' names."""
+    inputs = component.component_spec.inputs or {}
+    taken = {name: values[name] for name in inputs if name in values and name not in given}
+    return component(**taken, **given)

@@ -1,4 +1,7 @@
-"""What Kubeflow sees of the first step of the pipeline that people fill in a form for."""
+"""What Kubeflow sees of the first step of the pipeline that people fill in a form for.
+
+Made by ``make compile`` from the parameters of both pipelines; change them there.
+"""
 
 from typing import NamedTuple
 
@@ -84,8 +87,8 @@ def run_settings(
         augment: How the training split is changed anew in each epoch: Coqui's specifications with
             spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the
             corpus, none or empty for no change.
-        beam_width: Candidates kept while decoding; 0 takes the best label of every frame, or with a
-            scorer Coqui's default width.
+        beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
+            says; 1 without a scorer takes the best label of every frame, which is fastest.
         best_by: loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping
             go by.
         bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, where it does not
@@ -142,8 +145,6 @@ def run_settings(
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
     """
-    import dataclasses
-
     from stt_model import jobs
 
     digests, chosen = jobs.begin_run(
@@ -153,5 +154,49 @@ def run_settings(
         scorer_uri=scorer_uri,
         settings=settings,
         settings_uri=settings_uri,
+        names=[
+            "augment",
+            "beam_width",
+            "best_by",
+            "bytes_output_mode",
+            "checkpoint_alphabet_uri",
+            "checkpoint_sha256",
+            "clip_norm",
+            "dev_batch_size",
+            "drop_source_layers",
+            "drop_suspects_uri",
+            "dropout_rate",
+            "early_stop",
+            "es_epochs",
+            "es_min_delta",
+            "export_author_id",
+            "export_contact_info",
+            "export_description",
+            "export_language",
+            "export_license",
+            "export_model_name",
+            "export_model_version",
+            "export_quantize",
+            "export_savedmodel",
+            "freeze_source_epochs",
+            "keep_source_labels",
+            "learning_rate",
+            "list_suspects",
+            "lm_alpha",
+            "lm_beta",
+            "max_wer",
+            "mixed_precision",
+            "must_beat_source",
+            "normalise",
+            "plateau_epochs",
+            "plateau_reduction",
+            "random_seed",
+            "reduce_lr_on_plateau",
+            "release_any",
+            "strict_validation",
+            "test_batch_size",
+            "train_batch_size",
+            "warm_start",
+        ],
     )
-    return (*digests, *dataclasses.astuple(chosen))
+    return (*digests, *chosen.values())

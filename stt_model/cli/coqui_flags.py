@@ -311,6 +311,7 @@ def _add_foreign(parser: argparse.ArgumentParser, flag: CoquiFlag) -> None:
         type=kind,
         dest=argparse.SUPPRESS,
         default=argparse.SUPPRESS,
+        metavar=flag.kind.upper(),
         help=shown,
     )
     assert isinstance(action, _Foreign)

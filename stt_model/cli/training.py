@@ -33,6 +33,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ENDING = (
+    "best_by",
+    "early_stop",
+    "es_epochs",
+    "es_min_delta",
+    "es_min_share",
+    "reduce_lr_on_plateau",
+    "plateau_epochs",
+    "plateau_reduction",
+)
+_OF_CHECKPOINTS = ("checkpoint_secs", "restart")
+_OF_DATA = ("feature_cache_size",)
+_OF_OUTPUT = ("show_progressbar",)
+"""Parameters of training with a group of their own; all others stand with the training."""
+
 
 @dataclass(frozen=True)
 class _Transfer:
@@ -50,18 +65,8 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
     _checkpoint_flags(parser.add_argument_group("checkpoints"))
     _model_flags(parser.add_argument_group("model"))
     _training_flags(parser.add_argument_group("training"))
-    add_parameters(
-        parser.add_argument_group("ending and learning rate, by the dev set"),
-        TrainingConfig,
-        "best_by",
-        "early_stop",
-        "es_epochs",
-        "es_min_delta",
-        "es_min_share",
-        "reduce_lr_on_plateau",
-        "plateau_epochs",
-        "plateau_reduction",
-    )
+    ending = parser.add_argument_group("ending and learning rate, by the dev set")
+    add_parameters(ending, TrainingConfig, *_ENDING)
     add_path(
         parser,
         "--summary_dir",
@@ -99,7 +104,7 @@ def _data_flags(group: argparse._ArgumentGroup) -> None:
         "DIR",
         "keep the features of clips in DIR, for later epochs and runs; several may share it",
     )
-    add_parameters(group, TrainingConfig, "feature_cache_size")
+    add_parameters(group, TrainingConfig, *_OF_DATA)
 
 
 def _checkpoint_flags(group: argparse._ArgumentGroup) -> None:
@@ -126,7 +131,7 @@ def _checkpoint_flags(group: argparse._ArgumentGroup) -> None:
         default="auto",
         help="without --train_files: which checkpoint is tested and exported",
     )
-    add_parameters(group, TrainingConfig, "checkpoint_secs", "restart")
+    add_parameters(group, TrainingConfig, *_OF_CHECKPOINTS)
 
 
 def _model_flags(group: argparse._ArgumentGroup) -> None:
@@ -138,41 +143,15 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def _training_flags(group: argparse._ArgumentGroup) -> None:
-    add_parameters(group, TrainingConfig, "epochs", "train_batch_size", "dev_batch_size")
-    add_parameters(group, EvaluationConfig, "test_batch_size")
-    add_parameters(
-        group,
-        TrainingConfig,
-        "learning_rate",
-        "dropout_rate",
-        "dropout_rate2",
-        "dropout_rate3",
-        "dropout_rate6",
-        "beta1",
-        "beta2",
-        "epsilon",
-        "shuffle_batches",
-        "shuffle_start",
-    )
-    group.add_argument(
-        "--augment",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="SPEC",
-        help="change the training set anew in each epoch, as in Coqui: NAME[p=P,PARAMETER=RANGE,…],"
-        " such as tempo[p=0.5,factor=1~0.2]; none for no change; by default the corpus decides",
-    )
-    add_parameters(
-        group,
-        TrainingConfig,
-        "clip_norm",
-        "freeze_source_epochs",
-        "mixed_precision",
-        "max_non_finite_steps",
-        "warmup_steps",
-        "kept_layers_rate",
-    )
+    elsewhere = {*_ENDING, *_OF_CHECKPOINTS, *_OF_DATA, *_OF_OUTPUT}
+    elsewhere |= parameters_of(jobs.SurgerySettings).keys()
+    for name in parameters_of(TrainingConfig):
+        if name == "augment":
+            _add_augment(group)
+        elif name not in elsewhere:
+            add_parameters(group, TrainingConfig, name)
+        if name == "dev_batch_size":
+            add_parameters(group, EvaluationConfig, "test_batch_size")
     group.add_argument(
         "--automatic_mixed_precision",
         dest="mixed_precision",
@@ -182,6 +161,18 @@ def _training_flags(group: argparse._ArgumentGroup) -> None:
         default=argparse.SUPPRESS,
         metavar="BOOL",
         help="Coqui's name for --mixed_precision float16",
+    )
+
+
+def _add_augment(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--augment",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SPEC",
+        help="change the training set anew in each epoch, as in Coqui: NAME[p=P,PARAMETER=RANGE,…],"
+        " such as tempo[p=0.5,factor=1~0.2]; none for no change; by default the corpus decides",
     )
 
 

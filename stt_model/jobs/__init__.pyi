@@ -19,8 +19,8 @@ from .evaluation import test_split as test_split
 from .exporting import export_model as export_model
 from .importing import import_dataset as import_dataset
 from .reports import write_report as write_report
-from .run_settings import RunSettings as RunSettings
 from .run_settings import begin_run as begin_run
+from .run_settings import default_settings as default_settings
 from .run_settings import read_run_settings as read_run_settings
 from .scorers import build_scorer as build_scorer
 from .scorers import tune_scorer as tune_scorer

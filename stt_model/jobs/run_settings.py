@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -15,75 +13,47 @@ from stt_model.jobs.data import SourceDigests, digest_sources
 from stt_model.jobs.settings import all_parameters, check_settings
 from stt_model.storage import local_file
 
+_OF_THE_CARD = "export_"
 
-@dataclass(frozen=True)
-class RunSettings:
-    """What a run does where nothing else is asked for; named as the flags are."""
-
-    augment: str = "auto"
-    beam_width: int = 0
-    best_by: str = "loss"
-    bytes_output_mode: bool = False
-    checkpoint_alphabet_uri: str = ""
-    checkpoint_sha256: str = ""
-    clip_norm: float = 0.0
-    dev_batch_size: int = 16
-    drop_source_layers: int = 1
-    drop_suspects_uri: str = ""
-    dropout_rate: str = "auto"
-    early_stop: bool = False
-    es_epochs: int = 25
-    es_min_delta: float = 0.05
-    export_author_id: str = ""
-    export_contact_info: str = ""
-    export_description: str = ""
-    export_language: str = ""
-    export_license: str = ""
-    export_model_name: str = ""
-    export_model_version: str = ""
-    export_quantize: bool = True
-    export_savedmodel: bool = False
-    freeze_source_epochs: str = "auto"
-    keep_source_labels: bool = False
-    learning_rate: str = "auto"
-    list_suspects: bool = False
-    lm_alpha: str = "auto"
-    lm_beta: str = "auto"
-    max_wer: float = 0.0
-    mixed_precision: str = "off"
-    must_beat_source: bool = False
-    normalise: str = ""
-    plateau_epochs: int = 10
-    plateau_reduction: float = 0.1
-    random_seed: int = 4568
-    reduce_lr_on_plateau: bool = False
-    release_any: bool = False
-    strict_validation: bool = False
-    test_batch_size: int = 16
-    train_batch_size: str = "auto"
-    warm_start: bool = True
+Value = bool | int | float | str
 
 
-def read_run_settings(settings: Mapping[str, Any], settings_uri: str = "") -> RunSettings:
-    """Return the settings of a run: those of the file, those given here over them, defaults.
+def default_settings(names: Iterable[str]) -> dict[str, Value]:
+    """Return the defaults of parameters as a run has them, in the order of ``names``.
+
+    A text of the model card is empty there: the card then keeps its own words.
+    """
+    found: dict[str, Value] = {}
+    for name in names:
+        declared = all_parameters()[name]
+        of_the_card = name.startswith(_OF_THE_CARD) and declared.type is str
+        found[name] = "" if of_the_card else declared.written_default
+    return found
+
+
+def read_run_settings(
+    settings: Mapping[str, Any], settings_uri: str = "", *, names: Iterable[str]
+) -> dict[str, Value]:
+    """Return the settings of a run: those given here, over those of the file, over the defaults.
 
     Args:
         settings: values by the names of the flags.
         settings_uri: JSON or YAML file with more of them: a path, ``file://``, ``s3://`` or
             ``http(s)://`` URI; empty for none.
+        names: of all settings that there are, in the order in which they are returned.
 
     Raises:
         BootstrapError: one line for every name that is not known and every value out of range.
     """
     values = {**(_read_file(settings_uri) if settings_uri else {}), **settings}
-    known = {field.name: field for field in dataclasses.fields(RunSettings)}
+    chosen = default_settings(names)
     problems, taken = [], {}
     for name, value in values.items():
-        if name not in known:
-            problems.append(_unknown(name, known))
+        if name not in chosen:
+            problems.append(_unknown(name, chosen))
             continue
         try:
-            taken[name] = _typed(name, value, type(known[name].default))
+            taken[name] = _typed(name, value, type(chosen[name]))
         except ValueError as error:
             problems.append(f"{name}: {error}")
     try:
@@ -92,7 +62,7 @@ def read_run_settings(settings: Mapping[str, Any], settings_uri: str = "") -> Ru
         problems.append(str(error))
     if problems:
         raise BootstrapError(f"settings: {'; '.join(problems)}")
-    return RunSettings(**taken)
+    return chosen | taken
 
 
 def _typed(name: str, value: Any, wanted: type) -> Any:
@@ -145,18 +115,19 @@ def begin_run(
     scorer_uri: str = "",
     settings: Mapping[str, Any],
     settings_uri: str = "",
-) -> tuple[SourceDigests, RunSettings]:
+    names: Iterable[str],
+) -> tuple[SourceDigests, dict[str, Value]]:
     """Check the settings of a run, and look which version of its sources there is.
 
     Takes what ``digest_sources`` and ``read_run_settings`` take, and raises what they raise.
     """
-    chosen = read_run_settings(settings, settings_uri)
+    chosen = read_run_settings(settings, settings_uri, names=names)
     digests = digest_sources(
         dataset_uri,
         checkpoint_uri=checkpoint_uri,
         alphabet_uri=alphabet_uri,
         scorer_uri=scorer_uri,
-        drop_suspects_uri=chosen.drop_suspects_uri,
-        checkpoint_alphabet_uri=chosen.checkpoint_alphabet_uri,
+        drop_suspects_uri=str(chosen["drop_suspects_uri"]),
+        checkpoint_alphabet_uri=str(chosen["checkpoint_alphabet_uri"]),
     )
     return digests, chosen

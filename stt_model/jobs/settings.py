@@ -102,6 +102,33 @@ class SurgerySettings:
 
 
 @dataclass(frozen=True)
+class RunOnlySettings:
+    """What a run calls otherwise than the command that does the step alone, or a command is."""
+
+    strict_validation: bool = parameters_of(ValidationSettings)["strict"].field()
+    drop_suspects_uri: str = text(
+        "",
+        "File suspects.csv of an earlier run, as any such URI: rows of the train and dev splits"
+        " that it marks with drop are left out; empty for none.",
+    )
+    checkpoint_sha256: str = text(
+        "", "Digest that it must have, in hexadecimal; empty for no check."
+    )
+    checkpoint_alphabet_uri: str = text(
+        "", "The checkpoint's alphabet file, where it does not say its own; empty for none."
+    )
+    bytes_output_mode: bool = switch(
+        False,
+        "Whether the checkpoint's labels are the bytes of UTF-8, where it does not say so itself.",
+    )
+    list_suspects: bool = switch(
+        False,
+        "Transcribe the train and dev splits too, and list the clips of all splits whose text and"
+        " sound may not belong together.",
+    )
+
+
+@dataclass(frozen=True)
 class ScratchSettings:
     """The network of a training that starts from nothing."""
 
@@ -120,6 +147,7 @@ _CONFIGURATIONS = (
     FetchSettings,
     DecisionSettings,
     SurgerySettings,
+    RunOnlySettings,
     ScratchSettings,
     TrainingConfig,
     EvaluationConfig,

@@ -12,7 +12,8 @@ import yaml
 
 from stt_bootstrap.components.run_settings.component import run_settings
 from stt_bootstrap.pipelines.package import package_parameters
-from stt_model.jobs.run_settings import RunSettings
+from stt_bootstrap.pipelines.settings_component import SOURCE, setting_names, source
+from stt_model.jobs.run_settings import default_settings
 
 FOLDER = Path(__file__).parents[2] / "pipelines"
 FORM = FOLDER / "form.yaml"
@@ -58,22 +59,26 @@ def test_what_the_form_leaves_out_is_a_setting():
     everything = set(package_parameters())
     sizes = {name for name in everything if name.endswith(("_cpu", "_memory"))}
     asked = set(package_parameters(FORM)) | sizes | {"alphabet_uri", "node_selector", "tolerations"}
-    settings = set(RunSettings.__dataclass_fields__)
-    assert settings == everything - asked
-    for name in settings:
-        assert RunSettings.__dataclass_fields__[name].default == package_parameters()[name].default
+    settings = setting_names()
+    assert set(settings) == everything - asked
+    for name, default in default_settings(settings).items():
+        assert default == package_parameters()[name].default
+
+
+def test_the_first_step_is_written_from_both_pipelines():
+    assert SOURCE.read_text(encoding="utf-8") == source()
 
 
 def test_settings_come_out_of_the_first_step_in_the_order_of_their_names():
     outputs = list(run_settings.component_spec.outputs)
-    assert outputs[4:] == list(RunSettings.__dataclass_fields__)
+    assert outputs[4:] == setting_names()
 
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_every_step_reads_the_settings_of_the_first(name):
     """A setting that no step takes would be one that does nothing."""
     text = (FOLDER / name).read_text()
-    for setting in RunSettings.__dataclass_fields__:
+    for setting in setting_names():
         wanted = f"run-settings-{setting}" if name == "form.yaml" else setting
         taken = [
             key

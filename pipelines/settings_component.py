@@ -1,0 +1,123 @@
+"""Write the component ``run_settings``, whose outputs are the pipeline's parameters.
+
+Kubeflow needs every output written out in the source. They are the parameters of the full pipeline
+that the form does not ask for, so that the source is made from both.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from pathlib import Path
+
+from stt_bootstrap.pipelines.bootstrap import bootstrap
+from stt_model.base import atomic_write
+from stt_model.jobs import all_parameters, default_settings
+
+SOURCE = Path(__file__).parents[1] / "components" / "run_settings" / "component.py"
+
+_DIGESTS = {
+    "dataset_digest": "Digest of the manifests and of which version of each clip they name.",
+    "checkpoint_digest": "Digest of the checkpoint's files, or of their versions.",
+    "alphabet_digest": "Digest of the alphabet; empty without one.",
+    "scorer_digest": "Digest of the scorer; empty without one.",
+}
+_TEMPLATE = '''\
+"""What Kubeflow sees of the first step of the pipeline that people fill in a form for.
+
+Made by ``make compile`` from the parameters of both pipelines; change them there.
+"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from stt_bootstrap.components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def run_settings(
+    dataset_uri: str,
+    checkpoint_uri: str,
+    alphabet_uri: str = "",
+    scorer_uri: str = "",
+    settings: dict = {{}},  # type: ignore[type-arg]  # noqa: B006
+    settings_uri: str = "",
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs",
+    [
+{outputs}
+    ],
+):
+    """Look which version of everything lies behind these URIs, and check the settings of a run.
+
+    Args:
+        dataset_uri: Folder with train.csv, dev.csv and test.csv; a path, file:// or s3:// URI.
+        checkpoint_uri: Checkpoint folder, or archive, as a path, file://, s3:// or http(s):// URI.
+        alphabet_uri: Alphabet file, as any such URI; empty for none.
+        scorer_uri: Language model, as any such URI; empty for none.
+        settings: Values by the names of the flags, where they are not to be the defaults.
+        settings_uri: JSON or YAML file with more of them, as any such URI; settings wins over it.
+
+    Returns:
+{descriptions}
+    """
+    from stt_model import jobs
+
+    digests, chosen = jobs.begin_run(
+        dataset_uri,
+        checkpoint_uri=checkpoint_uri,
+        alphabet_uri=alphabet_uri,
+        scorer_uri=scorer_uri,
+        settings=settings,
+        settings_uri=settings_uri,
+        names=[
+{names}
+        ],
+    )
+    return (*digests, *chosen.values())
+'''
+
+
+def setting_names() -> list[str]:
+    """Return the parameters of jobs that the full pipeline has and the form does not ask for."""
+    # Not imported: the form runs the component that is to be written.
+    form = ast.parse(Path(__file__).with_name("form.py").read_text(encoding="utf-8"))
+    asked = {
+        argument.arg
+        for node in ast.walk(form)
+        if isinstance(node, ast.FunctionDef)
+        for argument in node.args.args
+    }
+    parameters = inspect.signature(bootstrap.pipeline_func).parameters
+    return sorted(name for name in parameters if name in all_parameters() and name not in asked)
+
+
+def source() -> str:
+    """Return the source of the component."""
+    names = setting_names()
+    types = {name: type(value).__name__ for name, value in default_settings(names).items()}
+    outputs = dict.fromkeys(_DIGESTS, "str") | types
+    texts = _DIGESTS | {name: all_parameters()[name].help for name in names}
+    return _TEMPLATE.format(
+        outputs="\n".join(f'        ("{name}", {kind}),' for name, kind in outputs.items()),
+        descriptions="\n".join(_paragraph(f"{name}: {text}") for name, text in texts.items()),
+        names="\n".join(f'            "{name}",' for name in names),
+    )
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(
+        text,
+        100,
+        initial_indent=" " * 8,
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+if __name__ == "__main__":
+    with atomic_write(SOURCE) as beside:
+        beside.write_text(source(), encoding="utf-8")
