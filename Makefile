@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 REFERENCE ?= .reference
 KUSTOMIZE_VERSION ?= v5.8.0
 
+TRAINER = https://raw.githubusercontent.com/kubeflow/trainer/v2.3.0/manifests/base/crds/trainer.kubeflow.org
+
 # Of the images; `components/images.py` says where they go unless it is said here.
 ENGINE ?= $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))
 IMAGES ?= light model
@@ -20,7 +22,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +53,12 @@ test-cluster: $(INSTALLED) ## run what needs a real cluster: set KUBECONFIG and 
 
 manifests: $(BIN)/kustomize ## render manifests/ anew for the tests
 	$(BIN)/python -m tests.manifests.render
+
+test-crds: $(INSTALLED) ## check the objects for Kubeflow Trainer against its CRDs, downloaded
+	mkdir -p build/crds
+	for kind in trainjobs clustertrainingruntimes; do \
+	    curl -fsSL -o build/crds/trainer.kubeflow.org_$$kind.yaml $(TRAINER)_$$kind.yaml || exit 1; done
+	TRAINER_CRDS=build/crds $(BIN)/python -m pytest tests/manifests/test_training_runtime.py
 
 test-manifests: $(BIN)/kustomize ## test manifests/, rendering included
 	$(BIN)/python -m pytest tests/manifests
@@ -102,7 +110,7 @@ lock: $(INSTALLED) ## resolve constraints.txt anew for every Python that is supp
 	    --all-extras --no-emit-package stt-bootstrap setup.cfg --output-file constraints.txt
 	$(LOCK_IMAGE) docker/build.in --output-file docker/build.txt
 	$(LOCK_IMAGE) --no-deps docker/executor.in --output-file docker/executor.txt
-	$(LOCK_IMAGE) setup.cfg --extra import --output-file docker/light.txt
+	$(LOCK_IMAGE) setup.cfg --extra import --extra nodes --output-file docker/light.txt
 	$(LOCK_IMAGE) setup.cfg --extra train --extra serve docker/model.in --no-emit-package tensorflow \
 	    --output-file docker/model.txt
 	$(LOCK_IMAGE) setup.cfg --extra train --extra serve docker/model-gpu.in --output-file docker/model-gpu.txt

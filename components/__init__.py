@@ -11,6 +11,7 @@ COMPONENTS = (
     "alphabet_analysis",
     "layer_surgery",
     "training",
+    "distributed_training",
     "evaluation",
     "model_export",
     "refusal",

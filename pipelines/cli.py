@@ -161,6 +161,13 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         "must be there in every namespace of runs",
     )
     parser.add_argument(
+        "--nodes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="nodes that training is spread over: more than one needs Kubeflow Trainer (alpha)",
+    )
+    parser.add_argument(
         "--queue",
         default="",
         metavar="NAME",

@@ -74,6 +74,7 @@ def compile_packages(args: argparse.Namespace) -> int:
         overrides=parse_images(args.image),
         cache_claim=args.cache_claim,
         queue=args.queue,
+        nodes=args.nodes,
     )
     for path in [*written, *write_readmes(args.output)]:
         print(path)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kfp import compiler
+from kfp import compiler, dsl
 from kfp.dsl.base_component import BaseComponent
 
 from stt_bootstrap.components import COMPONENTS, images
@@ -17,6 +17,7 @@ from stt_bootstrap.pipelines.component_readme import write_readmes
 from stt_bootstrap.pipelines.form import form
 from stt_bootstrap.pipelines.prepare import prepare
 from stt_bootstrap.pipelines.queue import join_queue
+from stt_bootstrap.pipelines.spread import spread_over
 from stt_model.base import BootstrapError
 
 # The images that components name: what `--image` can replace.
@@ -37,18 +38,29 @@ class ImageError(BootstrapError):
     """An image that was asked for in a way that cannot be used."""
 
 
-def packages() -> dict[Path, BaseComponent]:
-    """Return what is compiled, by its path below the root of the project."""
+def packages(nodes: int = 1) -> dict[Path, BaseComponent]:
+    """Return what is compiled, by its path below the root of the project.
+
+    Training is spread over so many nodes. Raises NodesError.
+    """
     compiled: dict[Path, BaseComponent] = {
         Path("components", name, "component.yaml"): getattr(
             importlib.import_module(f"stt_bootstrap.components.{name}.component"), name
         )
         for name in COMPONENTS
     }
-    compiled[Path("pipelines", "form.yaml")] = form
+    compiled[Path("pipelines", "form.yaml")] = _spread(form, nodes)
     compiled[Path("pipelines", "prepare.yaml")] = prepare
-    compiled[Path("pipelines", "bootstrap.yaml")] = bootstrap
+    compiled[Path("pipelines", "bootstrap.yaml")] = _spread(bootstrap, nodes)
     return compiled
+
+
+def _spread(pipeline: BaseComponent, nodes: int) -> BaseComponent:
+    """Return a pipeline whose training is spread over so many nodes, defined anew."""
+    if nodes == 1:
+        return pipeline
+    with spread_over(nodes):
+        return dsl.pipeline(name=pipeline.name)(pipeline.pipeline_func)
 
 
 def compile_all(
@@ -58,6 +70,7 @@ def compile_all(
     overrides: Mapping[str, str] | None = None,
     cache_claim: str = "",
     queue: str = "",
+    nodes: int = 1,
 ) -> list[Path]:
     """Write every package below ``out_dir`` and return the paths, the pipeline last.
 
@@ -65,7 +78,7 @@ def compile_all(
     ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``; ``overrides``
     gives whole references by name, which ``parse_images`` reads. ``cache_claim`` is the volume
     claim of the pipeline's cache, ``queue`` the LocalQueue of Kueue that its pods wait in;
-    empty for none. Signals reach the steps.
+    empty for none. Training is spread over ``nodes``. Signals reach the steps.
     """
     given = overrides or {}
     replacements = {
@@ -73,14 +86,14 @@ def compile_all(
         for name, reference in USED.items()
     }
     written = []
-    for relative, component in packages().items():
+    for relative, component in packages(nodes).items():
         path = Path(out_dir) / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(component, str(path))
         text = path.read_text(encoding="utf-8").replace(_START, _START_IN_PLACE_OF_SHELL)
         text = _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text)
-        if component in (bootstrap, form):
-            text = mount_cache(text, cache_claim) if cache_claim else text
+        if cache_claim and relative.name in ("bootstrap.yaml", "form.yaml"):
+            text = mount_cache(text, cache_claim)
         if queue and relative.parts[0] == "pipelines":
             text = join_queue(text, queue)
         path.write_text(text, encoding="utf-8")

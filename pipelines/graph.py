@@ -12,12 +12,14 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
+from stt_bootstrap.components.distributed_training.component import distributed_training
 from stt_bootstrap.components.evaluation.component import evaluation
 from stt_bootstrap.components.model_export.component import model_export
 from stt_bootstrap.components.refusal.component import refusal
 from stt_bootstrap.components.source_analysis.component import source_analysis
 from stt_bootstrap.components.training.component import training
 from stt_bootstrap.pipelines import cluster
+from stt_bootstrap.pipelines.spread import nodes_to_spread_over
 
 
 def add_graph(values: Mapping[str, Any]) -> None:
@@ -58,9 +60,10 @@ def _adapt(
     fine-tuning, and Kubeflow's metadata store takes an artifact only once for each task and DAG.
     """
     dataset = analysed.outputs["clean_dataset"]
-    trained = _task(
-        training,
+    placed = (values.get("node_selector"), values.get("tolerations"))
+    trained = _train(
         values,
+        placed,
         dataset=dataset,
         checkpoint=analysed.outputs[checkpoint],
         model_alphabet=analysed.outputs["model_alphabet"],
@@ -83,12 +86,6 @@ def _adapt(
         released=evaluated.outputs["passed"],
         gate=evaluated.outputs["gate"],
     ).set_display_name("Export")
-    placed = (values.get("node_selector"), values.get("tolerations"))
-    cluster.place(
-        trained,
-        cluster.Budget(values["training_cpu"], values["training_memory"], hours=7 * 24, retries=3),
-        cluster.Accelerators(values["gpu_type"], values["gpu_count"], *placed),
-    )
     cluster.place(
         evaluated,
         cluster.Budget(values["evaluation_cpu"], values["evaluation_memory"], hours=24, retries=2),
@@ -97,6 +94,28 @@ def _adapt(
     cluster.place(
         exported, cluster.Budget(values["export_cpu"], values["export_memory"], hours=4, retries=2)
     )
+
+
+def _train(values: Mapping[str, Any], placed: tuple[Any, Any], **inputs: Any) -> dsl.PipelineTask:
+    """Train in one pod, or in a pod on each of several nodes, beside one that looks after them."""
+    size = (values["training_cpu"], values["training_memory"])
+    nodes = nodes_to_spread_over()
+    if nodes == 1:
+        return cluster.place(
+            _task(training, values, **inputs),
+            cluster.Budget(*size, hours=7 * 24, retries=3),
+            cluster.Accelerators(values["gpu_type"], values["gpu_count"], *placed),
+        )
+    trained = _task(
+        distributed_training,
+        values,
+        **inputs,
+        nodes=nodes,
+        node_cpu=size[0],
+        node_memory=size[1],
+    )
+    data = cluster.Budget(values["data_cpu"], values["data_memory"], hours=7 * 24, retries=3)
+    return cluster.place(trained, data)
 
 
 def _task(component: BaseComponent, values: Mapping[str, Any], **given: Any) -> dsl.PipelineTask:

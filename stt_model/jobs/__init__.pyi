@@ -18,6 +18,11 @@ from .evaluation import evaluate as evaluate
 from .evaluation import test_split as test_split
 from .exporting import export_model as export_model
 from .importing import import_dataset as import_dataset
+from .nodes import Offer as Offer
+from .nodes import collect_training as collect_training
+from .nodes import offer_training as offer_training
+from .nodes import train_offered as train_offered
+from .nodes import withdraw_offer as withdraw_offer
 from .reports import write_report as write_report
 from .run_settings import begin_run as begin_run
 from .run_settings import default_settings as default_settings

@@ -30,6 +30,7 @@ from stt_model.corpus import USUAL_AUDIO, iter_manifest
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits, transcripts_of
 from stt_model.jobs.reports import write_report
+from stt_model.network import is_chief
 from stt_model.text import Alphabet, build_alphabet, with_labels
 from stt_model.training import (
     TrainingConfig,
@@ -88,7 +89,7 @@ class PreparedTraining:
             )
         target = self.config.save_checkpoint_dir
         uri = of_this_run(self.run_state_uri)
-        with run_folder(uri, target) as (folder, after_save):
+        with run_folder(uri, target, writes=is_chief()) as (folder, after_save):
             asked = replace(self.config, origin=self._origin())
             if self.train_on and _starts_another(asked, folder):
                 asked = replace(asked, restart=True)

@@ -1,7 +1,6 @@
 from .ctc import ctc_loss as ctc_loss
 from .devices import Workers as Workers
 from .devices import describe_devices as describe_devices
-from .devices import is_chief as is_chief
 from .devices import loss_noted as loss_noted
 from .devices import training_strategy as training_strategy
 from .devices import workers_of as workers_of
@@ -14,3 +13,6 @@ from .layers import load_slots as load_slots
 from .layers import load_weights as load_weights
 from .layers import variables_of as variables_of
 from .startup import import_tensorflow_quietly as import_tensorflow_quietly
+from .worker_environment import is_chief as is_chief
+from .worker_environment import join_workers as join_workers
+from .worker_environment import worker_config as worker_config

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from stt_model.base import TrainingError, parse_json
+from stt_model.base import TrainingError
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,6 @@ def training_strategy() -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus] or ["CPU:0"]
     return tf.distribute.MirroredStrategy(devices)
-
-
-def is_chief() -> bool:
-    """Return whether this process is the one of several that writes, by ``TF_CONFIG`` alone.
-
-    What is not as TensorFlow expects it there, TensorFlow refuses later.
-    """
-    try:
-        config = parse_json(os.environ.get("TF_CONFIG") or "{}")
-        task, cluster = config.get("task", {}), config.get("cluster", {})
-        kind, index = task.get("type", "worker"), int(task.get("index", 0))
-        return bool(kind == "chief" or (index == 0 and "chief" not in cluster))
-    except (ValueError, TypeError, AttributeError):
-        return True
 
 
 def workers_of(strategy: tf.distribute.Strategy) -> Workers:

@@ -4,6 +4,7 @@ from .defaults import fit as fit
 from .report import TrainingResult as TrainingResult
 from .report import draw_curve as draw_curve
 from .run_store import RUN_ID_VARIABLE as RUN_ID_VARIABLE
+from .run_store import bring_run as bring_run
 from .run_store import of_this_run as of_this_run
 from .run_store import run_folder as run_folder
 from .state import Epoch as Epoch

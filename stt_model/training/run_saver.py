@@ -89,12 +89,28 @@ class RunSaver:
     def begin(self, *, resumed: bool) -> None:
         """Save a new run, or clear away what an earlier process was killed over."""
         # The first save of a run must not be taken for that of an earlier one.
-        self._learner.wait_for_all()
+        self._check_all_start_alike()
         if not resumed:
             # Shows before the first step that the directory can be written to.
             self.save("last")
         elif self._is_chief:
             remove_leftovers(self._directory, self._state.found)
+
+    def _check_all_start_alike(self) -> None:
+        """Wait for all workers; each has read for itself where the run stands."""
+        state = self._state
+        workers = workers_of(self._learner.strategy)
+        # A place for each worker, so that the sums are what each of them has.
+        own = [state.epoch, state.totals.batches]
+        places = [own if each == workers.index else [0, 0] for each in range(workers.count)]
+        sums = self._learner.sum_over_workers([part for place in places for part in place])
+        found = sorted(set(zip(sums[::2], sums[1::2], strict=True)))
+        if len(found) > 1:
+            raise TrainingError(
+                "the workers found the run at different points: "
+                + " and ".join(f"epoch {epoch} after batch {batch}" for epoch, batch in found)
+                + "; start all of them again with the same arguments"
+            )
 
     def save_if_due(self) -> None:
         """Save the last weights if the time for it has come.

@@ -69,11 +69,14 @@ def of_this_run(uri: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 @contextmanager
-def run_folder(uri: str, target: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+def run_folder(
+    uri: str, target: Path, *, writes: bool = True
+) -> Iterator[tuple[Path, Callable[[], None]]]:
     """Yield the folder that a run kept at ``uri`` saves into, and what to call after each save.
 
     When the block ends well, ``target`` holds the run. ``uri`` is a path, ``file://`` or ``s3://``
-    URI; without one, the run lies in ``target`` only.
+    URI; without one, the run lies in ``target`` only. Of several workers one ``writes``; to the
+    others the folder is where the run stood when they began.
 
     Raises:
         StorageError: the URI is none of these, or the store fails.
@@ -83,12 +86,27 @@ def run_folder(uri: str, target: Path) -> Iterator[tuple[Path, Callable[[], None
         yield target, _nothing
     elif is_stored(uri):
         kept = RunStore(store_of(uri), uri, target)
-        kept.restore()
-        yield target, kept.save
+        if writes:
+            kept.restore()
+        else:
+            kept.bring()
+        yield target, kept.save if writes else _nothing
     else:
         folder = local_path(uri)
         yield folder, _nothing
+        if not writes:
+            return
         shutil.copytree(folder, target, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
+
+
+def bring_run(uri: str, target: Path) -> None:
+    """Bring the run kept at ``uri``, as it was last saved; nothing where there is none.
+
+    Raises:
+        StorageError: the store fails.
+        TrainingError: what is kept there is damaged.
+    """
+    RunStore(store_of(uri), uri, target).bring()
 
 
 def _nothing() -> None:
@@ -123,6 +141,10 @@ class RunStore:
     def restore(self) -> None:
         """Claim the run, and bring it as it was last saved; nothing more where there is none."""
         self._make_claim()
+        self.bring()
+
+    def bring(self) -> None:
+        """Bring the run as it was last saved, and leave it to whom it belongs."""
         brought: set[Path] = set()
         before = ""
         while (index := self._last_saved()) is not None:

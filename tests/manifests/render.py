@@ -26,15 +26,18 @@ KUSTOMIZATIONS = (
     "overlays/eks",
     "overlays/gke",
     "overlays/gpu",
+    "overlays/nodes",
     "overlays/tensorboard",
     "overlays/artifact-store",
+    "training-runtime",
 )
+FOLDERS = ("base", "components", "overlays", "training-runtime")
 DIGESTS = RENDERED / "sources.sha256"
 
 
 def digests() -> str:
     """Return what tells whether the sources have changed, in the form of ``sha256sum``."""
-    return "".join(f"{digest_directory(SOURCES / d)}  {d}\n" for d in ("base", "overlays"))
+    return "".join(f"{digest_directory(SOURCES / d)}  {d}\n" for d in FOLDERS)
 
 
 def rendered(kustomization: str) -> Path:

@@ -12,6 +12,7 @@ FOREIGN_IMAGES = {
     "docker.io/rclone/rclone:1.75.2",
     "docker.io/tensorflow/tensorflow:2.19.0",
 }
+RUNTIME = "ClusterTrainingRuntime"
 OUR_IMAGES = {images.reference(name) for name in images.NAMES}
 
 
@@ -21,12 +22,19 @@ def resources(*kinds):
         pytest.param(resource, id=f"{name}-{resource['kind']}-{resource['metadata']['name']}")
         for name in KUSTOMIZATIONS
         for resource in load(name)
-        if resource["kind"] in kinds or not kinds
+        if resource["kind"] in kinds or (not kinds and resource["kind"] != RUNTIME)
     ]
 
 
-def pods():
+def workloads():
     return resources("Deployment", "Job")
+
+
+def pods():
+    """The same, and the nodes of a training, as the workload that Trainer makes of its runtime."""
+    [runtime] = load("training-runtime")
+    [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    return [*workloads(), pytest.param(job["template"], id=RUNTIME)]
 
 
 def containers(workload):
@@ -73,7 +81,7 @@ def test_pods_are_restricted(workload):
         assert not any("hostPort" in port for port in container.get("ports", []))
 
 
-@pytest.mark.parametrize("workload", pods())
+@pytest.mark.parametrize("workload", workloads())
 def test_pods_have_an_account_of_their_own_that_can_do_nothing(workload):
     pod = workload["spec"]["template"]["spec"]
     assert pod["serviceAccountName"].startswith("stt-bootstrap-")

@@ -26,16 +26,22 @@ class S3Server:
     """Others hide what is written into ``folder`` meanwhile; at 0 rclone hangs in DELETE."""
 
     def __init__(
-        self, folder: Path, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY
+        self,
+        folder: Path,
+        access_key: str = ACCESS_KEY,
+        secret_key: str = SECRET_KEY,
+        *,
+        address: str = "127.0.0.1",
     ) -> None:
         self.folder = folder
+        self.address = address
         self._keys = (access_key, secret_key)
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -48,7 +54,7 @@ class S3Server:
 
     def start(self) -> None:
         """Start, on the port that it had before, and return when it answers."""
-        command = [_rclone(), "serve", "s3", self.folder, "--addr", f"127.0.0.1:{self.port}"]
+        command = [_rclone(), "serve", "s3", self.folder, "--addr", f"{self.address}:{self.port}"]
         command += ["--config", os.devnull, "--dir-cache-time", self.remembers_folders_for]
         self._process = subprocess.Popen(
             ["sh", "-c", _GUARD, "sh", *command],
@@ -60,7 +66,7 @@ class S3Server:
             start_new_session=True,
         )
         deadline = time.monotonic() + 30
-        while not _answers(self.port):
+        while not _answers(self.address, self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"rclone did not start: {command}")
             time.sleep(0.02)
@@ -72,7 +78,7 @@ class S3Server:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
         self._process = None
-        while _answers(self.port):
+        while _answers(self.address, self.port):
             time.sleep(0.01)
 
     def __enter__(self) -> S3Server:
@@ -99,9 +105,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def _answers(address: str, port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((address, port), timeout=1).close()
     except OSError:
         return False
     return True

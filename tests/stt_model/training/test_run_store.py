@@ -12,7 +12,13 @@ from stt_model.base.errors import StoppedError, StorageError, TrainingError
 from stt_model.corpus.manifests import find_splits
 from stt_model.storage.object_store import ObjectStore
 from stt_model.training.learner import Learner
-from stt_model.training.run_store import RUN_ID_VARIABLE, RunStore, of_this_run, run_folder
+from stt_model.training.run_store import (
+    RUN_ID_VARIABLE,
+    RunStore,
+    bring_run,
+    of_this_run,
+    run_folder,
+)
 from tests.corpora import write_tone_dataset
 from tests.stt_model.s3_server import S3Server
 from tests.stt_model.training_runs import content
@@ -226,3 +232,19 @@ def test_the_component_says_again_when_it_is_stopped(monkeypatch, tmp_path, caps
         training.python_func(**{name: Artifact(str(tmp_path / name)) for name in places})
     assert ended.value.code == 75
     assert capsys.readouterr().err == "stopped by SIGTERM and saved\n"
+
+
+def test_a_worker_that_does_not_write_takes_no_run_over(store, tmp_path):
+    """Of several workers the first keeps the run; the others begin where it stands."""
+    first = RunStore(ObjectStore.from_environment(), URI, tmp_path / "first")
+    first.restore()
+    (tmp_path / "first").mkdir(exist_ok=True)
+    (tmp_path / "first" / "weights").write_bytes(b"1")
+    first.save()
+    with run_folder(URI, tmp_path / "second", writes=False) as (folder, after_save):
+        assert (folder / "weights").read_bytes() == b"1"
+        after_save()
+        (tmp_path / "first" / "weights").write_bytes(b"2")
+        first.save()
+    bring_run(URI, tmp_path / "third")
+    assert (tmp_path / "third" / "weights").read_bytes() == b"2"

@@ -1,0 +1,1 @@
+"""The component distributed_training."""

@@ -1,0 +1,79 @@
+"""The task of the component: offer a training, have a TrainJob do it, collect what came of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stt_bootstrap.components.distributed_training.following import TrainJobs, train_on_nodes
+from stt_bootstrap.components.distributed_training.train_job import (
+    NodeSize,
+    Owner,
+    TrainJobError,
+    describe_train_job,
+)
+from stt_model import jobs
+from stt_model.base import StorageError
+from stt_model.training import of_this_run
+
+__all__ = ["NodeSize", "train_distributed"]
+
+log = logging.getLogger(__name__)
+
+
+def train_distributed(
+    dataset: str,
+    checkpoint: str,
+    model_alphabet: str,
+    trained_checkpoint: str,
+    report: str,
+    *,
+    run_state_uri: str,
+    nodes: int,
+    size: NodeSize,
+    training_runtime: str,
+    settings: Mapping[str, Any],
+    cluster: TrainJobs | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, float]:
+    """Train on several nodes of the cluster that this process's pod is in; return the figures.
+
+    ``cluster`` is where the job is made, by default around this pod.
+
+    Raises:
+        StoppedError: SIGTERM ended it; what it did is saved.
+        BootstrapError: any other failure that a person can mend.
+    """
+    if nodes < 2:
+        raise TrainJobError(
+            f"nodes={nodes}: expected at least 2; for one, use the component training"
+        )
+    owner = Owner.from_environment(environ)
+    cluster = cluster or TrainJobs.around_this_pod()
+    offer = jobs.offer_training(
+        of_this_run(run_state_uri, environ),
+        dataset=dataset,
+        checkpoint=checkpoint,
+        model_alphabet=model_alphabet,
+        save_checkpoint_dir=trained_checkpoint,
+        settings=settings,
+    )
+    body = describe_train_job(
+        offer.uri,
+        nodes,
+        size,
+        owner,
+        runtime=training_runtime,
+        queue=cluster.queue_of(owner),
+        environ=environ,
+    )
+    train_on_nodes(cluster, body)
+    figures = jobs.collect_training(offer, trained_checkpoint, Path(report))
+    try:
+        jobs.withdraw_offer(offer)
+    except StorageError as error:
+        log.warning("%s; what was offered is of no more use, and stays for now", error)
+    return figures

@@ -1,0 +1,58 @@
+"""Packages whose training is spread over several nodes."""
+
+import pytest
+import yaml
+
+from stt_bootstrap.pipelines.compile import compile_all
+from stt_bootstrap.pipelines.spread import NodesError, spread_over
+from tests.pipelines.artifact_flow import artifact_inputs, doubles
+from tests.pipelines.test_artifact_flow import undeclared
+
+
+@pytest.fixture(scope="module", params=["bootstrap", "form"])
+def package(request, tmp_path_factory):
+    written = compile_all(tmp_path_factory.mktemp("spread"), nodes=4)
+    return next(path for path in written if path.stem == request.param)
+
+
+def test_both_branches_train_on_several_nodes(package):
+    pipeline, platform = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    assert "comp-training" not in pipeline["components"]
+    found = [task for task in artifact_inputs(package) if "training" in task]
+    assert [task.rpartition("/")[2] for task in found] == [
+        "distributed-training",
+        "distributed-training-2",
+    ]
+    trained = pipeline["deploymentSpec"]["executors"]["exec-distributed-training"]["container"]
+    assert "/light:" in trained["image"]
+    placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    environment = placed["exec-distributed-training"]["fieldPathAsEnv"]
+    assert [each["name"] for each in environment] == ["STT_BOOTSTRAP_RUN_ID"]
+
+
+def test_nodes_have_the_size_of_training_and_the_pod_that_of_data_steps(package):
+    pipeline, _ = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    tasks = [
+        task["inputs"]["parameters"]
+        for component in pipeline["components"].values()
+        for name, task in component.get("dag", {}).get("tasks", {}).items()
+        if name.startswith("distributed-training")
+    ]
+    assert len(tasks) == 2
+    small = "data" if package.stem == "bootstrap" else "step"
+    for inputs in tasks:
+        assert inputs["nodes"]["runtimeValue"]["constant"] == 4
+        taken = inputs["node_memory"]["componentInputParameter"]
+        assert taken == "pipelinechannel--training_memory"
+        own = inputs["memory_limit"]["runtimeValue"]["constant"]
+        assert own == f"{{{{$.inputs.parameters['pipelinechannel--{small}_memory']}}}}"
+
+
+def test_kubeflow_takes_them(package):
+    assert doubles(package) == []
+    assert undeclared(package) == []
+
+
+def test_no_nodes_are_refused():
+    with pytest.raises(NodesError, match="at least 1"), spread_over(0):
+        pass
