@@ -37,8 +37,14 @@ def test_workers_know_nothing_of_kubeflow(path):
     assert not imports(ast.parse(path.read_text())) & KUBEFLOW
 
 
+# What it does beside its job speaks to Kubernetes, which the jobs know nothing of.
+WITH_MODULES_OF_ITS_OWN = "distributed_training"
+
+
 @pytest.mark.parametrize("path", modules("components"))
 def test_components_import_workers_only_inside_functions(path):
+    if path.parent.name == WITH_MODULES_OF_ITS_OWN and path.name != "component.py":
+        return
     tree = ast.parse(path.read_text())
     outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
     found = set().union(*map(imports, outside)) & {"stt_model", "pipelines"}
@@ -50,6 +56,16 @@ def test_components_import_workers_only_inside_functions(path):
 def test_component_files_hold_one_function_that_calls_one_step(path):
     functions = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)]
     assert [function.name for function in functions] == [path.parent.name]
+    if path.parent.name == WITH_MODULES_OF_ITS_OWN:
+        calls = [
+            n.func.id
+            for n in ast.walk(functions[0])
+            if isinstance(n, ast.Call)
+            and isinstance(n.func, ast.Name)
+            and n.func.id.startswith("train")
+        ]
+        assert calls == ["train_distributed"]
+        return
     steps = [
         node
         for node in ast.walk(functions[0])
