@@ -2,8 +2,8 @@ from .alignment import count_errors as count_errors
 from .config import EvaluationConfig as EvaluationConfig
 from .evaluator import evaluate as evaluate
 from .html_report import write_html_report as write_html_report
+from .measured import Gate as Gate
 from .result import EvaluationResult as EvaluationResult
-from .result import Gate as Gate
 from .samples import known_samples as known_samples
 from .suspects import find_suspects as find_suspects
 from .suspects import write_suspects as write_suspects

@@ -27,7 +27,8 @@ from stt_model.decoding import Decoder, open_decoder
 from stt_model.evaluation.alignment import align
 from stt_model.evaluation.config import EvaluationConfig
 from stt_model.evaluation.html_report import write_html_report
-from stt_model.evaluation.result import Baseline, EvaluationResult, Gate, Provenance, Speed, judge
+from stt_model.evaluation.measured import Baseline, Gate, Provenance, Speed
+from stt_model.evaluation.result import EvaluationResult, judge
 from stt_model.evaluation.samples import EvaluatedSample, compare, distance, write_samples
 from stt_model.evaluation.significance import compare_rates, measure_rate
 from stt_model.evaluation.suspects import find_suspects, write_suspects

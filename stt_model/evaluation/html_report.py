@@ -25,7 +25,8 @@ from stt_model.text import show_characters
 from stt_model.training import Epoch, draw_curve
 
 if TYPE_CHECKING:
-    from stt_model.evaluation.result import EvaluationResult, Provenance
+    from stt_model.evaluation.measured import Provenance
+    from stt_model.evaluation.result import EvaluationResult
     from stt_model.evaluation.suspects import Suspect
 
 WORST_FOR_EACH_SHOWN = 4

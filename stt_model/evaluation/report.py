@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stt_model.base import cell
 from stt_model.evaluation.alignment import ErrorCounts
 from stt_model.evaluation.error_analysis import Breakdown
+from stt_model.evaluation.measured import Measured
 from stt_model.evaluation.samples import EvaluatedSample
 from stt_model.evaluation.significance import FEWEST_FOR_TEST
+from stt_model.evaluation.suspects import Suspect
+from stt_model.evaluation.verdict import Verdict
 from stt_model.text import show_characters
-
-if TYPE_CHECKING:
-    from stt_model.evaluation.result import EvaluationResult
-    from stt_model.evaluation.suspects import Suspect
 
 CONFUSIONS_SHOWN = 10
 SUSPECTS_SHOWN = 20
@@ -30,11 +28,12 @@ FEW = (
 )
 
 
-def to_markdown(result: EvaluationResult) -> str:
+def to_markdown(result: Measured, verdict: Verdict) -> str:
     """Return the report: rates, baselines, breakdowns, confusions, and utterances."""
     sections = [
         f"# Evaluation{f' on {cell(result.dataset)}' if result.dataset else ''}",
         f"Checkpoint {cell(result.checkpoint)}, {len(result.samples)} utterances.",
+        *_verdict(verdict),
         *_remarks(result),
         _headline(result),
         METHOD,
@@ -49,10 +48,13 @@ def to_markdown(result: EvaluationResult) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _remarks(result: EvaluationResult) -> Iterator[str]:
-    yield f"**{cell(result.verdict.level.capitalize())}**: {cell(result.verdict.reason)}."
-    if result.verdict.steps:
-        yield "\n".join(f"- Next: {cell(step)}." for step in result.verdict.steps)
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    yield f"**{cell(verdict.level.capitalize())}**: {cell(verdict.reason)}."
+    if verdict.steps:
+        yield "\n".join(f"- Next: {cell(step)}." for step in verdict.steps)
+
+
+def _remarks(result: Measured) -> Iterator[str]:
     if result.note:
         yield f"**{cell(result.note)}**"
     if result.gate.asked:
@@ -68,7 +70,7 @@ def _remarks(result: EvaluationResult) -> Iterator[str]:
         )
 
 
-def _headline(result: EvaluationResult) -> str:
+def _headline(result: Measured) -> str:
     header = ["WER", "CER", "loss (nats an utterance)"]
     values = [str(result.overall.wer), str(result.overall.cer), f"{result.loss:.3f}"]
     if result.speed:
@@ -77,7 +79,7 @@ def _headline(result: EvaluationResult) -> str:
     return _table("r" * len(header), header, [values])
 
 
-def _baselines(result: EvaluationResult) -> Iterator[str]:
+def _baselines(result: Measured) -> Iterator[str]:
     if not result.baselines:
         return
     yield "## Compared with"
@@ -115,7 +117,7 @@ def _breakdown(breakdown: Breakdown) -> str:
     return f"## By {cell(breakdown.title)}\n\n{table}{more}"
 
 
-def _kinds(result: EvaluationResult) -> str:
+def _kinds(result: Measured) -> str:
     rows = [
         [
             name,
@@ -143,7 +145,7 @@ def _confusions(characters: ErrorCounts) -> Iterator[str]:
     yield _table("llr", ["reference", "hypothesis", "times"], rows)
 
 
-def _suspects(result: EvaluationResult) -> Iterator[str]:
+def _suspects(result: Measured) -> Iterator[str]:
     if not result.suspects:
         return
     yield "## Suspects"
@@ -171,7 +173,7 @@ def suspects_summary(suspects: Sequence[Suspect]) -> str:
     )
 
 
-def _parts(result: EvaluationResult) -> Iterator[str]:
+def _parts(result: Measured) -> Iterator[str]:
     samples, count = result.samples, min(result.report_count, len(result.samples))
     middle = max((len(samples) - count) // 2, 0)
     parts = {

@@ -8,13 +8,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from stt_model.evaluation.measured import Measured
+from stt_model.evaluation.samples import EvaluatedSample
 from stt_model.evaluation.significance import FEWEST_FOR_TEST
-
-if TYPE_CHECKING:
-    from stt_model.evaluation.result import EvaluationResult
-    from stt_model.evaluation.samples import EvaluatedSample
 
 GOOD = "good"
 WITH_LANGUAGE_MODEL = "usable with a language model"
@@ -111,7 +109,7 @@ class TrainingCurve:
 
 
 def judge_model(
-    result: EvaluationResult, training_speakers: Mapping[str, set[str]] | None = None
+    result: Measured, training_speakers: Mapping[str, set[str]] | None = None
 ) -> Verdict:
     """Return what the figures of an evaluation say of a model.
 
@@ -126,7 +124,7 @@ def judge_model(
     return Verdict(level, reason, tuple(steps)[:MOST_STEPS])
 
 
-def _curve(result: EvaluationResult) -> TrainingCurve:
+def _curve(result: Measured) -> TrainingCurve:
     described = result.provenance.checkpoint if result.provenance else {}
     return TrainingCurve((described.get("lineage") or {}).get("history") or [])
 
@@ -139,7 +137,7 @@ def _strange(samples: Sequence[EvaluatedSample]) -> list[EvaluatedSample]:
 
 
 def _level(
-    result: EvaluationResult, curve: TrainingCurve, strange: Sequence[EvaluatedSample]
+    result: Measured, curve: TrainingCurve, strange: Sequence[EvaluatedSample]
 ) -> tuple[str, str]:
     rates = f"WER {result.wer:.1%}, CER {result.cer:.1%}"
     if len(strange) > max(2, STRANGE_SHARE * len(result.samples)):
@@ -154,7 +152,7 @@ def _level(
 
 
 def _steps(
-    result: EvaluationResult,
+    result: Measured,
     curve: TrainingCurve,
     strange: Sequence[EvaluatedSample],
     level: str,
@@ -229,13 +227,13 @@ def _about_speakers(
         return
 
 
-def _space_errors(result: EvaluationResult) -> tuple[int, int]:
+def _space_errors(result: Measured) -> tuple[int, int]:
     """Return the character errors that are spaces, and all of them."""
     _, *mistaken = result.space_errors or (0, 0)
     return sum(mistaken), result.characters.distance
 
 
-def _of(strange: Sequence[EvaluatedSample], result: EvaluationResult) -> str:
+def _of(strange: Sequence[EvaluatedSample], result: Measured) -> str:
     return f"{len(strange)} of {len(result.samples)} utterances are"
 
 

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from stt_model.importing.clip import Clip, Found, ImportSourceError, Notes, Options, SetAside, needs
-from stt_model.importing.layout import beside, filled, parent
+from stt_model.importing.clip import Found, ImportSourceError, Notes, Options, needs
+from stt_model.importing.layout import beside, parent
+from stt_model.importing.segments import Recording
 from stt_model.importing.tree import Tree
 
 NAME = "elan"
@@ -31,34 +32,20 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
             raise ImportSourceError(f"{path}: expected an ELAN file, found: {error}") from error
         tiers = _tiers(name, path, file, options)
         notes.add(f"{name}: transcripts from the tiers {', '.join(tiers)}")
-        audio = _audio(tree, name, file)
+        missing = "expected the recording that it belongs to beside it, found none"
+        recording = Recording(tree, name, _audio(tree, name, file), missing)
         for tier in tiers:
             speaker = file.get_parameters_for_tier(tier).get("PARTICIPANT") or ""
             if not speaker and len(tiers) > 1:
                 speaker = tier
-            yield from _annotations(tree, name, audio, file, tier, speaker)
+            yield from _annotations(recording, file, tier, speaker)
 
 
-def _annotations(
-    tree: Tree, name: str, audio: str, file: Any, tier: str, speaker: str
-) -> Iterator[Found]:
+def _annotations(recording: Recording, file: Any, tier: str, speaker: str) -> Iterator[Found]:
     for annotation in sorted(file.get_annotation_data_for_tier(tier)):
         start, end, text = annotation[0] / 1000, annotation[1] / 1000, annotation[2] or ""
-        where = f"{name}, tier {tier}, {start:.3f} s"
-        clip_name = f"{name}#{tier}#{start:.3f}-{end:.3f}"
-        if not audio:
-            reason = "expected the recording that it belongs to beside it, found none"
-            yield SetAside(clip_name, where, "audio_missing", reason, text)
-            continue
-        yield Clip(
-            name=clip_name,
-            audio=tree.place(audio),
-            transcript=text,
-            where=where,
-            start=start,
-            end=end,
-            extra=filled(speaker=speaker),
-        )
+        where = f"tier {tier}, {start:.3f} s"
+        yield recording.segment(start, end, text, where=where, tier=tier, speaker=speaker)
 
 
 def _tiers(name: str, path: Path, file: Any, options: Options) -> list[str]:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from stt_model.importing.clip import Clip, Found, ImportSourceError, Notes, Options, SetAside, needs
-from stt_model.importing.layout import beside, filled, parent, read_text
+from stt_model.importing.clip import Found, ImportSourceError, Notes, Options, needs
+from stt_model.importing.layout import beside, parent, read_text
+from stt_model.importing.segments import Recording
 from stt_model.importing.tree import Tree
 
 NAME = "subtitles"
@@ -37,24 +38,13 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
             raise ImportSourceError(
                 f"{tree.local(name)}: expected {kind.upper()} subtitles, found: {error}"
             ) from error
-        audio = _audio(tree, name)
+        missing = "expected a recording of the same name beside it, found none"
+        recording = Recording(tree, name, _audio(tree, name), missing)
         for number, caption in enumerate(captions, start=1):
             start, end = _seconds(caption.start), _seconds(caption.end)
             words = " ".join(_TAG.sub(" ", caption.text).split())
-            where = f"{name}, caption {number}"
-            clip_name = f"{name}#{start:.3f}-{end:.3f}"
-            if not audio:
-                reason = "expected a recording of the same name beside it, found none"
-                yield SetAside(clip_name, where, "audio_missing", reason, words)
-                continue
-            yield Clip(
-                name=clip_name,
-                audio=tree.place(audio),
-                transcript=words,
-                where=where,
-                start=start,
-                end=end,
-                extra=filled(speaker=caption.voice or ""),
+            yield recording.segment(
+                start, end, words, where=f"caption {number}", speaker=caption.voice or ""
             )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stt_model.importing.clip import Clip, Found, ImportSourceError, Notes, Options, SetAside, needs
-from stt_model.importing.layout import beside, filled, parent
+from stt_model.importing.clip import Found, ImportSourceError, Notes, Options, needs
+from stt_model.importing.layout import beside, parent
+from stt_model.importing.segments import Recording
 from stt_model.importing.tree import Tree
 
 NAME = "textgrid"
@@ -37,28 +38,16 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
         tiers = _tiers(path, grid, options)
         notes.add(f"{name}: transcripts from the tiers {', '.join(tiers)}")
         audio = beside(tree, parent(name), PurePosixPath(name).stem)
+        missing = f"expected the recording {PurePosixPath(audio).name} beside it, found none"
+        recording = Recording(tree, name, audio if tree.exists(audio) else "", missing)
         for tier in tiers:
             speaker = tier if len(tiers) > 1 else ""
             for interval in grid.getTier(tier).entries:
-                yield _found(tree, name, audio, tier, speaker, interval)
-
-
-def _found(tree: Tree, name: str, audio: str, tier: str, speaker: str, interval: Any) -> Found:
-    start, end, text = float(interval.start), float(interval.end), interval.label
-    where = f"{name}, tier {tier}, {start:.3f} s"
-    clip_name = f"{name}#{tier}#{start:.3f}-{end:.3f}"
-    if not tree.exists(audio):
-        reason = f"expected the recording {PurePosixPath(audio).name} beside it, found none"
-        return SetAside(clip_name, where, "audio_missing", reason, text)
-    return Clip(
-        name=clip_name,
-        audio=tree.place(audio),
-        transcript=text,
-        where=where,
-        start=start,
-        end=end,
-        extra=filled(speaker=speaker),
-    )
+                start, end = float(interval.start), float(interval.end)
+                where = f"tier {tier}, {start:.3f} s"
+                yield recording.segment(
+                    start, end, interval.label, where=where, tier=tier, speaker=speaker
+                )
 
 
 def _tiers(path: Path, grid: Any, options: Options) -> list[str]:

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from stt_model.evaluation import html_report
-from stt_model.evaluation.result import EvaluationResult, Gate, Provenance, Speed
+from stt_model.evaluation.measured import Gate, Provenance, Speed
+from stt_model.evaluation.result import EvaluationResult
 from stt_model.training.state import Epoch
 from tests.corpora import RATE, tone_samples
 from tests.stt_model.evaluated import evaluated

@@ -3,7 +3,8 @@ import math
 import jiwer
 import pytest
 
-from stt_model.evaluation.result import Baseline, EvaluationResult, Gate, Speed, judge
+from stt_model.evaluation.measured import Baseline, Gate, Speed
+from stt_model.evaluation.result import EvaluationResult, judge
 from stt_model.evaluation.significance import compare_rates, measure_rate
 from tests.stt_model.evaluated import evaluated, evaluated_pairs
 

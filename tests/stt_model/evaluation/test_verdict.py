@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from stt_model.evaluation.alignment import align
-from stt_model.evaluation.result import EvaluationResult, Provenance, judge
+from stt_model.evaluation.measured import Provenance
+from stt_model.evaluation.result import EvaluationResult, judge
 from stt_model.evaluation.samples import EvaluatedSample, distance
 from stt_model.evaluation.verdict import (
     GOOD,
