@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
-from kfp.dsl.base_component import BaseComponent
 
 from stt_bootstrap.components.distributed_training.component import distributed_training
 from stt_bootstrap.components.evaluation.component import evaluation
@@ -20,6 +19,7 @@ from stt_bootstrap.components.source_analysis.component import source_analysis
 from stt_bootstrap.components.training.component import training
 from stt_bootstrap.pipelines import cluster
 from stt_bootstrap.pipelines.spread import nodes_to_spread_over
+from stt_bootstrap.pipelines.tasks import add_task
 
 
 def add_graph(values: Mapping[str, Any]) -> None:
@@ -28,7 +28,7 @@ def add_graph(values: Mapping[str, Any]) -> None:
     ``values`` has the pipeline's parameters and the digests of its sources by name: parameters, or
     outputs of the first step.
     """
-    analysed = _task(
+    analysed = add_task(
         source_analysis,
         values,
         strict=values["strict_validation"],
@@ -70,7 +70,7 @@ def _adapt(
         **further,
     ).set_display_name("Train")
     cluster.name_run(trained)
-    evaluated = _task(
+    evaluated = add_task(
         evaluation,
         values,
         dataset=dataset,
@@ -78,7 +78,7 @@ def _adapt(
         source_checkpoint=analysed.outputs["source_checkpoint"],
     ).set_display_name("Evaluate")
     # A model that misses the gate is exported too, but not marked as released.
-    exported = _task(
+    exported = add_task(
         model_export,
         values,
         dataset=dataset,
@@ -102,11 +102,11 @@ def _train(values: Mapping[str, Any], placed: tuple[Any, Any], **inputs: Any) ->
     nodes = nodes_to_spread_over()
     if nodes == 1:
         return cluster.place(
-            _task(training, values, **inputs),
+            add_task(training, values, **inputs),
             cluster.Budget(*size, hours=7 * 24, retries=3),
             cluster.Accelerators(values["gpu_type"], values["gpu_count"], *placed),
         )
-    trained = _task(
+    trained = add_task(
         distributed_training,
         values,
         **inputs,
@@ -116,10 +116,3 @@ def _train(values: Mapping[str, Any], placed: tuple[Any, Any], **inputs: Any) ->
     )
     data = cluster.Budget(values["data_cpu"], values["data_memory"], hours=7 * 24, retries=3)
     return cluster.place(trained, data)
-
-
-def _task(component: BaseComponent, values: Mapping[str, Any], **given: Any) -> dsl.PipelineTask:
-    """Run a component with what is given, and with what the pipeline has by its inputs' names."""
-    inputs = component.component_spec.inputs or {}
-    taken = {name: values[name] for name in inputs if name in values and name not in given}
-    return component(**taken, **given)

@@ -6,6 +6,7 @@ from stt_bootstrap.components.dataset_import.component import dataset_import
 from stt_bootstrap.components.dataset_packing.component import dataset_packing
 from stt_bootstrap.components.dataset_validation.component import dataset_validation
 from stt_bootstrap.pipelines import cluster
+from stt_bootstrap.pipelines.tasks import add_task
 
 
 @dsl.pipeline(name="stt-bootstrap-prepare")
@@ -69,24 +70,8 @@ def prepare(
         data_cpu: Processors that each step may use on a cluster, such as 2 or 500m.
         data_memory: Memory that each step may use on a cluster, such as 4Gi.
     """
-    imported = dataset_import(
-        source_uri=source_uri,
-        corpus_uri=corpus_uri,
-        normalise=normalise,
-        numbers=numbers,
-        format=format,
-        columns=columns,
-        encoding=encoding,
-        tier=tier,
-        speaker_pattern=speaker_pattern,
-        splits=splits,
-        dev_share=dev_share,
-        test_share=test_share,
-        dev_hours=dev_hours,
-        test_hours=test_hours,
-        split_by=split_by,
-        copy_audio=copy_audio,
-    ).set_display_name("Import, normalise and split")
+    values = dict(locals())
+    imported = add_task(dataset_import, values).set_display_name("Import, normalise and split")
     # What lies behind a URI can change while its name stays.
     imported.set_caching_options(False)
     validated = dataset_validation(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sqlite3
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,10 +31,11 @@ from stt_model.importing.recordings import Audio, Recordings, UnusableError
 from stt_model.importing.registry import find_format
 from stt_model.importing.settings import ImportSettings
 from stt_model.importing.sources import Source, open_source
-from stt_model.importing.state import NAME, Record, State
+from stt_model.importing.state import Record, State
+from stt_model.importing.target import corpus_folder, upload
 from stt_model.importing.transcripts import Normalise, as_it_is, spoilt
 from stt_model.importing.tree import StoredTree
-from stt_model.storage import MissingError, is_stored, local_path, store_of
+from stt_model.storage import is_stored, local_path
 
 _AT_ONCE = 1024
 """Clips between two looks at what is known; all that is in memory of a corpus."""
@@ -69,7 +67,7 @@ def import_corpus(
     options = Options(parse_columns(settings.columns), settings.encoding, tier=settings.tier)
     stored = is_stored(target)
     with (
-        _corpus_folder(target) as corpus,
+        corpus_folder(target) as corpus,
         open_source(source, corpus, keep=not stored) as opened,
     ):
         found = find_format(opened.tree, settings.format)
@@ -92,7 +90,7 @@ def import_corpus(
             state.close(forget=isinstance(error, BootstrapError))
             raise
         if stored:
-            _upload(corpus, target)
+            upload(corpus, target)
     return result
 
 
@@ -334,69 +332,3 @@ def _check_order(source: str, target: str) -> None:
             f"{target}: expected a folder outside of the source {source}, which would else be"
             " imported into itself; give another target"
         )
-
-
-@contextmanager
-def _corpus_folder(target: str) -> Iterator[Path]:
-    """Yield the folder to write to; what was made in it is removed if the import is refused."""
-    if is_stored(target):
-        with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch:
-            _bring_state(target, Path(scratch))
-            yield Path(scratch)
-        return
-    folder = local_path(target)
-    is_new = not folder.exists()
-    if not is_new and not folder.is_dir():
-        raise ImportSourceError(f"{target}: expected a folder, or none, found a file")
-    if not is_new and any(folder.iterdir()) and not list(folder.glob("*import*.sqlite")):
-        raise ImportSourceError(
-            f"{target}: expected an empty folder, none, or a corpus that was imported; give another"
-            " target"
-        )
-    was_empty = is_new or not any(folder.iterdir())
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    except BootstrapError:
-        if was_empty:
-            shutil.rmtree(folder)
-            if not is_new:
-                folder.mkdir()
-        raise
-
-
-def _bring_state(target: str, scratch: Path) -> None:
-    store = store_of(target)
-    try:
-        store.download(f"{target.rstrip('/')}/{NAME}", scratch / NAME)
-    except MissingError:
-        if next(store.list(target), None):
-            raise ImportSourceError(
-                f"{redact(target)}: expected nothing stored there, or a corpus that was imported;"
-                " give another target"
-            ) from None
-        return
-    state = State(scratch)
-    state.tell("target_is_stored", "yes")
-    state.finish()
-
-
-def _upload(corpus: Path, target: str) -> None:
-    """Store a corpus, its manifests last: without them there is none."""
-    store = store_of(target)
-    root = target.rstrip("/")
-    last = [corpus / f"{split}.csv" for split in ("dev", "test", "train")]
-    rest = [path for path in sorted(corpus.rglob("*")) if path.is_file() and path not in last]
-
-    def send(path: Path) -> None:
-        store.upload(path, f"{root}/{path.relative_to(corpus).as_posix()}")
-
-    _each(in_parallel(send, rest, workers=8), len(rest))
-    for path in last:
-        if path.exists():
-            send(path)
-
-
-def _each(done: Iterable[object], total: int) -> None:
-    for _ in tqdm(done, desc="uploading", total=total, unit="file", disable=None):
-        pass

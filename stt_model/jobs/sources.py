@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -133,14 +133,22 @@ def analyse_sources(
                     report=parts[1],
                 )
             else:
-                grafted_checkpoint.mkdir(parents=True, exist_ok=True)
-                why = f"The mode is {decision.mode}: no layer was replaced.\n"
-                (grafted_checkpoint / NOT_MADE).write_text(why, encoding="utf-8")
+                _say_that_nothing_was_replaced(grafted_checkpoint, decision.mode)
         finally:
-            written = [part.read_text(encoding="utf-8") for part in parts if part.is_file()]
-            if written:
-                write_report(report, "\n".join(written))
+            _join_reports(parts, report)
     return AnalysedSources(validated, fetched, decision)
+
+
+def _say_that_nothing_was_replaced(folder: Path, mode: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    why = f"The mode is {mode}: no layer was replaced.\n"
+    (folder / NOT_MADE).write_text(why, encoding="utf-8")
+
+
+def _join_reports(parts: Sequence[Path], report: Path) -> None:
+    written = [part.read_text(encoding="utf-8") for part in parts if part.is_file()]
+    if written:
+        write_report(report, "\n".join(written))
 
 
 def _both(first: Callable[[], _First], second: Callable[[], _Second]) -> tuple[_First, _Second]:
