@@ -68,6 +68,7 @@ def test_steps_without_tensorflow_have_the_light_image(fresh):
         "alphabet_analysis",
         "layer_surgery",
         "refusal",
+        "distributed_training",
     }
 
 
