@@ -22,7 +22,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-decoding bench-defaults bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-decoding bench-defaults bench-forecast bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ bench-reading: $(INSTALLED) ## measure reading from an S3 server, packed against
 
 bench-defaults: $(INSTALLED) ## measure the settings that the rule chooses beside others, in some hours
 	$(BIN)/python -m tests.benchmarks.defaults build/defaults
+
+bench-forecast: $(INSTALLED) ## measure how far forecasts can be trusted, in an hour or two (needs apt-get)
+	$(BIN)/python -m tests.benchmarks.forecasts build/forecasts
 
 bench-gain: $(INSTALLED) ## measure what bootstrapping gains over training from scratch, in about an hour
 	$(BIN)/python -m tests.benchmarks.bootstrapping_gain build/gain

@@ -40,6 +40,7 @@ def bootstrap(
     plateau_epochs: int = 10,
     plateau_reduction: float = 0.1,
     run_state_uri: str = "",
+    forecast: bool = False,
     beam_width: int = 0,
     random_seed: int = 4568,
     scorer_uri: str = "",
@@ -125,6 +126,8 @@ def bootstrap(
         run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
             path, file:// or s3:// URI of a folder, below which each run on a cluster has its own;
             empty for nowhere.
+        forecast: Train on parts of the training split too, and forecast the error rate with more
+            speech; it takes about as long as training again.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
             says; 1 without a scorer takes the best label of every frame, which is fastest.
         random_seed: Seed of new weights, of dropout and of the order of batches.

@@ -48,6 +48,7 @@ def run_settings(
         ("export_model_version", str),
         ("export_quantize", bool),
         ("export_savedmodel", bool),
+        ("forecast", bool),
         ("freeze_source_epochs", str),
         ("keep_source_labels", bool),
         ("learning_rate", str),
@@ -115,6 +116,8 @@ def run_settings(
         export_model_version: Its version, as https://semver.org has it.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Export a TensorFlow SavedModel too.
+        forecast: Train on parts of the training split too, and forecast the error rate with more
+            speech; it takes about as long as training again.
         freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
             auto goes by the corpus.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
@@ -178,6 +181,7 @@ def run_settings(
             "export_model_version",
             "export_quantize",
             "export_savedmodel",
+            "forecast",
             "freeze_source_epochs",
             "keep_source_labels",
             "learning_rate",

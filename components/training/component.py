@@ -32,6 +32,7 @@ def training(
     plateau_reduction: float = 0.1,
     checkpoint_secs: float = 600.0,
     run_state_uri: str = "",
+    forecast: bool = False,
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
 
@@ -71,10 +72,12 @@ def training(
         run_state_uri: Where the run is kept while it lasts, so that it outlives the pod: a path,
             file:// or s3:// URI of a folder for this run alone, or with STT_BOOTSTRAP_RUN_ID in
             the environment of a folder that has one for each run; empty for nowhere.
+        forecast: Train on parts of the training split too, and forecast the error rate with more
+            speech; it takes about as long as training again.
 
     Returns:
         trained_checkpoint: Checkpoint folder in the same layout, with the best and the last epoch.
-        training_report: Loss and speed of each epoch.
+        training_report: Loss and speed of each epoch, and the forecast.
         training_metrics: Epochs and the best loss.
     """
     import sys
@@ -85,34 +88,48 @@ def training(
     from stt_model.corpus import find_splits
 
     splits = find_splits(dataset.path)
+    settings = {
+        "load_checkpoint_dir": checkpoint.path,
+        "alphabet": jobs.read_model_alphabet(model_alphabet.path),
+        "epochs": epochs,
+        "train_batch_size": train_batch_size,
+        "dev_batch_size": dev_batch_size,
+        "learning_rate": learning_rate,
+        "dropout_rate": dropout_rate,
+        "random_seed": random_seed,
+        "clip_norm": clip_norm,
+        "freeze_source_epochs": freeze_source_epochs,
+        "augment": augment,
+        "mixed_precision": mixed_precision,
+        "best_by": best_by,
+        "early_stop": early_stop,
+        "es_epochs": es_epochs,
+        "es_min_delta": es_min_delta,
+        "reduce_lr_on_plateau": reduce_lr_on_plateau,
+        "plateau_epochs": plateau_epochs,
+        "plateau_reduction": plateau_reduction,
+        "checkpoint_secs": checkpoint_secs,
+    }
+    model, report = trained_checkpoint.path, Path(training_report.path)
     try:
         result = jobs.train(
             [splits["train"]],
             [splits["dev"]],
-            load_checkpoint_dir=checkpoint.path,
-            alphabet=jobs.read_model_alphabet(model_alphabet.path),
-            save_checkpoint_dir=trained_checkpoint.path,
+            save_checkpoint_dir=model,
             run_state_uri=run_state_uri,
-            report=Path(training_report.path),
-            epochs=epochs,
-            train_batch_size=train_batch_size,
-            dev_batch_size=dev_batch_size,
-            learning_rate=learning_rate,
-            dropout_rate=dropout_rate,
-            random_seed=random_seed,
-            clip_norm=clip_norm,
-            freeze_source_epochs=freeze_source_epochs,
-            augment=augment,
-            mixed_precision=mixed_precision,
-            best_by=best_by,
-            early_stop=early_stop,
-            es_epochs=es_epochs,
-            es_min_delta=es_min_delta,
-            reduce_lr_on_plateau=reduce_lr_on_plateau,
-            plateau_epochs=plateau_epochs,
-            plateau_reduction=plateau_reduction,
-            checkpoint_secs=checkpoint_secs,
+            report=report,
+            **settings,
         )
+        if forecast and result.is_chief:
+            jobs.forecast(
+                [splits["train"]],
+                [splits["dev"]],
+                jobs.test_split(splits)[0],
+                Path(model, "forecast"),
+                model=model,
+                add_to_report=report,
+                **settings,
+            )
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_code)

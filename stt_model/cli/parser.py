@@ -65,6 +65,10 @@ COMMANDS = {
         "fine-tune a checkpoint, or transfer it to a new alphabet; then test it",
         "stt_model.cli.training:train",
     ),
+    "forecast": (
+        "say what more speech would come to, from trainings on parts of what there is",
+        "stt_model.cli.forecasting:forecast",
+    ),
     "evaluate": (
         "test a checkpoint: loss, word and character error rate",
         "stt_model.cli.evaluation:evaluate",

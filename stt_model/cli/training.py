@@ -6,7 +6,7 @@ import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stt_model import jobs
 from stt_model.base import AUTO, GateError, TrainingError, check_output, parameters_of, whole
@@ -63,10 +63,7 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``train``."""
     _data_flags(parser.add_argument_group("data"))
     _checkpoint_flags(parser.add_argument_group("checkpoints"))
-    _model_flags(parser.add_argument_group("model"))
-    _training_flags(parser.add_argument_group("training"))
-    ending = parser.add_argument_group("ending and learning rate, by the dev set")
-    add_parameters(ending, TrainingConfig, *_ENDING)
+    setting_flags(parser)
     add_path(
         parser,
         "--summary_dir",
@@ -80,6 +77,21 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
         parser, "--one_shot_infer", "FILE", "transcribe this recording with the model at the end"
     )
     add_coqui_flags(parser)
+
+
+def setting_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is trained and how; ``settings_of`` reads them."""
+    _model_flags(parser.add_argument_group("model"))
+    _training_flags(parser.add_argument_group("training"))
+    ending = parser.add_argument_group("ending and learning rate, by the dev set")
+    add_parameters(ending, TrainingConfig, *_ENDING)
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the flags of ``setting_flags``, and others for settings, say by name."""
+    given = [name for name in parameters_of(TrainingConfig) if hasattr(args, name)]
+    settings = values_of(args, [*given, *_MODEL])
+    return {**settings, "augment": " ".join(args.augment) or AUTO}
 
 
 def _data_flags(group: argparse._ArgumentGroup) -> None:
@@ -223,7 +235,6 @@ def _train(args: argparse.Namespace) -> int:
         source_checkpoint_dir=args.source_checkpoint_dir,
         settings=vars(args),
     )
-    given = ["feature_cache", "summary_dir", *parameters_of(TrainingConfig)]
     prepared = jobs.prepare_training(
         args.train_files,
         args.dev_files,
@@ -233,7 +244,7 @@ def _train(args: argparse.Namespace) -> int:
         train_on=True,
         metrics_files=args.metrics_files,
         **values_of(args, _WHERE),
-        **{**values_of(args, given), "augment": " ".join(args.augment) or AUTO},
+        **settings_of(args),
     )
     if prepared.source:
         announce(prepared.source)
@@ -264,13 +275,11 @@ _WHERE = (
     "load_checkpoint_dir",
     "save_checkpoint_dir",
     "load_train",
-    "drop_source_layers",
-    "warm_start",
-    "keep_source_labels",
-    "n_hidden",
-    "layer_norm",
     "vocab_file",
+    "feature_cache",
+    "summary_dir",
 )
+_MODEL = ("drop_source_layers", "warm_start", "keep_source_labels", "n_hidden", "layer_norm")
 
 
 def _divide_dataset(args: argparse.Namespace) -> None:

@@ -2,8 +2,15 @@ from .alignment import count_errors as count_errors
 from .config import EvaluationConfig as EvaluationConfig
 from .evaluator import evaluate as evaluate
 from .html_report import write_html_report as write_html_report
+from .learning_curve import Amount as Amount
+from .learning_curve import Forecast as Forecast
+from .learning_curve import forecast_errors as forecast_errors
 from .measured import Gate as Gate
 from .result import EvaluationResult as EvaluationResult
 from .samples import known_samples as known_samples
+from .significance import Difference as Difference
+from .significance import Rate as Rate
+from .significance import compare_rates as compare_rates
+from .significance import measure_rate as measure_rate
 from .suspects import find_suspects as find_suspects
 from .suspects import write_suspects as write_suspects

@@ -27,6 +27,7 @@ from stt_model.decoding import Decoder, open_decoder
 from stt_model.evaluation.alignment import align
 from stt_model.evaluation.config import EvaluationConfig
 from stt_model.evaluation.html_report import write_html_report
+from stt_model.evaluation.learning_curve import read_forecast
 from stt_model.evaluation.measured import Baseline, Gate, Provenance, Speed
 from stt_model.evaluation.result import EvaluationResult, judge
 from stt_model.evaluation.samples import EvaluatedSample, compare, distance, write_samples
@@ -85,6 +86,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
         dataset=config.dataset,
         with_scorer=bool(config.scorer_path),
         training_speakers=_speakers(config.train_files),
+        forecast=read_forecast(config.load_checkpoint_dir),
     )
     result = replace(result, gate=_judge(config, result))
     if config.test_output_file:

@@ -25,6 +25,9 @@ from stt_model.text import show_characters
 from stt_model.training import Epoch, draw_curve
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from stt_model.evaluation.learning_curve import Forecast
     from stt_model.evaluation.measured import Provenance
     from stt_model.evaluation.result import EvaluationResult
     from stt_model.evaluation.suspects import Suspect
@@ -68,6 +71,7 @@ def render(result: EvaluationResult) -> str:
         method=METHOD,
         warning=FEW if len(result.samples) < FEWEST_FOR_TEST else "",
         curves=_curves(generations),
+        forecast=_forecast(result.forecast),
         heat_map=_heat_map(result),
         kinds={"Words": result.words, "Characters": result.characters},
         top=TOP,
@@ -216,8 +220,16 @@ def _curves(generations: Sequence[Mapping[str, Any]]) -> str:
     except TypeError:
         # Another version wrote it, with other columns.
         return ""
+    return _svg(draw_curve(epochs))
+
+
+def _forecast(forecast: Forecast | None) -> str:
+    return _svg(forecast.draw()) if forecast else ""
+
+
+def _svg(figure: Figure) -> str:
     data = io.BytesIO()
-    draw_curve(epochs).savefig(data, format="svg")
+    figure.savefig(data, format="svg")
     return _data_uri("image/svg+xml", data.getvalue())
 
 

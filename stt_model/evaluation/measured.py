@@ -17,6 +17,7 @@ from stt_model.evaluation.error_analysis import (
     confusion_matrix,
     measure,
 )
+from stt_model.evaluation.learning_curve import Forecast
 from stt_model.evaluation.samples import EvaluatedSample
 from stt_model.evaluation.significance import Difference, Rate
 from stt_model.evaluation.suspects import Suspect
@@ -115,6 +116,8 @@ class Measured:
     training_speakers: Mapping[str, set[str]] = field(default_factory=dict)
     """Who speaks in the training split, by column of its manifest; empty if not known."""
     provenance: Provenance | None = None
+    forecast: Forecast | None = None
+    """Where it was asked for, what more speech would come to."""
     suspects: Sequence[Suspect] = ()
     """Where they were looked for, the most suspicious clips, the most suspicious first."""
 

@@ -42,6 +42,7 @@ def to_markdown(result: Measured, verdict: Verdict) -> str:
         "## Errors",
         _kinds(result),
         *_confusions(result.characters),
+        *_forecast(result),
         *_suspects(result),
         *_parts(result),
     ]
@@ -143,6 +144,12 @@ def _confusions(characters: ErrorCounts) -> Iterator[str]:
     ]
     yield "Characters most often taken for others:"
     yield _table("llr", ["reference", "hypothesis", "times"], rows)
+
+
+def _forecast(result: Measured) -> Iterator[str]:
+    if result.forecast:
+        yield "## More speech"
+        yield from result.forecast.sections()
 
 
 def _suspects(result: Measured) -> Iterator[str]:

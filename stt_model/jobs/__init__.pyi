@@ -17,6 +17,7 @@ from .evaluation import check_evaluation as check_evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import test_split as test_split
 from .exporting import export_model as export_model
+from .forecasting import forecast as forecast
 from .importing import import_dataset as import_dataset
 from .nodes import Offer as Offer
 from .nodes import collect_training as collect_training
@@ -31,6 +32,7 @@ from .scorers import build_scorer as build_scorer
 from .scorers import tune_scorer as tune_scorer
 from .settings import DecisionSettings as DecisionSettings
 from .settings import FetchSettings as FetchSettings
+from .settings import ForecastSettings as ForecastSettings
 from .settings import PackSettings as PackSettings
 from .settings import ScratchSettings as ScratchSettings
 from .settings import SurgerySettings as SurgerySettings

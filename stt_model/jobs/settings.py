@@ -129,6 +129,17 @@ class RunOnlySettings:
 
 
 @dataclass(frozen=True)
+class ForecastSettings:
+    """Whether to look ahead."""
+
+    forecast: bool = switch(
+        False,
+        "Train on parts of the training split too, and forecast the error rate with more speech; it"
+        " takes about as long as training again.",
+    )
+
+
+@dataclass(frozen=True)
 class ScratchSettings:
     """The network of a training that starts from nothing."""
 
@@ -148,6 +159,7 @@ _CONFIGURATIONS = (
     DecisionSettings,
     SurgerySettings,
     RunOnlySettings,
+    ForecastSettings,
     ScratchSettings,
     TrainingConfig,
     EvaluationConfig,

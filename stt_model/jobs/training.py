@@ -90,7 +90,7 @@ class PreparedTraining:
         target = self.config.save_checkpoint_dir
         uri = of_this_run(self.run_state_uri)
         with run_folder(uri, target, writes=is_chief()) as (folder, after_save):
-            asked = replace(self.config, origin=self._origin())
+            asked = replace(self.config, origin=self.origin())
             if self.train_on and _starts_another(asked, folder):
                 asked = replace(asked, restart=True)
             result = self._train(asked, folder, after_save)
@@ -150,7 +150,7 @@ class PreparedTraining:
         except SurgeryError as error:
             raise SurgeryError(f"{source.prefix}: {error}") from error
 
-    def _origin(self) -> Mapping[str, str]:
+    def origin(self) -> Mapping[str, str]:
         """Return how the starting point is made, which must be the same for a run to go on."""
         if self.config.load_train == "init":
             made_from = str(self.scratch)

@@ -169,6 +169,25 @@ def test_training_evaluation_and_export(component, dataset, source, tmp_path):
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
+def test_forecast(component, dataset, source, tmp_path):
+    flags = [each for name, value in SETTINGS.items() for each in (f"--{name}", value)]
+    data = [
+        each for s in ("train", "dev", "test") for each in (f"--{s}_files", dataset / f"{s}.csv")
+    ]
+    inputs = {"dataset": dataset, "checkpoint": source}
+    inputs["model_alphabet"] = source / "alphabet.txt"
+    artifacts = component("training", inputs, forecast=True, **SETTINGS)
+    theirs = Path(artifacts["trained_checkpoint"].path)
+    output = tmp_path / "forecast"
+    where = ("--load_checkpoint_dir", source, "--model", theirs, "--output", output)
+    said = done("forecast", *data, *where, *flags).out
+    assert "too little to see what more would change" in said
+    assert comparable(output)["forecast.json"] == comparable(theirs)["forecast/forecast.json"]
+    report = Path(artifacts["training_report"].path).read_text()
+    assert report.startswith("# Training")
+    assert (output / "forecast.md").read_text() in report
+
+
 @pytest.mark.parametrize("released", [True, False])
 def test_only_released_models_are_copied_through_either_door(
     released, component, dataset, source, tmp_path, monkeypatch

@@ -1,0 +1,171 @@
+"""The job of forecasting: what the error rate will be with more speech, from what less comes to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stt_model.base import atomic_write, check_output
+from stt_model.checkpoint import open_checkpoint
+from stt_model.corpus import read_manifest
+from stt_model.corpus.manifests import write_manifest
+from stt_model.jobs.reports import write_report
+from stt_model.jobs.trials import Trial, run_trial, test_model
+
+if TYPE_CHECKING:
+    from stt_model.corpus import Utterance
+    from stt_model.evaluation import Amount, Forecast
+
+log = logging.getLogger(__name__)
+
+FORECAST = "forecast.json"
+PARTS = (8, 4, 2, 1)
+"""The corpus is divided by these to get the sizes that are trained on."""
+DRAWS = 2
+"""Times that each size is drawn, as long as the draws together are at most half of the corpus."""
+FEWEST = 24
+"""Utterances below which there is nothing to divide."""
+
+
+def forecast(
+    train_files: Sequence[str | Path],
+    dev_files: Sequence[str | Path],
+    test_files: Sequence[str | Path],
+    output: str | Path,
+    *,
+    model: str | Path | None = None,
+    report: Path | None = None,
+    add_to_report: Path | None = None,
+    decoding: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Forecast:
+    """Train on parts of a corpus and on all of it, and say what more of it would come to.
+
+    The parts are an eighth, a quarter and a half, the smaller ones drawn twice; each is a training
+    of its own with the same settings. What they came to stays in ``output``, so that a job that was
+    broken off goes on.
+
+    Args:
+        train_files: manifests of all speech there is to train on.
+        dev_files: manifests that decide which epoch is the best.
+        test_files: manifests that all trainings are tested on; without any, the dev set's.
+        output: folder for what the trainings came to and for ``forecast.json``.
+        model: checkpoint that was trained on all of it with these settings, to save that training.
+        report: where the report is written.
+        add_to_report: report to whose end it is added.
+        decoding: what ``evaluate`` takes; by default the best label of each frame.
+        settings: what else ``train`` takes, ``load_checkpoint_dir`` among them.
+
+    Returns:
+        a forecast without predictions where there is too little speech for one.
+
+    Raises:
+        BootstrapError: what ``train`` and ``evaluate`` raise.
+    """
+    from stt_model.evaluation import forecast_errors
+
+    folder = Path(output)
+    check_output(folder, is_folder=True)
+    check_output(report)
+    tests = test_files or dev_files
+    rows = [row for path in train_files for row in read_manifest(path)]
+    seed = int(settings.get("random_seed") or 0)
+    order = np.random.default_rng(seed).permutation(len(rows)).tolist()
+    drawn = [rows[place] for place in order]
+    reached = []
+    sizes = plan(len(rows))
+    if model and os.environ.get("TF_CONFIG"):
+        log.warning("no forecast on several nodes: the others have ended, and wait for no part")
+        sizes = sizes[-1:]
+    for size, draw in sizes:
+        log.info("forecast: training on %d of %d utterances, draw %d", size, len(rows), draw + 1)
+        if model and size == len(rows):
+            reached.append(_reached_by(Path(model), train_files, tests, decoding))
+        else:
+            trial = try_size(folder, drawn, size, draw, dev_files, tests, decoding, **settings)
+            reached.append(amount_of(trial))
+    found = forecast_errors(reached)
+    log.info("forecast: %s", found)
+    with atomic_write(folder / FORECAST) as beside:
+        beside.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    write_report(report, found.to_markdown())
+    if add_to_report:
+        before = add_to_report.read_text(encoding="utf-8")
+        write_report(add_to_report, f"{before}\n{found.to_markdown()}")
+    return found
+
+
+def amount_of(trial: Trial) -> Amount:
+    """Return what a trial says of the curve."""
+    from stt_model.evaluation import Amount
+
+    return Amount(trial.hours, trial.utterances, trial.counts.word_errors, trial.counts.words)
+
+
+def _reached_by(
+    model: Path,
+    train_files: Sequence[str | Path],
+    test_files: Sequence[str | Path],
+    decoding: dict[str, Any] | None,
+) -> Amount:
+    """Return what a model makes of the test set that was trained on all of the corpus."""
+    from stt_model.corpus import drop_too_short, read_samples
+    from stt_model.evaluation import Amount
+
+    checkpoint = open_checkpoint(model)
+    counts = test_model(model, test_files, decoding)
+    trained_on = drop_too_short(
+        read_samples([Path(path) for path in train_files], checkpoint.alphabet, checkpoint.audio)
+    )
+    hours = float(trained_on.seconds.sum()) / 3600
+    return Amount(hours, len(trained_on), counts.word_errors, counts.words)
+
+
+def plan(utterances: int) -> list[tuple[int, int]]:
+    """Return the sizes to train on, in utterances, each with the number of its draw from 0.
+
+    The last is all there is, and the only one where that is too little to divide.
+    """
+    if utterances < FEWEST:
+        return [(utterances, 0)]
+    sizes = [utterances // part for part in PARTS]
+    return [
+        (size, draw)
+        for size in sizes
+        for draw in range(DRAWS if DRAWS * size <= utterances // 2 else 1)
+    ]
+
+
+def try_size(
+    folder: Path,
+    drawn: Sequence[Utterance],
+    size: int,
+    draw: int,
+    dev_files: Sequence[str | Path],
+    test_files: Sequence[str | Path],
+    decoding: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Trial:
+    """Train on ``size`` utterances of a corpus in random order; each draw takes others.
+
+    The first draw of a size holds the first draw of each smaller one.
+    """
+    name = f"{size}-{draw}"
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = folder / f"{name}.csv"
+    write_manifest(manifest, drawn[draw * size : (draw + 1) * size])
+    return run_trial(
+        folder / name,
+        [manifest],
+        dev_files,
+        test_files,
+        decoding=decoding,
+        **settings,
+    )
