@@ -11,7 +11,6 @@ from stt_model.evaluation.learning_curve import (
     forecast_errors,
     read_forecast,
 )
-from stt_model.evaluation.report import to_markdown
 from stt_model.evaluation.result import EvaluationResult
 from tests.stt_model.evaluated import evaluated_pairs
 
@@ -112,7 +111,7 @@ def test_a_forecast_beside_a_checkpoint_is_in_the_report_and_a_damaged_one_is_no
     read = read_forecast(tmp_path)
     assert read == made
     samples = evaluated_pairs([("a b c", "a b d")])
-    report = to_markdown(EvaluationResult("best", samples, forecast=read))
+    report = EvaluationResult("best", samples, forecast=read).to_markdown()
     assert "## More speech" in report
     assert str(read.twice) in report
     path.write_text('{"points": 3}')
