@@ -78,7 +78,7 @@ docs: $(INSTALLED) ## build the documentation in build/site; dead links fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 compile: $(INSTALLED) ## write the compiled pipelines and components anew
-	$(BIN)/python -m stt_bootstrap.pipelines.settings_component
+	$(BIN)/python -m stt_bootstrap.pipelines.written_components
 	$(BIN)/stt-bootstrap compile
 
 fuzz: $(INSTALLED) ## give every reader of foreign bytes damaged ones, SECONDS for each (60)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stt_model.base import DataError, StorageError
+from stt_model.corpus.audio import AUDIO_SUFFIXES
 from stt_model.corpus.sample_databases import StoredSample
 from stt_model.storage import iter_tar
 from stt_model.text import shorten
 
 SUFFIX = ".tar"
 
-_AUDIO = ("wav", "flac", "ogg", "oga", "opus", "mp3")
+_AUDIO = tuple(suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES)
 _TRANSCRIPT_LIMIT = 1 << 20
 
 

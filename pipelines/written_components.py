@@ -1,13 +1,14 @@
-"""Write the component ``run_settings``, whose outputs are the pipeline's parameters.
+"""Write what components repeat of others, since Kubeflow needs every interface written out.
 
-Kubeflow needs every output written out in the source. They are the parameters of the full pipeline
-that the form does not ask for, so that the source is made from both.
+``run_settings`` has as outputs the parameters of the full pipeline that the form does not ask for;
+``distributed_training`` has the parameters of ``training``, and more.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from stt_bootstrap.pipelines.bootstrap import bootstrap
 from stt_model.base import atomic_write
 from stt_model.jobs import all_parameters, default_settings
 
-SOURCE = Path(__file__).parents[1] / "components" / "run_settings" / "component.py"
+_COMPONENTS = Path(__file__).parents[1] / "components"
 
 _DIGESTS = {
     "dataset_digest": "Digest of the manifests and of which version of each clip they name.",
@@ -94,8 +95,15 @@ def setting_names() -> list[str]:
     return sorted(name for name in parameters if name in all_parameters() and name not in asked)
 
 
-def source() -> str:
-    """Return the source of the component."""
+def written() -> dict[Path, str]:
+    """Return the sources that are made, by their path."""
+    return {
+        _COMPONENTS / "run_settings" / "component.py": _run_settings(),
+        _COMPONENTS / "distributed_training" / "component.py": _distributed_training(),
+    }
+
+
+def _run_settings() -> str:
     names = setting_names()
     types = {name: type(value).__name__ for name, value in default_settings(names).items()}
     outputs = dict.fromkeys(_DIGESTS, "str") | types
@@ -118,6 +126,33 @@ def _paragraph(text: str) -> str:
     )
 
 
+def _distributed_training() -> str:
+    source = _source("training")
+    target = _source("distributed_training")
+    signature = "training_metrics: dsl.Output[dsl.Metrics],\n", "    run_state_uri: str"
+    descriptions = "in the order wanted.\n", "        run_state_uri: "
+    for start, end in (signature, descriptions):
+        target = _replaced(target, start, end, _part(source, start, end))
+    names = re.findall(r"^    (\w+):", _part(source, *signature), flags=re.MULTILINE)
+    passed_on = "".join(f'                "{name}": {name},\n' for name in names)
+    return _replaced(target, "settings={\n", "            },", passed_on)
+
+
+def _source(component: str) -> str:
+    return (_COMPONENTS / component / "component.py").read_text(encoding="utf-8")
+
+
+def _part(text: str, start: str, end: str) -> str:
+    return text.partition(start)[2].partition(end)[0]
+
+
+def _replaced(text: str, start: str, end: str, part: str) -> str:
+    before, start, rest = text.partition(start)
+    _, end, after = rest.partition(end)
+    return before + start + part + end + after
+
+
 if __name__ == "__main__":
-    with atomic_write(SOURCE) as beside:
-        beside.write_text(source(), encoding="utf-8")
+    for path, text in written().items():
+        with atomic_write(path) as beside:
+            beside.write_text(text, encoding="utf-8")
