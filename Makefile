@@ -33,7 +33,7 @@ $(INSTALLED): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt \
-	    --editable '.[train,import,pipeline,speech,dev]'
+	    --editable '.[train,align,import,pipeline,speech,dev]'
 	@touch $@
 
 demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in a few minutes
@@ -114,9 +114,9 @@ lock: $(INSTALLED) ## resolve constraints.txt anew for every Python that is supp
 	$(LOCK_IMAGE) docker/build.in --output-file docker/build.txt
 	$(LOCK_IMAGE) --no-deps docker/executor.in --output-file docker/executor.txt
 	$(LOCK_IMAGE) setup.cfg --extra import --extra nodes --output-file docker/light.txt
-	$(LOCK_IMAGE) setup.cfg --extra train --extra serve docker/model.in --no-emit-package tensorflow \
+	$(LOCK_IMAGE) setup.cfg --extra train --extra align --extra serve docker/model.in --no-emit-package tensorflow \
 	    --output-file docker/model.txt
-	$(LOCK_IMAGE) setup.cfg --extra train --extra serve docker/model-gpu.in --output-file docker/model-gpu.txt
+	$(LOCK_IMAGE) setup.cfg --extra train --extra align --extra serve docker/model-gpu.in --output-file docker/model-gpu.txt
 
 images: ## build the images with podman, docker or buildah; IMAGES=model-gpu for the one with CUDA
 	@test -n "$(ENGINE)" || { echo "no podman, docker or buildah here; set ENGINE" >&2; exit 1; }

@@ -4,6 +4,7 @@ COMPONENTS = (
     "source_digests",
     "run_settings",
     "source_analysis",
+    "forced_alignment",
     "dataset_import",
     "dataset_validation",
     "dataset_packing",

@@ -37,8 +37,27 @@ _PARAMETER_RATE = 1
 _PARAMETER_PITCH = 3
 _LONGEST_DATA_PATH = 150  # bytes; the library keeps it in a buffer of 160 and fails beyond that
 
+_EVENT_LIST_ENDS = 0
+_EVENT_WORD = 1
+
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT``."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # milliseconds
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
 _Callback = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
 )
 _lock = threading.Lock()  # the library keeps its state in global variables
 
@@ -103,11 +122,28 @@ def synthesise(
         SynthesisError: no such voice, or espeak-ng refused or said nothing.
 
     """
-    chunks: list[bytes] = []
+    samples, rate, _ = synthesise_words(text, voice, words_per_minute, pitch)
+    return samples, rate
 
-    def collect(samples: Any, count: int, _events: int) -> int:
+
+def synthesise_words(
+    text: str, voice: str, words_per_minute: int = 160, pitch: int = 50
+) -> tuple[NDArray[np.float32], int, list[float]]:
+    """Do as ``synthesise``, and return too where each word begins, in seconds, as espeak-ng says.
+
+    What it speaks as two words, such as a number, has two beginnings.
+    """
+    chunks: list[bytes] = []
+    begins: list[float] = []
+
+    def collect(samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
             chunks.append(ctypes.string_at(samples, count * ctypes.sizeof(ctypes.c_short)))
+        number = 0
+        while events and events[number].type != _EVENT_LIST_ENDS:
+            if events[number].type == _EVENT_WORD:
+                begins.append(events[number].audio_position / 1000)
+            number += 1
         return 0
 
     callback = _Callback(collect)  # the library keeps no reference to it
@@ -132,7 +168,7 @@ def synthesise(
     pcm = np.frombuffer(b"".join(chunks), np.int16)
     if status != 0 or not pcm.any():
         raise SynthesisError(f"espeak-ng: {voice} said nothing for {text!r} (status {status})")
-    return pcm.astype(np.float32) / np.float32(32768), rate
+    return pcm.astype(np.float32) / np.float32(32768), rate, begins
 
 
 def plan_corpus(spec: CorpusSpec) -> dict[str, list[Clip]]:

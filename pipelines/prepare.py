@@ -1,12 +1,39 @@
 """The pipeline before the pipeline: from recordings as they are to a corpus to train on."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kfp import dsl
 
 from stt_bootstrap.components.dataset_import.component import dataset_import
 from stt_bootstrap.components.dataset_packing.component import dataset_packing
 from stt_bootstrap.components.dataset_validation.component import dataset_validation
+from stt_bootstrap.components.forced_alignment.component import forced_alignment
 from stt_bootstrap.pipelines import cluster
 from stt_bootstrap.pipelines.tasks import add_task
+
+
+def _add_import(values: Mapping[str, Any]) -> None:
+    """Add the import of a source and all that comes behind it."""
+    imported = add_task(dataset_import, values).set_display_name("Import, normalise and split")
+    # What lies behind a URI can change while its name stays.
+    imported.set_caching_options(False)
+    validated = dataset_validation(
+        dataset_uri=imported.outputs["dataset_uri"],
+        dataset_digest=imported.outputs["dataset_digest"],
+        strict=values["strict_validation"],
+    ).set_display_name("Validate the corpus")
+    budget = cluster.Budget(values["data_cpu"], values["data_memory"], hours=24, retries=2)
+    for task in (imported, validated):
+        cluster.place(task, budget)
+    with dsl.If(values["packed_uri"] != "", name="pack"):
+        packed = dataset_packing(
+            dataset=validated.outputs["clean_dataset"],
+            packed_uri=values["packed_uri"],
+            shard_size=values["shard_size"],
+        ).set_display_name("Pack into tar shards")
+        packed.set_caching_options(False)
+        cluster.place(packed, budget)
 
 
 @dsl.pipeline(name="stt-bootstrap-prepare")
@@ -14,6 +41,14 @@ def prepare(
     source_uri: str,
     corpus_uri: str,
     packed_uri: str = "",
+    align_checkpoint_uri: str = "",
+    clips_uri: str = "",
+    rounds: int = 1,
+    shortest_clip: float = 2.0,
+    longest_clip: float = 15.0,
+    shortest_pause: float = 0.15,
+    min_confidence: float = 0.5,
+    romanise: str = "auto",
     normalise: str = "",
     numbers: str = "set_aside",
     format: str = "",
@@ -32,8 +67,12 @@ def prepare(
     strict_validation: bool = False,
     data_cpu: str = "2",
     data_memory: str = "4Gi",
+    alignment_cpu: str = "8",
+    alignment_memory: str = "16Gi",
 ) -> None:
     """Import recordings and texts, split them by speaker and text, check every clip, pack them.
+
+    With align_checkpoint_uri, the source holds long recordings, which are cut into clips first.
 
     Give corpus_uri, or packed_uri if there is one, to the pipeline stt-bootstrap as dataset_uri.
 
@@ -44,6 +83,20 @@ def prepare(
             before gets what is new.
         packed_uri: Empty folder for the corpus in tar shards, which are read faster, as any such
             URI; empty for none.
+        align_checkpoint_uri: Model to align long recordings with, of this or another language: a
+            checkpoint folder, archive or deployed model, as any such URI; empty where each
+            recording is a clip, or the source says where its utterances are.
+        clips_uri: Empty folder for the clips of long recordings, as a path, file:// or s3:// URI.
+        rounds: How often recordings are aligned: with 2 a model is trained on the confident clips
+            of the first round, and all is aligned again with it.
+        shortest_clip: Shortest clip, in seconds.
+        longest_clip: Longest clip, in seconds.
+        shortest_pause: Shortest pause that a clip may begin or end in, in seconds.
+        min_confidence: Least confidence of a clip that is taken, from 0 (its text fits no better
+            than any other would) to 1 (the model hears just this text); the others are listed as
+            doubtful.
+        romanise: Whether words are aligned by what they sound like in Latin letters: auto does so
+            where the checkpoint's alphabet cannot write them.
         normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
             rules, or by a YAML file of your own; empty leaves them as they are.
         numbers: What normalise does with numbers in digits: set the clip aside, spell them where
@@ -69,24 +122,20 @@ def prepare(
         strict_validation: Stop if any row of the corpus has an error, instead of rejecting it.
         data_cpu: Processors that each step may use on a cluster, such as 2 or 500m.
         data_memory: Memory that each step may use on a cluster, such as 4Gi.
+        alignment_cpu: Processors that the alignment may use on a cluster.
+        alignment_memory: Memory that the alignment may use on a cluster.
     """
     values = dict(locals())
-    imported = add_task(dataset_import, values).set_display_name("Import, normalise and split")
-    # What lies behind a URI can change while its name stays.
-    imported.set_caching_options(False)
-    validated = dataset_validation(
-        dataset_uri=imported.outputs["dataset_uri"],
-        dataset_digest=imported.outputs["dataset_digest"],
-        strict=strict_validation,
-    ).set_display_name("Validate the corpus")
-    budget = cluster.Budget(data_cpu, data_memory, hours=24, retries=2)
-    for task in (imported, validated):
-        cluster.place(task, budget)
-    with dsl.If(packed_uri != "", name="pack"):
-        packed = dataset_packing(
-            dataset=validated.outputs["clean_dataset"],
-            packed_uri=packed_uri,
-            shard_size=shard_size,
-        ).set_display_name("Pack into tar shards")
-        packed.set_caching_options(False)
-        cluster.place(packed, budget)
+    with dsl.If(align_checkpoint_uri == "", name="import"):
+        _add_import(values)
+    with dsl.If(align_checkpoint_uri != "", name="align"):
+        aligned = add_task(forced_alignment, values, checkpoint_uri=align_checkpoint_uri)
+        aligned.set_display_name("Align and cut long recordings")
+        # What lies behind a URI can change while its name stays.
+        aligned.set_caching_options(False)
+        # Tried again, it would find its folder filled.
+        budget = cluster.Budget(alignment_cpu, alignment_memory, hours=96, retries=0)
+        cluster.place(aligned, budget)
+        # The text is written already, and the table is of our own making.
+        plain = {"normalise": "", "columns": "", "encoding": "", "tier": "", "format": "table"}
+        _add_import({**values, **plain, "source_uri": aligned.outputs["manifest_uri"]})

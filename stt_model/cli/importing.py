@@ -7,7 +7,7 @@ import argparse
 from stt_model import jobs
 from stt_model.base import parameters_of, redact
 from stt_model.cli.flags import add_parameters, values_of
-from stt_model.importing import COQUI_IMPORTERS, ImportSettings, formats
+from stt_model.importing import COQUI_IMPORTERS, ImportSettings, known_formats
 
 _SOURCE = "recordings and texts: a folder, a table or an archive (path, http(s):// or s3:// URI)"
 _TARGET = "folder for the corpus (path, file:// or s3:// URI); given again, it gets what is new"
@@ -17,7 +17,7 @@ _WRITTEN = ("normalise", "numbers")
 def import_dataset_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``import``."""
     _add_flags(parser, *parameters_of(ImportSettings))
-    known = "\n".join(f"  {each.NAME:18} {each.TITLE}" for each in formats().values())
+    known = "\n".join(f"  {each.NAME:18} {each.TITLE}" for each in known_formats().values())
     parser.epilog = f"formats:\n{known}"
     parser.formatter_class = _FormatsHelp
 

@@ -41,6 +41,10 @@ COMMANDS = {
         "make a corpus of recordings and texts as they are, split by speaker and text",
         "stt_model.cli.importing:import_dataset",
     ),
+    "align": (
+        "cut long recordings into clips by their text, which only has to match roughly",
+        "stt_model.cli.alignment:align",
+    ),
     "validate": (
         "check a dataset and write manifests without the rows that cannot be used",
         "stt_model.cli.data:validate",

@@ -1,8 +1,14 @@
 from .clip import ImportSourceError as ImportSourceError
+from .clip import SetAside as SetAside
+from .clip import needs as needs
 from .coqui_names import COQUI_IMPORTERS as COQUI_IMPORTERS
 from .importer import import_corpus as import_corpus
+from .long_recordings import LongRecording as LongRecording
+from .long_recordings import LongRecordings as LongRecordings
+from .long_recordings import open_long_recordings as open_long_recordings
 from .outcome import ImportResult as ImportResult
-from .registry import formats as formats
+from .recordings import UnusableError as UnusableError
+from .registry import known_formats as known_formats
 from .settings import ImportSettings as ImportSettings
 from .transcripts import Normalise as Normalise
 from .transcripts import as_it_is as as_it_is

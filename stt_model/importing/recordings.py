@@ -98,6 +98,10 @@ class Recordings:
         except OSError as error:
             raise UnusableError("audio_missing", f"{clip.audio}: {error.strerror}") from error
 
+    def readable(self, place: str) -> str:
+        """Return a file that can be read in parts: ``place``, or what it was converted to."""
+        return self._converted.wav(place)
+
     def _look(self, clip: Clip) -> Audio:
         stored = self._stored(clip.audio)
         if stored:

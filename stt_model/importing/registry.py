@@ -33,7 +33,7 @@ GENERAL = ("table", "text_beside_audio", "transcript_list")
 """Modules of layouts that also occur beside those; taken, in this order, where there is no such."""
 
 
-def formats() -> dict[str, Format]:
+def known_formats() -> dict[str, Format]:
     """Return all formats by name."""
     modules = map(_load, (*SPECIFIC, *GENERAL))
     return {each.NAME: each for each in modules}
@@ -45,7 +45,7 @@ def find_format(tree: Tree, name: str = "") -> Format:
     ImportSourceError for an unknown name, a source of no known format, or of several.
     """
     if name:
-        known = formats()
+        known = known_formats()
         if name not in known:
             raise ImportSourceError(f"--format: expected one of {', '.join(known)}, found {name!r}")
         return known[name]
@@ -66,7 +66,7 @@ def find_format(tree: Tree, name: str = "") -> Format:
     if general is None:
         shown = ", ".join(tree.look[:5])
         raise ImportSourceError(
-            f"{tree.label}: expected one of {', '.join(formats())}, found files of no known"
+            f"{tree.label}: expected one of {', '.join(known_formats())}, found files of no known"
             f" format, such as {shown}; say what it is with --format"
         )
     return general

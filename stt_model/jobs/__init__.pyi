@@ -1,3 +1,4 @@
+from .aligning import align as align
 from .checkpoints import FetchedCheckpoint as FetchedCheckpoint
 from .checkpoints import analyse_alphabet as analyse_alphabet
 from .checkpoints import check_scorer_fits as check_scorer_fits
@@ -30,6 +31,7 @@ from .run_settings import default_settings as default_settings
 from .run_settings import read_run_settings as read_run_settings
 from .scorers import build_scorer as build_scorer
 from .scorers import tune_scorer as tune_scorer
+from .settings import AlignmentSettings as AlignmentSettings
 from .settings import DecisionSettings as DecisionSettings
 from .settings import FetchSettings as FetchSettings
 from .settings import ForecastSettings as ForecastSettings

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stt_model.alignment import AlignmentConfig
 from stt_model.base import (
     BootstrapError,
     Parameter,
@@ -47,6 +48,19 @@ class ValidationSettings:
         "File suspects.csv of an earlier run, as a path or URI: rows of the train and dev splits"
         " that it marks with drop are left out; empty for none.",
         metavar="FILE",
+    )
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """How often recordings are aligned."""
+
+    rounds: int = whole(
+        1,
+        "How often recordings are aligned: with 2 a model is trained on the confident clips of the"
+        " first round, and all is aligned again with it.",
+        minimum=1,
+        maximum=5,
     )
 
 
@@ -154,6 +168,8 @@ class ScratchSettings:
 _CONFIGURATIONS = (
     ValidationSettings,
     ImportSettings,
+    AlignmentConfig,
+    AlignmentSettings,
     PackSettings,
     FetchSettings,
     DecisionSettings,

@@ -139,8 +139,8 @@ def test_images_have_the_versions_that_are_tested(lock):
     ("lock", "extras", "others"),
     [
         ("light", [], {}),
-        ("model", ["train"], {"tensorflow": "tensorflow-cpu"}),
-        ("model-gpu", ["train"], {}),
+        ("model", ["train", "align"], {"tensorflow": "tensorflow-cpu"}),
+        ("model-gpu", ["train", "align"], {}),
     ],
 )
 def test_lock_files_hold_what_setup_cfg_asks_for(lock, extras, others):

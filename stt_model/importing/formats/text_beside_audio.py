@@ -46,6 +46,13 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
         )
 
 
+def pairs(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Yield every recording with the name of its text, "" where there is none."""
+    for name in tree.names():
+        if is_media(name):
+            yield name, _text_of(tree, name)
+
+
 def _text_of(tree: Tree, name: str) -> str:
     path = PurePosixPath(name)
     bases = [path.with_suffix("").as_posix(), name]

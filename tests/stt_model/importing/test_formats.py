@@ -11,7 +11,7 @@ from stt_model.corpus.audio import audio_info
 from stt_model.corpus.manifests import read_manifest
 from stt_model.importing.coqui_names import COQUI_IMPORTERS
 from stt_model.importing.importer import import_corpus
-from stt_model.importing.registry import SPECIFIC, find_format, formats
+from stt_model.importing.registry import SPECIFIC, find_format, known_formats
 from stt_model.importing.settings import ImportSettings
 from stt_model.importing.tree import Tree
 from tests.stt_model.importing import samples
@@ -291,5 +291,5 @@ def test_the_sentence_of_ldc93s1_is_read_without_its_numbers(tmp_path):
 
 
 def test_every_importer_of_coqui_names_a_format_that_there_is():
-    assert set(COQUI_IMPORTERS.values()) <= set(formats())
-    assert len(formats()) == len(SPECIFIC) + 3
+    assert set(COQUI_IMPORTERS.values()) <= set(known_formats())
+    assert len(known_formats()) == len(SPECIFIC) + 3

@@ -1,0 +1,1 @@
+"""The forced_alignment component."""

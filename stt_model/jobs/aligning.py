@@ -1,0 +1,158 @@
+"""The job of alignment: long recordings and text that roughly matches, to clips."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stt_model.base import DataError, RefusedError, atomic_directory, configure
+from stt_model.importing import as_it_is
+from stt_model.jobs import startup
+from stt_model.jobs.checkpoints import decide, fetch, transcripts_of
+from stt_model.jobs.dividing import divide_manifest
+from stt_model.jobs.reports import write_report
+from stt_model.storage import is_stored, local_path, put
+from stt_model.text import open_normaliser
+
+if TYPE_CHECKING:
+    from stt_model.alignment import AlignmentConfig, AlignmentResult
+    from stt_model.importing import Normalise
+
+log = logging.getLogger(__name__)
+
+CLIPS = "clips.csv"
+_FEWEST = 20
+"""Clips without which a round's model is not worth its training."""
+
+
+class Source(NamedTuple):
+    """Where recordings and their texts are."""
+
+    uri: str
+    columns: str
+    encoding: str
+
+
+def align(
+    source: str | Path,
+    target: str | Path,
+    checkpoint: str | Path,
+    *,
+    rounds: int = 1,
+    normalise: str = "",
+    numbers: str = "set_aside",
+    columns: str = "",
+    encoding: str = "",
+    report: Path | None = None,
+    training: dict[str, Any] | None = None,
+    **settings: Any,
+) -> AlignmentResult:
+    """Cut long recordings into clips by their text, which only has to match roughly.
+
+    Args:
+        source: a folder with a ``.txt`` beside each recording, a table with columns for audio and
+            text or text file, or an archive: a path, ``file://``, ``http(s)://``, ``s3://``.
+        target: folder for ``clips.csv``, the clips, and ``check`` with what people look at: a path,
+            ``file://`` or ``s3://`` URI. It must be empty, or not there yet.
+        checkpoint: model to align with, of any language: a folder, archive or deployed model.
+        rounds: with 2 a model is trained on the confident clips, and all is aligned again with it.
+        normalise: language by whose rules the text is written, ``generic``, or a YAML file.
+        numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
+        columns: which column of a table is what.
+        encoding: of texts; empty to tell it by their content.
+        report: where else the report is written.
+        training: settings of ``train`` for the rounds behind the first.
+        settings: fields of ``AlignmentConfig``.
+
+    Raises:
+        DataError: the source has no such recordings, or nothing in it matches.
+        BootstrapError: the checkpoint cannot be read, or a round cannot be trained.
+    """
+    from stt_model.alignment import AlignmentConfig
+
+    config = configure(AlignmentConfig, **settings)
+    written = open_normaliser(normalise, numbers=numbers) if normalise else as_it_is
+    found = Source(str(source), columns, encoding)
+    with (
+        tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch,
+        _folder(str(target)) as folder,
+    ):
+        model = _brought(str(checkpoint), Path(scratch))
+        startup.start_tensorflow()
+        for number in range(1, rounds):
+            clips = Path(scratch, f"round-{number}")
+            clips.mkdir()
+            result = _one_round(model, found, clips, config, written)
+            log.info("round %d: %s", number, result.summary().splitlines()[0])
+            model = _trained(clips, model, Path(scratch, f"model-{number}"), training or {})
+        result = _one_round(model, found, folder, config, written)
+        if rounds > 1:
+            result.notes.append(f"aligned in {rounds} rounds, the last with a model of its own")
+    write_report(report, result.to_markdown())
+    return result
+
+
+def _one_round(
+    model: Path, source: Source, folder: Path, config: AlignmentConfig, normalise: Normalise
+) -> AlignmentResult:
+    from stt_model.alignment import Aligner
+    from stt_model.jobs.recognition import open_model
+
+    alphabet, audio, _, infer = open_model(model)
+    aligner = Aligner(alphabet, audio, infer, config, normalise)
+    return aligner.align(source.uri, folder, columns=source.columns, encoding=source.encoding)
+
+
+def _trained(clips: Path, model: Path, target: Path, settings: dict[str, Any]) -> Path:
+    """Return a model that was trained on the clips of a round, from the one that cut them."""
+    from stt_model.jobs.training import train
+
+    manifest = clips / CLIPS
+    transcripts = transcripts_of([manifest])
+    if len(transcripts) < _FEWEST:
+        raise DataError(
+            f"expected {_FEWEST} confident clips or more to train another round on, found"
+            f" {len(transcripts)}; lower --min_confidence, or leave --rounds out"
+        )
+    decision = decide(transcripts, model)
+    if decision.mode == "refuse":
+        raise RefusedError(decision.reason)
+    paths = divide_manifest(manifest, clips)
+    log.info("training on the confident clips: %s (%s)", decision.mode, decision.reason)
+    train(
+        [paths["train"], paths["test"]],
+        [paths["dev"]],
+        load_checkpoint_dir=model,
+        save_checkpoint_dir=target,
+        alphabet=decision.alphabet,
+        drop_source_layers=1 if decision.mode == "transfer" else 0,
+        **settings,
+    )
+    return target
+
+
+def _brought(checkpoint: str, scratch: Path) -> Path:
+    """Return a checkpoint's folder on this machine; deployed models and archives become one."""
+    if not is_stored(checkpoint) and "://" not in checkpoint and Path(checkpoint).is_dir():
+        return Path(checkpoint)
+    fetch(checkpoint, scratch / "checkpoint")
+    return scratch / "checkpoint"
+
+
+@contextmanager
+def _folder(target: str) -> Iterator[Path]:
+    """Yield a folder that becomes the target if all goes well."""
+    if is_stored(target):
+        with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch:
+            yield Path(scratch)
+            put(Path(scratch), target)
+        return
+    path = local_path(target)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{target}: expected an empty folder, or none; give another target")
+    with atomic_directory(path) as beside:
+        yield beside
