@@ -15,5 +15,6 @@ COMPONENTS = (
     "distributed_training",
     "evaluation",
     "model_export",
+    "model_registration",
     "refusal",
 )

@@ -168,6 +168,12 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         help="nodes that training is spread over: more than one needs Kubeflow Trainer (alpha)",
     )
     parser.add_argument(
+        "--model_registry",
+        default="",
+        metavar="URL",
+        help="Kubeflow Model Registry that a last step registers released models in (alpha)",
+    )
+    parser.add_argument(
         "--queue",
         default="",
         metavar="NAME",

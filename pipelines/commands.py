@@ -66,6 +66,7 @@ def compile_packages(args: argparse.Namespace) -> int:
     """Write the packages."""
     from stt_bootstrap.pipelines.compile import compile_all, parse_images
     from stt_bootstrap.pipelines.component_readme import write_readmes
+    from stt_bootstrap.pipelines.variant import Variant
 
     written = compile_all(
         args.output,
@@ -74,7 +75,7 @@ def compile_packages(args: argparse.Namespace) -> int:
         overrides=parse_images(args.image),
         cache_claim=args.cache_claim,
         queue=args.queue,
-        nodes=args.nodes,
+        variant=Variant(nodes=args.nodes, model_registry=args.model_registry),
     )
     for path in [*written, *write_readmes(args.output)]:
         print(path)

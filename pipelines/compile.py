@@ -17,7 +17,7 @@ from stt_bootstrap.pipelines.component_readme import write_readmes
 from stt_bootstrap.pipelines.form import form
 from stt_bootstrap.pipelines.prepare import prepare
 from stt_bootstrap.pipelines.queue import join_queue
-from stt_bootstrap.pipelines.spread import spread_over
+from stt_bootstrap.pipelines.variant import PLAIN, Variant, defining
 from stt_model.base import BootstrapError
 
 # The images that components name: what `--image` can replace.
@@ -38,28 +38,25 @@ class ImageError(BootstrapError):
     """An image that was asked for in a way that cannot be used."""
 
 
-def packages(nodes: int = 1) -> dict[Path, BaseComponent]:
-    """Return what is compiled, by its path below the root of the project.
-
-    Training is spread over so many nodes. Raises NodesError.
-    """
+def packages(variant: Variant = PLAIN) -> dict[Path, BaseComponent]:
+    """Return what is compiled, by its path below the root of the project. Raises VariantError."""
     compiled: dict[Path, BaseComponent] = {
         Path("components", name, "component.yaml"): getattr(
             importlib.import_module(f"stt_bootstrap.components.{name}.component"), name
         )
         for name in COMPONENTS
     }
-    compiled[Path("pipelines", "form.yaml")] = _spread(form, nodes)
+    compiled[Path("pipelines", "form.yaml")] = _as(variant, form)
     compiled[Path("pipelines", "prepare.yaml")] = prepare
-    compiled[Path("pipelines", "bootstrap.yaml")] = _spread(bootstrap, nodes)
+    compiled[Path("pipelines", "bootstrap.yaml")] = _as(variant, bootstrap)
     return compiled
 
 
-def _spread(pipeline: BaseComponent, nodes: int) -> BaseComponent:
-    """Return a pipeline whose training is spread over so many nodes, defined anew."""
-    if nodes == 1:
+def _as(variant: Variant, pipeline: BaseComponent) -> BaseComponent:
+    """Return a pipeline, defined anew if it is to be another variant."""
+    if variant == PLAIN:
         return pipeline
-    with spread_over(nodes):
+    with defining(variant):
         return dsl.pipeline(name=pipeline.name)(pipeline.pipeline_func)
 
 
@@ -70,7 +67,7 @@ def compile_all(
     overrides: Mapping[str, str] | None = None,
     cache_claim: str = "",
     queue: str = "",
-    nodes: int = 1,
+    variant: Variant = PLAIN,
 ) -> list[Path]:
     """Write every package below ``out_dir`` and return the paths, the pipeline last.
 
@@ -78,7 +75,7 @@ def compile_all(
     ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``; ``overrides``
     gives whole references by name, which ``parse_images`` reads. ``cache_claim`` is the volume
     claim of the pipeline's cache, ``queue`` the LocalQueue of Kueue that its pods wait in;
-    empty for none. Training is spread over ``nodes``. Signals reach the steps.
+    empty for none. ``variant`` says what else is other. Signals reach the steps.
     """
     given = overrides or {}
     replacements = {
@@ -86,7 +83,7 @@ def compile_all(
         for name, reference in USED.items()
     }
     written = []
-    for relative, component in packages(nodes).items():
+    for relative, component in packages(variant).items():
         path = Path(out_dir) / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(component, str(path))

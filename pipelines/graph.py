@@ -14,12 +14,13 @@ from kfp import dsl
 from stt_bootstrap.components.distributed_training.component import distributed_training
 from stt_bootstrap.components.evaluation.component import evaluation
 from stt_bootstrap.components.model_export.component import model_export
+from stt_bootstrap.components.model_registration.component import model_registration
 from stt_bootstrap.components.refusal.component import refusal
 from stt_bootstrap.components.source_analysis.component import source_analysis
 from stt_bootstrap.components.training.component import training
 from stt_bootstrap.pipelines import cluster
-from stt_bootstrap.pipelines.spread import nodes_to_spread_over
 from stt_bootstrap.pipelines.tasks import add_task
+from stt_bootstrap.pipelines.variant import current_variant
 
 
 def add_graph(values: Mapping[str, Any]) -> None:
@@ -94,12 +95,25 @@ def _adapt(
     cluster.place(
         exported, cluster.Budget(values["export_cpu"], values["export_memory"], hours=4, retries=2)
     )
+    if registry := current_variant().model_registry:
+        registered = add_task(
+            model_registration,
+            values,
+            exported_model=exported.outputs["exported_model"],
+            registry_url=registry,
+            model_uri=values["export_uri"],
+            released=evaluated.outputs["passed"],
+            wer=evaluated.outputs["wer"],
+            cer=evaluated.outputs["cer"],
+        ).set_display_name("Register")
+        data = cluster.Budget(values["data_cpu"], values["data_memory"], hours=1, retries=2)
+        cluster.place(registered, data)
 
 
 def _train(values: Mapping[str, Any], placed: tuple[Any, Any], **inputs: Any) -> dsl.PipelineTask:
     """Train in one pod, or in a pod on each of several nodes, beside one that looks after them."""
     size = (values["training_cpu"], values["training_memory"])
-    nodes = nodes_to_spread_over()
+    nodes = current_variant().nodes
     if nodes == 1:
         return cluster.place(
             add_task(training, values, **inputs),

@@ -25,6 +25,8 @@ from .nodes import collect_training as collect_training
 from .nodes import offer_training as offer_training
 from .nodes import train_offered as train_offered
 from .nodes import withdraw_offer as withdraw_offer
+from .registration import Registered as Registered
+from .registration import register_model as register_model
 from .reports import write_report as write_report
 from .run_settings import begin_run as begin_run
 from .run_settings import default_settings as default_settings

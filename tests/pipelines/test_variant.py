@@ -1,17 +1,21 @@
-"""Packages whose training is spread over several nodes."""
+"""Packages with other components than those of the project."""
 
 import pytest
 import yaml
 
 from stt_bootstrap.pipelines.compile import compile_all
-from stt_bootstrap.pipelines.spread import NodesError, spread_over
+from stt_bootstrap.pipelines.variant import Variant, VariantError, defining
 from tests.pipelines.artifact_flow import artifact_inputs, doubles
 from tests.pipelines.test_artifact_flow import undeclared
+
+REGISTRY = "http://model-registry-service.kubeflow:8080"
 
 
 @pytest.fixture(scope="module", params=["bootstrap", "form"])
 def package(request, tmp_path_factory):
-    written = compile_all(tmp_path_factory.mktemp("spread"), nodes=4)
+    written = compile_all(
+        tmp_path_factory.mktemp("spread"), variant=Variant(nodes=4, model_registry=REGISTRY)
+    )
     return next(path for path in written if path.stem == request.param)
 
 
@@ -53,6 +57,29 @@ def test_kubeflow_takes_them(package):
     assert undeclared(package) == []
 
 
-def test_no_nodes_are_refused():
-    with pytest.raises(NodesError, match="at least 1"), spread_over(0):
+def test_both_branches_register_what_they_export_in_the_end(package):
+    pipeline, _ = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    tasks = [
+        task
+        for component in pipeline["components"].values()
+        for name, task in component.get("dag", {}).get("tasks", {}).items()
+        if name.startswith("model-registration")
+    ]
+    assert len(tasks) == 2
+    for task in tasks:
+        inputs = task["inputs"]["parameters"]
+        assert inputs["registry_url"]["runtimeValue"]["constant"] == REGISTRY
+        assert inputs["released"]["taskOutputParameter"]["outputParameterKey"] == "passed"
+        assert inputs["model_uri"] == {"componentInputParameter": "pipelinechannel--export_uri"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        (Variant(nodes=0), "--nodes 0: expected a number of nodes, at least 1"),
+        (Variant(model_registry="registry:8080"), "expected the http:// or https:// address"),
+    ],
+)
+def test_what_no_package_can_be_is_refused(variant, message):
+    with pytest.raises(VariantError, match=message), defining(variant):
         pass

@@ -1,0 +1,1 @@
+"""The component model_registration."""

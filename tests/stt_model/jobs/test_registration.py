@@ -1,0 +1,194 @@
+"""Against a server that keeps models as the Model Registry's REST interface has them."""
+
+import json
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from stt_model import jobs
+from stt_model.base.errors import ExportError
+from stt_model.export import registry
+from stt_model.export.model_card import ModelIdentity, format_card
+from tests.loopback import LoopbackServer
+
+API = "/api/model_registry/v1alpha3/"
+URI = "s3://speech/models/swahili"
+
+
+class RegistryServer(LoopbackServer):
+    """``broken`` has the status of the next answers; ``loses`` answers made things with 503."""
+
+    def __init__(self):
+        self.models, self.versions, self.places = [], [], {}
+        self.headers, self.broken, self.loses = [], [], False
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.answer(None)
+
+            def do_POST(self):
+                self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def answer(self, body):
+                server.headers.append(dict(self.headers))
+                parts = urlsplit(self.path)
+                assert parts.path.startswith(API)
+                query = {key: each[0] for key, each in parse_qs(parts.query).items()}
+                status, content = server.handle(parts.path.removeprefix(API), query, body)
+                if server.broken:
+                    status, content = server.broken.pop(), {"code": "", "message": "not now"}
+                if body and server.loses:
+                    server.loses, status = False, 503
+                text = json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(Handler)
+
+    def handle(self, what, query, body):
+        if what == "registered_model":
+            return self._find(self.models, query)
+        if what == "model_version":
+            query["registeredModelId"] = query.pop("parentResourceId")
+            return self._find(self.versions, query)
+        if what == "registered_models":
+            return self._keep(self.models, body, "name")
+        if what == "model_versions":
+            return self._keep(self.versions, body, "registeredModelId", "name")
+        _, version, _ = what.split("/")
+        places = self.places.setdefault(version, [])
+        if body is None:
+            return 200, {"items": places, "size": len(places)}
+        return self._keep(places, body, "name")
+
+    @staticmethod
+    def _find(kept, query):
+        found = [each for each in kept if query.items() <= each.items()]
+        return (200, found[0]) if found else (404, {"code": "", "message": "no one found"})
+
+    @staticmethod
+    def _keep(kept, body, *unique):
+        if any(all(each[key] == body[key] for key in unique) for each in kept):
+            return 409, {"code": "", "message": "already exists"}
+        kept.append({**body, "id": str(len(kept) + 1)})
+        return 201, kept[-1]
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(registry, "wait_exponential", lambda **_: lambda state: 0)
+    with RegistryServer() as running:
+        yield running
+
+
+@pytest.fixture
+def export(tmp_path):
+    """A folder as an export leaves it, as far as registration looks at it."""
+    identity = ModelIdentity("us", "swahili", "1.2.0", "sw-Latn-KE", "Apache-2.0")
+    card = format_card(identity, runtime="tflite", released=True, facts={})
+    (tmp_path / identity.file_name).write_text(card)
+    files = {"output_graph.tflite": "0" * 64, identity.file_name: "1" * 64}
+    (tmp_path / "export.json").write_text(json.dumps({"files": files}))
+    return tmp_path
+
+
+def test_an_export_becomes_a_version_of_a_model(server, export):
+    found = jobs.register_model(export, URI, server.address, wer=0.15, cer=0.03)
+    assert found.model == "swahili"
+    assert found.version.startswith("1.2.0+")
+    [model], [version], [place] = server.models, server.versions, server.places["1"]
+    assert (model["name"], model["owner"]) == ("swahili", "us")
+    assert (version["name"], version["registeredModelId"]) == (found.version, "1")
+    properties = version["customProperties"]
+    assert properties["wer"] == {"metadataType": "MetadataDoubleValue", "double_value": 0.15}
+    assert properties["language"] == {
+        "metadataType": "MetadataStringValue",
+        "string_value": "sw-Latn-KE",
+    }
+    assert place["artifactType"] == "model-artifact"
+    assert (place["uri"], place["modelFormatName"]) == (URI, "tflite")
+
+
+def test_the_same_export_is_one_version_and_another_one_another(server, export):
+    for _ in range(2):
+        jobs.register_model(export, URI, server.address)
+    assert [len(server.models), len(server.versions), len(server.places["1"])] == [1, 1, 1]
+    description = json.loads((export / "export.json").read_text())
+    description["files"]["output_graph.tflite"] = "2" * 64
+    (export / "export.json").write_text(json.dumps(description))
+    jobs.register_model(export, URI, server.address)
+    assert [len(server.models), len(server.versions)] == [1, 2]
+
+
+def test_figures_that_are_not_known_are_left_out(server, export):
+    jobs.register_model(export, URI, server.address)
+    assert not {"wer", "cer"} & set(server.versions[0]["customProperties"])
+
+
+def test_a_model_that_is_not_released_is_not_registered(server, export):
+    assert jobs.register_model(export, URI, server.address, released=False).model == ""
+    assert server.headers == []
+
+
+def test_a_registry_that_is_busy_is_asked_again(server, export):
+    server.broken = [503, 429]
+    jobs.register_model(export, URI, server.address)
+    assert len(server.versions) == 1
+
+
+def test_what_was_made_though_its_answer_got_lost_is_found(server, export):
+    server.loses = True
+    jobs.register_model(export, URI, server.address)
+    assert [len(server.models), len(server.versions)] == [1, 1]
+
+
+def test_a_refusal_says_which_registry_and_why(server, export):
+    server.broken = [403]
+    message = f"{server.address}: the Model Registry did not take the model .*: 403 not now"
+    with pytest.raises(ExportError, match=message):
+        jobs.register_model(export, URI, server.address)
+
+
+def test_a_registry_that_is_not_there(export, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(registry, "wait_exponential", lambda **_: lambda state: 0)
+    with pytest.raises(ExportError, match=r"^http://127.0.0.1:9: the Model Registry did not take"):
+        jobs.register_model(export, URI, "http://127.0.0.1:9")
+
+
+def test_the_token_of_the_account_is_shown_and_never_printed(
+    server, export, monkeypatch, tmp_path, caplog
+):
+    (tmp_path / "token").write_text("secret-token\n")
+    monkeypatch.setenv(registry.TOKEN_PATH_VARIABLE, str(tmp_path / "token"))
+    server.broken = [401]
+    with pytest.raises(ExportError) as failure:
+        jobs.register_model(export, URI, server.address)
+    jobs.register_model(export, URI, server.address)
+    assert {each["Authorization"] for each in server.headers} == {"Bearer secret-token"}
+    assert "secret-token" not in str(failure.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "uri", "message"),
+    [
+        ("registry:8080", URI, "expected the http:// or https:// address"),
+        ("http://127.0.0.1:9", "/tmp/export", "expected a URI under which others find"),
+    ],
+)
+def test_addresses_that_cannot_work_are_refused(export, url, uri, message):
+    with pytest.raises(ExportError, match=message):
+        jobs.register_model(export, uri, url)
+
+
+def test_a_folder_that_is_no_export_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="expected one model card"):
+        jobs.register_model(tmp_path, URI, "http://127.0.0.1:9")
