@@ -43,4 +43,4 @@ def model_registration(
         wer=wer,
         cer=cer,
     )
-    return (registered.model, registered.version)  # type: ignore[return-value]
+    return (registered.model, registered.version)
