@@ -14,7 +14,8 @@ def main() -> int:
     except KeyboardInterrupt:
         problem, code = "interrupted", 130
     except (ImportError, MemoryError, OSError) as error:
-        problem = f"a library cannot be loaded ({error}); give the process more memory (ulimit -v)"
+        reason = str(error).rpartition("Original error was:")[2] or type(error).__name__
+        problem = f"a library cannot be loaded ({reason}); give the process more memory (ulimit -v)"
         code = 1
     if sys.stderr is not None:
         print(f"error: {' '.join(problem.split())}", file=sys.stderr)

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# On a busy machine an example takes any time; the limit of a whole test is pytest-timeout's.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 STORE_VARIABLES = ("AWS_", "S3_")
 

@@ -77,6 +77,17 @@ def test_component_files_hold_one_function_that_calls_one_step(path):
     assert len(steps) == 1
 
 
+@pytest.mark.parametrize("folder", ["stt_model", "components", "pipelines", "demo"])
+def test_processors_are_counted_in_one_place(folder):
+    """Which knows what a container and the process may use; the machine has more."""
+    counting = {
+        path.name
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "cpu_count" in path.read_text() and path.name != "machine.py"
+    }
+    assert not counting
+
+
 def test_light_modules_do_without_tensorflow():
     rooms = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -15,6 +15,7 @@ def dataset_validation(
     strict: bool = False,
     normalise: str = "",
     drop_suspects_uri: str = "",
+    check_audio: str = "header",
 ) -> None:
     """Check every row and every audio file of a dataset, and keep what can be trained on.
 
@@ -27,6 +28,8 @@ def dataset_validation(
             rules, or by a YAML file of your own; empty leaves them as they are.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
+        check_audio: How clips in an object store are checked: whole, or by their header, which is
+            far less to read, and leaves silence, clipping and damage further on unnoticed.
 
     Returns:
         clean_dataset: Manifests of the accepted rows with absolute audio paths, and rejected.csv
@@ -44,6 +47,7 @@ def dataset_validation(
         strict=strict,
         normalise=normalise,
         drop_suspects=drop_suspects_uri,
+        check_audio=check_audio,
         report=Path(validation_report.path),
     )
     clean_dataset.metadata["source_digest"] = dataset_digest

@@ -50,6 +50,8 @@ from .redaction import holds_credentials as holds_credentials
 from .redaction import keep_secrets_out_of_logs as keep_secrets_out_of_logs
 from .redaction import redact as redact
 from .spool import Spool as Spool
+from .spool import SpooledList as SpooledList
+from .spool import SpooledSequence as SpooledSequence
 from .typed import build as build
 from .untrusted import JSON_LIMIT as JSON_LIMIT
 from .untrusted import one_line as one_line

@@ -41,7 +41,7 @@ def validate_flags(parser: argparse.ArgumentParser) -> None:
     add_parameters(parser, jobs.ValidationSettings, "strict")
     # Alone it stands for the rules that hold in any language.
     add_parameters(parser, jobs.ValidationSettings, "normalise", nargs="?", const="generic")
-    add_parameters(parser, jobs.ValidationSettings, "numbers", "drop_suspects")
+    add_parameters(parser, jobs.ValidationSettings, "numbers", "drop_suspects", "check_audio")
 
 
 def validate(args: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def validate(args: argparse.Namespace) -> int:
             args.dataset,
             args.output,
             alphabet=given_alphabet(args),
-            **values_of(args, ("strict", "normalise", "numbers", "drop_suspects")),
+            **values_of(args, ("strict", "normalise", "numbers", "drop_suspects", "check_audio")),
             show=shown.show,
         )
     print(result.summary())
@@ -60,6 +60,8 @@ def validate(args: argparse.Namespace) -> int:
         print(result.normalisation.summary())
     if advice := result.advice():
         print(f"warning: {advice}", file=sys.stderr)
+    if unread := result.unread():
+        print(f"warning: {unread}", file=sys.stderr)
     print(f"manifests, rejected.csv and report.md: {args.output}")
     return 0
 

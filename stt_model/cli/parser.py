@@ -126,6 +126,9 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
     """Parse the arguments and call the function of the command that they name."""
     have_streams()
     separate_stderr()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        return 2
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown:
         # By the command's own parser, whose help says which flags there are.
@@ -172,8 +175,10 @@ def _describe(error: Exception) -> str:
         extras = "serve" if error.name in _OF_SERVING else "train and pipeline"
         return f"{error.name} is not installed; install {PROGRAM} with its extras {extras}"
     if isinstance(error, ImportError):
+        # NumPy's own page of advice ends with what went wrong.
+        reason = str(error).rpartition("Original error was:")[2].strip()
         return (
-            f"{error.name or 'a library'} cannot be loaded ({error}); give the process more memory"
+            f"{error.name or 'a library'} cannot be loaded ({reason}); give the process more memory"
             " (ulimit -v), or install it anew"
         )
     if isinstance(error, MemoryError):

@@ -21,6 +21,8 @@ from .dataset import Samples as Samples
 from .dataset import drop_too_short as drop_too_short
 from .dataset import read_samples as read_samples
 from .dataset import row_named as row_named
+from .findings import CHECK_AUDIO as CHECK_AUDIO
+from .findings import Finding as Finding
 from .manifests import COLUMNS as COLUMNS
 from .manifests import SPLITS as SPLITS
 from .manifests import Utterance as Utterance
@@ -42,5 +44,4 @@ from .splitting import stratum as stratum
 from .splitting import text_key as text_key
 from .suspect_rows import read_dropped as read_dropped
 from .validation import validate as validate
-from .validation_report import Finding as Finding
 from .validation_report import ValidationResult as ValidationResult

@@ -136,10 +136,31 @@ def read_audio(
     AudioError if the file is missing, empty or damaged.
     """
     with _open(path) as sound:
-        rate = sound.rate
-        if start:
-            sound.seek(round(start * rate))
-        blocks = [block.mean(axis=1) for block in _blocks(sound, seconds * rate)]
+        return _decode(path, sound, start, seconds, sample_rate)
+
+
+def decode_clip(
+    path: Path | str, *, max_seconds: float
+) -> tuple[int, AudioInfo, NDArray[np.float32] | None]:
+    """Return the bytes of a clip, what its header says, and its samples as ``read_audio`` does.
+
+    No samples above ``max_seconds``. AudioError if the file is missing, empty or damaged.
+    """
+    with _open(path) as sound:
+        info = AudioInfo(sound.rate, sound.channels, sound.frames)
+        samples = None
+        if info.duration <= max_seconds:
+            samples = _decode(path, sound, 0.0, math.inf, SAMPLE_RATE)
+        return sound.size, info, samples
+
+
+def _decode(
+    path: Path | str, sound: _Sound, start: float, seconds: float, sample_rate: int
+) -> NDArray[np.float32]:
+    rate = sound.rate
+    if start:
+        sound.seek(round(start * rate))
+    blocks = [block.mean(axis=1) for block in _blocks(sound, seconds * rate)]
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if not samples.size:
         raise AudioError(path, "no samples")
@@ -171,12 +192,6 @@ def read_clip(path: Path | str) -> bytes:
         _check_kind(path)
         with open_clip(path) as clip:
             return clip.read()
-
-
-def clip_size(path: Path | str) -> int:
-    """Return the bytes of a clip that can be read."""
-    with open_clip(path) as clip:
-        return clip.seek(0, os.SEEK_END)
 
 
 def find_audio(paths: Sequence[Path]) -> list[Path]:
@@ -247,6 +262,12 @@ class _Sound:
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
+        self._handle = handle
+
+    @property
+    def size(self) -> int:
+        """Bytes of the clip."""
+        return self._handle.seek(0, os.SEEK_END)
 
     def seek(self, frame: int) -> None:
         self._ask(self._file.seek, frame)

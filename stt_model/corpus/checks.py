@@ -1,20 +1,16 @@
-"""Every check on a corpus, one function each."""
+"""Every check on one utterance, one function each; those on the corpus are in ``corpus_checks``."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
-from stt_model.corpus.audio import (
-    SAMPLE_RATE,
-    frame_count,
-)
+from stt_model.corpus.audio import SAMPLE_RATE, frame_count
+from stt_model.corpus.findings import Severity
 from stt_model.corpus.manifests import Utterance
-from stt_model.corpus.validation_report import Severity
+from stt_model.corpus.measuring import Measurement
 from stt_model.text import (
     Alphabet,
     NormalisedText,
@@ -23,11 +19,6 @@ from stt_model.text import (
     shorten,
     show_characters,
 )
-
-FULL_SCALE = 0.999
-"""Samples from here to 1 count as clipped."""
-_PACE_FLOOR = 0.05
-"""Least spread of the pace: evenly synthesised speech must not make every small change odd."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +39,6 @@ class Limits:
     """Robust standard deviations of log seconds per character, from the corpus' median."""
     pace_utterances: int = 20
     """With fewer utterances nothing is said about their pace."""
-
-
-class Measurement(NamedTuple):
-    """What is kept of an utterance's audio; the samples themselves are not."""
-
-    file_bytes: int
-    sample_rate: int
-    samples: int
-    """At 16 kHz."""
-    level: float
-    """Root mean square in dB relative to full scale; -inf for digital silence."""
-    clipped_share: float
-    digest: bytes
-    """Of the samples at 16 kHz mono, whatever the file format."""
-
-    @property
-    def seconds(self) -> float:
-        """The duration."""
-        return self.samples / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -196,7 +168,7 @@ def duration_long(item: Item, settings: Settings) -> Discrepancy | None:
 def audio_silent(item: Item, settings: Settings) -> Discrepancy | None:
     """The audio is silent, or close to it."""
     limit = settings.limits.silence_dbfs
-    if item.audio is None or item.audio.level >= limit:
+    if item.audio is None or item.audio.level is None or item.audio.level >= limit:
         return None
     return Discrepancy(f"speech above {limit:g} dBFS", f"{item.audio.level:.0f} dBFS")
 
@@ -204,9 +176,10 @@ def audio_silent(item: Item, settings: Settings) -> Discrepancy | None:
 def audio_clipped(item: Item, settings: Settings) -> Discrepancy | None:
     """The audio was recorded too loud: many samples are at full scale."""
     limit = settings.limits.clipped_share
-    if item.audio is None or item.audio.clipped_share <= limit:
+    share = item.audio.clipped_share if item.audio else None
+    if share is None or share <= limit:
         return None
-    return Discrepancy(f"at most {limit:.1%} of samples clipped", f"{item.audio.clipped_share:.1%}")
+    return Discrepancy(f"at most {limit:.1%} of samples clipped", f"{share:.1%}")
 
 
 def audio_sample_rate(item: Item, settings: Settings) -> Discrepancy | None:
@@ -245,87 +218,12 @@ UTTERANCE_CHECKS: Mapping[UtteranceCheck, Severity] = {
 }
 
 
-def audio_across_splits(
-    items: Sequence[Item], settings: Settings
-) -> Iterator[tuple[Item, Discrepancy]]:
-    """The same audio is in a split further from training, which keeps it: this copy is rejected."""
-    for copies in _groups(items, digest_of):
-        held_out = copies[-1]
-        for item in copies:
-            if item.split != held_out.split:
-                where = place_of(held_out)
-                yield item, Discrepancy("audio of this split only", f"it is {where} too")
-
-
-def audio_repeated(items: Sequence[Item], settings: Settings) -> Iterator[tuple[Item, Discrepancy]]:
-    """The same audio is in this split already."""
-    for copies in _groups(items, lambda item: (item.split, digest_of(item))):
-        first = copies[0]
-        for item in copies[1:]:
-            kind = (
-                "the same text" if item.text == first.text else f"the text {shorten(first.text)!r}"
-            )
-            yield item, Discrepancy("new audio", f"it is {place_of(first)} already, with {kind}")
-
-
-def text_across_splits(
-    items: Sequence[Item], settings: Settings
-) -> Iterator[tuple[Item, Discrepancy]]:
-    """The same transcript is in a split further from training, which makes that test easier."""
-    for copies in _groups(items, lambda item: item.text):
-        held_out = copies[-1]
-        for item in copies:
-            if item.split != held_out.split:
-                where = place_of(held_out)
-                yield item, Discrepancy("text of this split only", f"it is {where} too")
-
-
-def odd_pace(items: Sequence[Item], settings: Settings) -> Iterator[tuple[Item, Discrepancy]]:
-    """Seconds per character are far from the corpus' median: the text may be of other audio."""
-    limits = settings.limits
-    spoken = [item for item in items if item.audio]
-    if len(spoken) < limits.pace_utterances:
-        return
-    pace = np.array([item.audio.seconds / len(item.text) for item in spoken if item.audio])
-    logarithm = np.log(pace)
-    median = float(np.median(logarithm))
-    # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
-    spread = max(1.4826 * float(np.median(np.abs(logarithm - median))), _PACE_FLOOR)
-    low, high = np.exp(median + np.array([-1, 1]) * limits.pace_deviations * spread)
-    expected = f"{low:.3f} to {high:.3f} s a character"
-    for item, value in zip(spoken, pace, strict=True):
-        if not low <= value <= high:
-            found = f"{value:.3f} for {shorten(item.text)!r}"
-            yield item, Discrepancy(expected, found)
-
-
-CorpusCheck = Callable[[Sequence[Item], Settings], Iterator[tuple[Item, Discrepancy]]]
-CORPUS_CHECKS: Mapping[CorpusCheck, Severity] = {
-    audio_across_splits: "error",
-    audio_repeated: "warning",
-    text_across_splits: "warning",
-    odd_pace: "warning",
-}
-"""On the rows without errors so far, split after split from training to the most held out."""
 MANIFEST, FIELDS = "manifest", "fields"
 
 
 def _labels(text: str, alphabet: Alphabet | None) -> Sequence[Hashable]:
     """Return what CTC has to write; code points as long as no alphabet says otherwise."""
     return text if alphabet is None or alphabet.missing(text) else alphabet.encode(text)
-
-
-def _groups(items: Iterable[Item], key: Callable[[Item], Hashable]) -> Iterator[list[Item]]:
-    """Yield the items that share a key with others, in the order given."""
-    groups: dict[Hashable, list[Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return (group for group in groups.values() if len(group) > 1)
-
-
-def digest_of(item: Item) -> bytes:
-    """Return what tells the sound of a clip; empty where it could not be read."""
-    return item.audio.digest if item.audio else b""
 
 
 def place_of(item: Item) -> str:

@@ -89,6 +89,10 @@ class ClipCache:
             return self._read_kept(kept, place)
         return self._store.read(stored, place.start, size)
 
+    def look_at(self, uri: str) -> StoredObject:
+        """Return what the store says of an object."""
+        return self._stat(uri)
+
     def open_header(self, place: Place) -> BinaryIO:
         """Return an object as a stream that reads it in small parts; errors as of ``open_clip``."""
         return self.open_stored_header(self._stat(place.holder))

@@ -62,6 +62,17 @@ def open_header(place: Path | str) -> BinaryIO:
     return cache_of(str(place)).open_header(Place(str(place)))
 
 
+def holder_of(place: str) -> tuple[str, str]:
+    """Return the file or object that a clip lies in, and which part of it; "" for all of it."""
+    found = parse_place(place)
+    return found.holder, "" if found.size is None else f"{found.start}+{found.size}"
+
+
+def look_at(uri: str) -> StoredObject:
+    """Return what the store says of an object, which is asked once; errors as of ``open_clip``."""
+    return cache_of(uri).look_at(uri)
+
+
 def open_stored_header(stored: StoredObject) -> BinaryIO:
     """Do as ``open_header`` for an object that was looked at."""
     return cache_of(stored.uri).open_stored_header(stored)

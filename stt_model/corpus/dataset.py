@@ -188,7 +188,8 @@ def row_named(utterance: Utterance) -> Iterator[None]:
     except AudioError as error:
         raise DataError(f"{utterance.source}, row {utterance.row}: {error}; {ADVICE}") from error
     except StoreError as error:
-        raise StoreError(f"{utterance.source}, row {utterance.row}: {error}") from error
+        # Of the same kind, which says whether another attempt may get past it.
+        raise type(error)(f"{utterance.source}, row {utterance.row}: {error}") from error
 
 
 def _utterances(manifests: Iterable[Path]) -> Iterator[Utterance]:

@@ -1,51 +1,53 @@
-"""A corpus checked: all findings together."""
+"""A corpus checked: all findings together.
+
+Rows stream: what is kept of each in memory are some 60 bytes, whatever its text and findings; the
+rest lies in a file that is gone with the process.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from stt_model.base import usable_cpus
-from stt_model.corpus.audio import (
-    AudioError,
-    audio_info,
-    clip_size,
-    read_audio,
-)
+from stt_model.base import Progress, open_regular, usable_cpus
+from stt_model.corpus.audio import AudioError
 from stt_model.corpus.checks import (
-    CORPUS_CHECKS,
     FIELDS,
-    FULL_SCALE,
     MANIFEST,
     UTTERANCE_CHECKS,
     Discrepancy,
     Item,
     Limits,
-    Measurement,
     Settings,
     place_of,
 )
-from stt_model.corpus.dataset import row_named
+from stt_model.corpus.clips import holder_of
+from stt_model.corpus.corpus_checks import CORPUS_CHECKS
+from stt_model.corpus.dataset import HEADER_THREADS, row_named
+from stt_model.corpus.findings import Check
 from stt_model.corpus.manifests import ManifestError, RaggedRow, Utterance, iter_manifest
-from stt_model.corpus.validation_report import Check, Finding, Rejected, Severity, ValidationResult
-from stt_model.text import (
-    Alphabet,
-    NormalisationLog,
-    Normaliser,
-    normalise,
-    shorten,
+from stt_model.corpus.measuring import (
+    Measurement,
+    TooLongError,
+    measure_clip,
+    measure_header,
 )
+from stt_model.corpus.stored_clips import StoredClips
+from stt_model.corpus.validated_rows import Found, Rows
+from stt_model.corpus.validation_report import ValidationResult
+from stt_model.storage import StoredObject, is_stored
+from stt_model.text import Alphabet, NormalisationLog, Normaliser, normalise
 
 _CHUNK = 1024
-"""Rows handed to the threads at once, so that a corpus of any size needs little memory."""
+"""Rows that are worked on at once, so that a corpus of any size needs little memory."""
+_TOGETHER = 16
+"""Of these, what a thread takes at once."""
+_HEADERS_NEED_ALL = (".mp3",)
+"""Formats whose length is told only by reading all of it: asked for at once, not in parts."""
 CHECKS: tuple[Check, ...] = (
     Check(MANIFEST, "error", "The file is no manifest that can be read to its end."),
     Check(FIELDS, "error", "The row has more or fewer fields than the header has columns."),
@@ -66,6 +68,7 @@ def validate(
     workers: int | None = None,
     normaliser: Normaliser | None = None,
     dropped: Mapping[str, str] | None = None,
+    check_audio: str = "header",
 ) -> ValidationResult:
     """Run every check on every row and every audio file.
 
@@ -74,81 +77,59 @@ def validate(
     corpus with any error. A ``normaliser`` writes the transcripts before they are checked: what it
     sets aside is rejected. ``dropped`` says by place why clips are to be left out of training, as
     ``read_dropped`` reads it. ``workers`` threads decode audio (default: one a processor).
+    ``check_audio`` says whether clips that are objects of a store are read ``whole``, or by their
+    ``header`` alone; elsewhere, and where no header tells the length, clips
+    are read whole.
     Nothing in a manifest or an audio file makes this raise: it becomes a finding. A store that does
     not answer does: StoreError, which names the row.
     """
     settings = Settings(alphabet, limits or Limits(), dropped or {})
-    log = _Log(splits)
-    rows = [(split, row) for split in splits for row in _read(split, splits[split], log)]
     normalisation = NormalisationLog(normaliser) if normaliser else None
-    items = list(_inspect_all(rows, settings.limits, workers, normalisation))
-    for check, severity in UTTERANCE_CHECKS.items():
-        for item in items:
-            if discrepancy := check(item, settings):
-                log.add(item.split, item.utterance.row, check.__name__, severity, discrepancy)
-    for corpus_check, severity in CORPUS_CHECKS.items():
-        sound = [item for item in items if not log.rejects(item.split, item.utterance.row)]
-        for item, discrepancy in corpus_check(sound, settings):
-            log.add(item.split, item.utterance.row, corpus_check.__name__, severity, discrepancy)
-    return replace(_result(splits, rows, items, log, strict), normalisation=normalisation)
-
-
-class _Log:
-    """Collects findings by split and row."""
-
-    def __init__(self, splits: Mapping[str, Path]) -> None:
-        self._files = {split: str(path) for split, path in splits.items()}
-        self._findings: dict[tuple[str, int], list[Finding]] = {}
-
-    def add(
-        self, split: str, row: int, check: str, severity: Severity, discrepancy: Discrepancy
-    ) -> None:
-        finding = Finding(check, severity, self._files[split], row, *discrepancy, split)
-        self._findings.setdefault((split, row), []).append(finding)
-
-    def of(self, split: str, row: int) -> list[Finding]:
-        return self._findings.get((split, row), [])
-
-    def rejects(self, split: str, row: int) -> bool:
-        return any(finding.severity == "error" for finding in self.of(split, row))
-
-    def all(self) -> tuple[Finding, ...]:
-        order = list(self._files)
-        places = sorted(self._findings, key=lambda place: (order.index(place[0]), place[1]))
-        return tuple(finding for place in places for finding in self._findings[place])
-
-
-def _read(split: str, path: Path, log: _Log) -> Iterator[Utterance | RaggedRow]:
-    try:
-        for row in iter_manifest(path):
-            if isinstance(row, RaggedRow):
-                found = f"{len(row.fields)}: {shorten(','.join(row.fields))!r}"
-                discrepancy = Discrepancy(f"{len(row.columns)} fields", found)
-                log.add(split, row.row, FIELDS, "error", discrepancy)
-            yield row
-    except ManifestError as error:
-        log.add(split, 0, MANIFEST, "error", Discrepancy(error.expected, error.found))
-
-
-def _inspect_all(
-    rows: Sequence[tuple[str, Utterance | RaggedRow]],
-    limits: Limits,
-    workers: int | None,
-    normalisation: NormalisationLog | None,
-) -> Iterator[Item]:
-    """Yield each utterance, its audio measured and its text written as asked, in order.
-
-    Ragged rows are left out.
-    """
-    utterances = ((split, row) for split, row in rows if isinstance(row, Utterance))
+    rows = Rows(splits)
+    count = sum(map(_count_lines, splits.values()))
     with (
-        ThreadPoolExecutor(workers or usable_cpus()) as pool,
-        tqdm(desc="checking", total=len(rows), unit="utterance", disable=None) as bar,
+        closing(StoredClips(count)) as stored,
+        ThreadPoolExecutor(max(workers or usable_cpus(), 1)) as pool,
+        ThreadPoolExecutor(HEADER_THREADS) as waiting,
+        Progress("checking", count) as progress,
     ):
-        while chunk := list(itertools.islice(utterances, _CHUNK)):
-            for item in pool.map(lambda pair: _inspect(pair[0], pair[1], limits), chunk):
-                bar.update()
-                yield _normalise(item, normalisation) if normalisation else item
+        look = _Look(settings.limits, check_audio != "whole", stored, pool, waiting)
+        for number, (split, path) in enumerate(splits.items()):
+            for found in look.at(split, _read(rows, number, path), progress):
+                if isinstance(found, RaggedRow):
+                    rows.add_ragged(number, found)
+                else:
+                    item = _normalise(found, normalisation) if normalisation else found
+                    rows.add(number, item, _check(item, settings))
+    rows.check_corpus(settings)
+    return rows.result(CHECKS, strict, normalisation)
+
+
+def _check(item: Item, settings: Settings) -> list[Found]:
+    return [
+        Found(check.__name__, severity, *discrepancy)
+        for check, severity in UTTERANCE_CHECKS.items()
+        if (discrepancy := check(item, settings))
+    ]
+
+
+def _read(rows: Rows, split: int, path: Path) -> Iterator[Utterance | RaggedRow]:
+    try:
+        yield from iter_manifest(path)
+    except ManifestError as error:
+        rows.add_unreadable(split, Discrepancy(error.expected, error.found))
+
+
+def _count_lines(path: Path) -> int:
+    """Return about how many rows a manifest has, for the bar of progress; 0 if it is no file."""
+    lines = 0
+    try:
+        with open_regular(path) as file:
+            while block := file.read(1 << 20):
+                lines += block.count(b"\n")
+    except OSError:
+        return 0
+    return max(lines - 1, 0)
 
 
 def _normalise(item: Item, log: NormalisationLog) -> Item:
@@ -158,57 +139,84 @@ def _normalise(item: Item, log: NormalisationLog) -> Item:
     return replace(item, text=normalise(outcome.text), normalised=outcome)
 
 
-def _inspect(split: str, utterance: Utterance, limits: Limits) -> Item:
-    text = normalise(utterance.transcript)
-    if not utterance.wav_filename.strip():
-        return Item(split, utterance, text, None, "no file name")
-    with row_named(utterance):
+@dataclass(frozen=True)
+class _Look:
+    """Measures clips, many at once: in threads that decode, and in more that wait for a store."""
+
+    limits: Limits
+    by_header: bool
+    """Whether the headers of clips in a store will do."""
+    stored: StoredClips
+    pool: ThreadPoolExecutor
+    waiting: ThreadPoolExecutor
+
+    def at(
+        self, split: str, rows: Iterable[Utterance | RaggedRow], progress: Progress
+    ) -> Iterator[Item | RaggedRow]:
+        """Yield each utterance, its audio measured, and each row that is none, in order."""
+        rows = iter(rows)
+        while chunk := list(itertools.islice(rows, _CHUNK)):
+            utterances = [row for row in chunk if isinstance(row, Utterance)]
+            items = iter(self._items(split, utterances))
+            seconds = 0.0
+            for row in chunk:
+                if isinstance(row, RaggedRow):
+                    yield row
+                    continue
+                item = next(items)
+                seconds += item.audio.seconds if item.audio else 0.0
+                yield item
+            progress.update(len(chunk), seconds)
+
+    def _items(self, split: str, utterances: list[Utterance]) -> list[Item]:
+        places = [each.place for each in utterances]
+        objects, known = self.stored.look(places, by_header=self.by_header)
+
+        def measure(part: list[Utterance]) -> list[Item]:
+            return [self._item(split, each, objects, known) for each in part]
+
+        # Threads that wait take one each, those that decode a few: that saves handing over.
+        waits = self.by_header and any(is_stored(each.wav_filename) for each in utterances)
+        pool, size = (self.waiting, 1) if waits else (self.pool, _TOGETHER)
+        parts = [utterances[at : at + size] for at in range(0, len(utterances), size)]
+        futures = [pool.submit(measure, part) for part in parts]
         try:
-            seconds = audio_info(utterance.place).duration
-            if seconds > limits.max_seconds_read:
-                found = f"{seconds:.0f} s in one file; cut it into utterances"
+            items = [item for future in futures for item in future.result()]
+        finally:
+            for future in futures:
+                future.cancel()
+        measured = {
+            each.utterance.place: each.audio
+            for each in items
+            if each.audio and is_stored(each.utterance.place)
+        }
+        self.stored.keep({place: each for place, each in measured.items() if place not in known})
+        return items
+
+    def _item(
+        self,
+        split: str,
+        utterance: Utterance,
+        objects: Mapping[str, StoredObject],
+        known: Mapping[str, Measurement],
+    ) -> Item:
+        text = normalise(utterance.transcript)
+        if not utterance.wav_filename.strip():
+            return Item(split, utterance, text, None, "no file name")
+        place = utterance.place
+        with row_named(utterance):
+            try:
+                audio = known.get(place) or self._measure(place, objects.get(place))
+            except AudioError as error:
+                return Item(split, utterance, text, None, f"{error.found} at {place}")
+            except TooLongError as error:
+                found = f"{error.seconds:.0f} s in one file; cut it into utterances"
                 return Item(split, utterance, text, None, found)
-            return Item(split, utterance, text, _measure(utterance.place), "")
-        except AudioError as error:
-            return Item(split, utterance, text, None, f"{error.found} at {utterance.place}")
+        return Item(split, utterance, text, audio, "")
 
-
-def _measure(path: str) -> Measurement:
-    samples = read_audio(path)
-    power = float(np.mean(np.square(samples)))
-    return Measurement(
-        file_bytes=clip_size(path),
-        sample_rate=audio_info(path).sample_rate,
-        samples=len(samples),
-        level=10 * math.log10(power) if power else -math.inf,
-        clipped_share=float(np.mean(np.abs(samples) >= FULL_SCALE)),
-        digest=hashlib.blake2b(samples.tobytes(), digest_size=16).digest(),
-    )
-
-
-def _result(
-    splits: Mapping[str, Path],
-    rows: Iterable[tuple[str, Utterance | RaggedRow]],
-    items: Iterable[Item],
-    log: _Log,
-    strict: bool,
-) -> ValidationResult:
-    sound = [item for item in items if not log.rejects(item.split, item.utterance.row)]
-    accepted = {split: [_clean(item) for item in sound if item.split == split] for split in splits}
-    seconds = {
-        split: np.array(
-            [item.audio.seconds for item in sound if item.audio and item.split == split]
-        )
-        for split in splits
-    }
-    rejected = [
-        Rejected(split, row, tuple(log.of(split, row.row)))
-        for split, row in rows
-        if log.rejects(split, row.row)
-    ]
-    return ValidationResult(dict(splits), CHECKS, log.all(), accepted, seconds, rejected, strict)
-
-
-def _clean(item: Item) -> Utterance:
-    size = item.audio.file_bytes if item.audio else 0
-    return replace(item.utterance, transcript=item.text, wav_filesize=size)
+    def _measure(self, place: str, stored: StoredObject | None) -> Measurement:
+        limit = self.limits.max_seconds_read
+        is_object = is_stored(place) and not holder_of(place)[1]
+        if self.by_header and is_object and not place.lower().endswith(_HEADERS_NEED_ALL):
+            return measure_header(place, stored, max_seconds=limit)
+        return measure_clip(place, max_seconds=limit)

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stt_model.base import ValidationError, embed, escape_markdown, new_figure
+from stt_model.corpus.findings import Check, Finding, Rejected, Tally
 from stt_model.corpus.manifests import COLUMNS, RaggedRow, Utterance, write_manifest
 from stt_model.text import (
     FLAG_HINT,
@@ -28,57 +29,9 @@ from stt_model.text import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Severity = Literal["error", "warning"]
-
-_EXAMPLES = 10
-"""Findings that the report shows of each check."""
 _BARS = 60
 """Characters that the histogram shows; the most frequent."""
 _COLOUR = "#4c72b0"
-
-
-class Check(NamedTuple):
-    """A check as the report explains it."""
-
-    name: str
-    severity: Severity
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found; ``str()`` is one line."""
-
-    check: str
-    severity: Severity
-    file: str
-    row: int
-    """Data row in ``file``, from 1; 0 for the file as a whole."""
-    expected: str
-    found: str
-    split: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.check}: {self.discrepancy}"
-
-    @property
-    def place(self) -> str:
-        """The file and the row."""
-        return f"{self.file}, row {self.row}" if self.row else self.file
-
-    @property
-    def discrepancy(self) -> str:
-        """What was expected and what was found."""
-        return f"expected {self.expected}, found {self.found}"
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that cannot be trained on, and all that was found about it."""
-
-    split: str
-    row: Utterance | RaggedRow
-    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -89,41 +42,39 @@ class ValidationResult:
     """The manifest of each split, as given."""
     checks: Sequence[Check]
     """All checks that were run."""
-    findings: tuple[Finding, ...]
+    findings: Sequence[Finding]
     """In the order of splits and rows."""
     accepted: Mapping[str, Sequence[Utterance]]
     """By split, as the clean manifests have them: transcripts in NFC, sizes right."""
     seconds: Mapping[str, NDArray[np.float64]]
     """By split, the durations of the accepted utterances: float64 [utterances]."""
     rejected: Sequence[Rejected]
+    tally: Tally
+    """What was counted of all these."""
     strict: bool
     normalisation: NormalisationLog | None = None
     """What the normaliser did to the transcripts, where there was one."""
+    by_header: int = 0
+    """Clips in a store of which only the header was read."""
 
     @cached_property
     def errors(self) -> tuple[Finding, ...]:
         """The findings that reject a row or a whole file."""
         return tuple(each for each in self.findings if each.severity == "error")
 
-    @cached_property
+    @property
     def characters(self) -> Counter[str]:
         """How often each character is in the accepted transcripts of all splits."""
-        counts: Counter[str] = Counter()
-        for utterances in self.accepted.values():
-            for utterance in utterances:
-                counts.update(utterance.transcript)
-        return counts
+        return self.tally.characters
 
     def metrics(self) -> dict[str, float]:
         """Return utterances, hours, rejected rows and warnings of each split; all finite."""
-        warnings = Counter(each.split for each in self.findings if each.severity == "warning")
-        rejected = Counter(each.split for each in self.rejected)
         metrics: dict[str, float] = {}
         for split in self.manifests:
             metrics[f"{split}_utterances"] = len(self.accepted[split])
             metrics[f"{split}_hours"] = float(self.seconds[split].sum()) / 3600
-            metrics[f"{split}_rejected"] = rejected[split]
-            metrics[f"{split}_warnings"] = warnings[split]
+            metrics[f"{split}_rejected"] = self.tally.rejected[split]
+            metrics[f"{split}_warnings"] = self.tally.count("warning", split)
         return metrics
 
     def summary(self) -> str:
@@ -132,7 +83,7 @@ class ValidationResult:
         hours = sum(float(seconds.sum()) for seconds in self.seconds.values()) / 3600
         return (
             f"{accepted} utterances accepted ({hours:.2f} h), {len(self.rejected)} rejected, "
-            f"{len(self.findings) - len(self.errors)} warnings"
+            f"{self.tally.count('warning')} warnings"
         )
 
     def advice(self) -> str:
@@ -145,19 +96,28 @@ class ValidationResult:
             f" them without, give {FLAG_HINT}"
         )
 
+    def unread(self) -> str:
+        """Return what is not known of clips that were not read; empty where all were."""
+        if not self.by_header:
+            return ""
+        return (
+            f"{self.by_header} clips in a store were checked by their headers: whether they are"
+            " silent, clipped or damaged behind the header is not known; --check_audio whole"
+            " reads them"
+        )
+
     def problem(self) -> str | None:
         """Return why nothing may be trained on this corpus, in one line; None if it may."""
-        if unreadable := [each for each in self.errors if not each.row]:
-            return str(unreadable[0])
+        tally = self.tally
+        if tally.unreadable:
+            return str(tally.unreadable)
         for split, path in self.manifests.items():
             if not self.accepted[split]:
-                errors = [each for each in self.errors if each.split == split]
-                why = f" but rejected ones, the first: {errors[0]}" if errors else ""
+                first = tally.first_errors.get(split)
+                why = f" but rejected ones, the first: {first}" if first else ""
                 return f"{path}: expected rows to use for {split}, found none{why}"
-        # What was asked to be left out is no error of the corpus.
-        errors = [each for each in self.errors if each.check != "suspect_dropped"]
-        if self.strict and errors:
-            return f"expected no errors (strict), found {len(errors)}: {errors[0]}"
+        if self.strict and tally.first_mistake:
+            return f"expected no errors (strict), found {tally.mistakes}: {tally.first_mistake}"
         return None
 
     def raise_for_errors(self) -> None:
@@ -195,6 +155,7 @@ class ValidationResult:
             "# Dataset validation",
             escape_markdown(outcome),
             *([f"**{escape_markdown(advice)}.**"] if (advice := self.advice()) else []),
+            *([escape_markdown(unread)] if (unread := self.unread()) else []),
             "\n".join(self._split_table()),
             *([self.normalisation.to_markdown().rstrip()] if self.normalisation else []),
             "## Checks",
@@ -220,7 +181,7 @@ class ValidationResult:
         metrics = self.metrics()
         for split, utterances in self.accepted.items():
             low, middle, high = _quantiles(self.seconds[split])
-            characters = sum(len(utterance.transcript) for utterance in utterances)
+            characters = self.tally.text_lengths[split]
             yield (
                 f"| {split} | {len(utterances)} | {metrics[f'{split}_rejected']:.0f} "
                 f"| {metrics[f'{split}_warnings']:.0f} | {metrics[f'{split}_hours']:.2f} "
@@ -228,7 +189,7 @@ class ValidationResult:
             )
 
     def _check_table(self) -> Iterator[str]:
-        counts = Counter(each.check for each in self.findings)
+        counts = self.tally.by_check()
         yield "| check | severity | findings | what it finds |"
         yield "| --- | --- | ---: | --- |"
         for check in sorted(self.checks, key=lambda check: (check.severity, -counts[check.name])):
@@ -236,18 +197,19 @@ class ValidationResult:
             yield f"| {name} | {check.severity} | {number} | {check.meaning} |"
 
     def _examples(self) -> Iterator[str]:
+        counts = self.tally.by_check()
         for check in self.checks:
-            findings = [each for each in self.findings if each.check == check.name]
-            if not findings:
+            examples = self.tally.examples.get(check.name)
+            if not examples:
                 continue
             yield f"### {escape_markdown(check.name)}"
             lines = ["| place | expected | found |", "| --- | --- | --- |"]
-            for each in findings[:_EXAMPLES]:
+            for each in examples:
                 place = f"{Path(each.file).name}, row {each.row}" if each.row else each.file
                 cells = (place, each.expected, shorten(each.found, 300))
                 lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
             yield "\n".join(lines)
-            if (more := len(findings) - _EXAMPLES) > 0:
+            if (more := counts[check.name] - len(examples)) > 0:
                 yield f"and {more} more."
 
     def _character_note(self) -> str:

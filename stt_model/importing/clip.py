@@ -59,6 +59,35 @@ class SetAside:
 Found = Union[Clip, SetAside]  # noqa: UP007 (evaluated by Python 3.10 at import)
 
 
+def writable(found: Found) -> Found:
+    """Return what was found, or why it is set aside: manifests, in UTF-8, could not name it.
+
+    Files may be called by any bytes, and JSON may hold half of a pair of surrogates.
+    """
+    texts = [found.name, found.where, found.transcript]
+    if isinstance(found, Clip):
+        texts += [found.audio, found.split, *found.extra, *found.extra.values()]
+    else:
+        texts += [found.reason]
+    if all(map(_is_writable, texts)):
+        return found
+    name, where, transcript = map(_shown, texts[:3])
+    reason = "expected names and texts in UTF-8, found other bytes; rename the file"
+    return SetAside(name, where, "encoding", reason, transcript)
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
 class Options(NamedTuple):
     """What a reader may need to know beyond the source."""
 

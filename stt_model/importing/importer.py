@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 from collections import Counter
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from stt_model.base import BootstrapError, in_parallel, redact
+from stt_model.base import BootstrapError, in_parallel, redact, usable_cpus
 from stt_model.corpus import NEW, Speech, SplitPlan, draw_splits
 from stt_model.importing.clip import (
     Clip,
@@ -24,6 +23,7 @@ from stt_model.importing.clip import (
     Notes,
     Options,
     SetAside,
+    writable,
 )
 from stt_model.importing.columns import parse_columns
 from stt_model.importing.outcome import ImportResult, write_corpus
@@ -125,7 +125,7 @@ class _Import:
         self._state.forget_set_aside(self._source.label)
         recordings = Recordings(self._source.tree, self._corpus, copy=copy)
         remote = isinstance(self._source.tree, StoredTree)
-        workers = _STORE_THREADS if remote else 2 * (os.cpu_count() or 1)
+        workers = _STORE_THREADS if remote else 2 * usable_cpus()
         found = self._format.read(self._source.tree, self._options, self._notes)
         try:
             with tqdm(desc="importing", unit="clip", disable=None) as bar:
@@ -153,6 +153,7 @@ class _Import:
         )
 
     def _take(self, chunk: list[Found], recordings: Recordings, workers: int) -> None:
+        chunk = list(map(writable, chunk))
         clips = [each for each in chunk if isinstance(each, Clip)]
         aside = [each for each in chunk if isinstance(each, SetAside)]
         known = self._state.known([clip.name for clip in clips])

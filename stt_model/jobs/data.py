@@ -74,6 +74,7 @@ def validate(
     normalise: str = "",
     numbers: str = "set_aside",
     drop_suspects: str | Path = "",
+    check_audio: str = "header",
     report: Path | None = None,
     show: Callable[[Finding], object] = lambda finding: None,
 ) -> ValidationResult:
@@ -88,6 +89,7 @@ def validate(
         numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
         drop_suspects: ``suspects.csv`` of an earlier run: its rows with ``drop`` are left out of
             the train and dev splits.
+        check_audio: whether clips in a store are read ``whole``, or by their ``header`` alone.
         report: where else the report is written.
         show: is called with each finding before anything is written.
 
@@ -109,6 +111,7 @@ def validate(
         strict=strict,
         normaliser=normaliser,
         dropped=dropped,
+        check_audio=check_audio,
     )
     for finding in result.findings:
         show(finding)
@@ -127,7 +130,9 @@ def validate(
 def _log_summary(result: ValidationResult) -> None:
     """Say what was found, by check, the most frequent first."""
     log.info("%s", result.summary())
-    found = Counter((each.severity, each.check) for each in result.findings)
+    found: Counter[tuple[str, str]] = Counter()
+    for (kind, check, _), count in result.tally.findings.items():
+        found[kind, check] += count
     for (severity, check), count in found.most_common(_CHECKS_LOGGED):
         log.info("%s: %s, %d times", severity, check, count)
 

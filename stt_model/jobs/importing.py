@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stt_model.base import configure
+from stt_model.base import check_name, configure
 from stt_model.importing import ImportSettings
 from stt_model.jobs.reports import write_report
+from stt_model.storage import is_remote, local_path
 
 if TYPE_CHECKING:
     from stt_model.importing import ImportResult
@@ -40,6 +41,9 @@ def import_dataset(
     from stt_model.importing import as_it_is, import_corpus
     from stt_model.text import open_normaliser
 
+    for place in (str(source), str(target)):
+        if not is_remote(place):
+            check_name(local_path(place))
     written = open_normaliser(normalise, numbers=numbers) if normalise else as_it_is
     result = import_corpus(
         str(source), str(target), configure(ImportSettings, **settings), normalise=written

@@ -16,6 +16,7 @@ from stt_model.base import (
     text,
     whole,
 )
+from stt_model.corpus import CHECK_AUDIO
 from stt_model.decoding import BuildConfig, TuningConfig
 from stt_model.evaluation import EvaluationConfig
 from stt_model.export import ExportConfig, ModelIdentity
@@ -48,6 +49,12 @@ class ValidationSettings:
         "File suspects.csv of an earlier run, as a path or URI: rows of the train and dev splits"
         " that it marks with drop are left out; empty for none.",
         metavar="FILE",
+    )
+    check_audio: str = choice(
+        "header",
+        CHECK_AUDIO,
+        "How clips in an object store are checked: whole, or by their header, which is far less to"
+        " read, and leaves silence, clipping and damage further on unnoticed.",
     )
 
 

@@ -56,13 +56,14 @@ def run(name: str, *, seed: int, cases: int, seconds: float) -> Outcome:
     Of mistakes made at one place of the code the first is kept; at ``PLACES`` places it ends.
     """
     draw = random.Random(f"{name} {seed}")
-    started = time.monotonic()
     done = refused = 0
     found: dict[str, Failure] = {}
     with (
         tempfile.TemporaryDirectory(prefix="stt-bootstrap-fuzz-") as folder,
         TARGETS[name].opened(Path(folder)) as (seeds, read),
     ):
+        # What is damaged may take long to make.
+        started = time.monotonic()
         for number in itertools.count():
             over = number >= cases or time.monotonic() - started > seconds
             if over or len(found) >= PLACES or "memory" in found:
@@ -87,7 +88,7 @@ def run(name: str, *, seed: int, cases: int, seconds: float) -> Outcome:
                 place, message = "memory", f"{_peak() / 2**20:.0f} MiB of memory"
             if message and place not in found:
                 found[place] = Failure(f"{message} ({place})", done, data)
-    seconds = time.monotonic() - started
+        seconds = time.monotonic() - started
     return Outcome(name, done, refused, seconds, _peak(), tuple(found.values()))
 
 

@@ -57,7 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "refused":
             self._break()
         elif fault.isdecimal():
-            self._send(int(fault), b"<Error><Code>SlowDown</Code><Message>wait</Message></Error>")
+            code = "AccessDenied" if fault == "403" else "SlowDown"
+            said = f"<Error><Code>{code}</Code><Message>wait</Message></Error>"
+            self._send(int(fault), said.encode())
         else:
             # What comes too late meets what there is then, not what a later test begins with.
             objects = self.store.objects

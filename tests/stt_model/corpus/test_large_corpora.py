@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
+from stt_model.corpus import validation
 from stt_model.corpus.dataset import read_samples
+from stt_model.corpus.validation import validate
 from stt_model.features import store as feature_store
 from stt_model.features.batches import batch_dataset, plan_batches
 from stt_model.features.store import FeatureStore
@@ -49,6 +52,62 @@ def test_a_row_takes_no_more_memory_than_its_lengths(tmp_path):
     few, many = (held_after_reading(write_rows(tmp_path, rows)) for rows in (500, 6000))
     assert (few[1], many[1]) == (500, 6000)
     assert (many[0] - few[0]) / 5500 < 48
+
+
+def held_after_validation(manifest):
+    """Return the most memory that validating a manifest took, and what its outcome holds."""
+    tracemalloc.start()
+    try:
+        result = validate({"train": manifest}, workers=1)
+        held, most = tracemalloc.get_traced_memory()
+        # Every row is a copy of one of a few, and so has a finding.
+        assert len(result.findings) >= len(result.accepted["train"]) - len(TEXTS)
+        return held, most
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_row_that_is_validated_takes_little_memory_whatever_is_found(tmp_path, monkeypatch):
+    # Decoding is not what is measured here, and takes long while memory is looked at.
+    monkeypatch.setattr(validation, "measure_clip", lru_cache(validation.measure_clip))
+    monkeypatch.setattr(validation, "_CHUNK", 64)
+    held_after_validation(write_rows(tmp_path, 10))
+    few, many = (held_after_validation(write_rows(tmp_path, rows)) for rows in (1100, 2600))
+    assert (many[0] - few[0]) / 1500 < 150
+    assert (many[1] - few[1]) / 1500 < 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_million_rows_are_validated_in_the_time_and_the_memory_that_a_tenth_foretells(tmp_path):
+    found = {}
+    for rows in (100_000, 1_000_000):
+        write_rows(tmp_path / str(rows), rows)
+        run = subprocess.run(
+            [sys.executable, "-c", _VALIDATE, str(tmp_path / str(rows) / "train.csv")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found[rows] = json.loads(run.stdout.splitlines()[-1])
+        print(f"{rows} rows:", found[rows])
+    few, many = found[100_000], found[1_000_000]
+    assert many["seconds"] < 12 * few["seconds"]
+    assert (many["peak_mib"] - few["peak_mib"]) * 2**20 / 900_000 < 250
+
+
+_VALIDATE = """
+import json, resource, sys, time
+from pathlib import Path
+from stt_model.corpus.validation import validate
+result = validate({"train": Path(sys.argv[1])})
+for _ in result.findings:
+    pass
+used = resource.getrusage(resource.RUSAGE_SELF)
+seconds = used.ru_utime + used.ru_stime
+print(json.dumps({"seconds": seconds, "peak_mib": used.ru_maxrss / 1024}))
+"""
 
 
 def test_the_first_batch_is_there_before_the_corpus_is_read(tmp_path, monkeypatch):

@@ -1,15 +1,19 @@
 """What of a source makes no sense is set aside or refused in one line, never a traceback."""
 
+import csv
 import gzip
+import os
 
 import pytest
 
 from stt_model.base.errors import DataError
+from stt_model.importing import import_corpus
 from stt_model.importing.clip import Notes, Options
 from stt_model.importing.formats import audiofolder, elan, kaldi, lhotse_cuts, nemo, parquet
 from stt_model.importing.tables import open_table
 from stt_model.importing.tree import Tree
 from tests.fuzz import import_targets as samples
+from tests.stt_model.importing import samples as samples_of_formats
 
 NESTED = "[" * 100_000
 
@@ -77,3 +81,24 @@ def test_what_a_library_says_of_a_table_does_not_control_the_terminal(tmp_path):
     with pytest.raises(DataError) as refused:
         open_table(path, quoted=True)
     assert str(refused.value).isprintable()
+
+
+def test_a_file_called_by_other_bytes_than_utf_8_is_set_aside(tmp_path):
+    source = tmp_path / "source"
+    samples_of_formats.texts_beside(source)
+    odd = os.fsdecode(b"caf\xe9")
+    for path in list((source / "anna").glob("u000.*")):
+        path.rename(path.with_name(f"{odd}{path.suffix}"))
+    result = import_corpus(str(source), str(tmp_path / "out"))
+    assert result.new == 11
+    (row,) = csv.DictReader((tmp_path / "out" / "rejected.csv").read_text("utf-8").splitlines())
+    assert "caf\\udce9" in "".join(row.values())
+
+
+def test_half_a_pair_of_surrogates_in_json_is_set_aside(tmp_path):
+    source = tmp_path / "source"
+    samples_of_formats.nemo(source)
+    text = (source / "manifest.json").read_text()
+    (source / "manifest.json").write_text(text.replace("satz nummer 3", "satz \\ud800 3"))
+    result = import_corpus(str(source), str(tmp_path / "out"))
+    assert result.new == 12 and [kind for kind, *_ in result.reasons]

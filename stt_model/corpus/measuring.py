@@ -1,0 +1,93 @@
+"""What validation keeps of a clip's audio: from its samples, or from its header alone."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from stt_model.corpus.audio import SAMPLE_RATE, AudioError, decode_clip, ranged_info
+from stt_model.corpus.clips import look_at
+from stt_model.storage import MissingError, StoredObject
+
+FULL_SCALE = 0.999
+"""Samples from here to 1 count as clipped."""
+
+
+class Measurement(NamedTuple):
+    """What is kept of an utterance's audio; the samples themselves are not."""
+
+    file_bytes: int
+    sample_rate: int
+    samples: int
+    """At 16 kHz."""
+    digest: bytes
+    """16 bytes, of the samples at 16 kHz mono, whatever the file format; of a clip that was not
+    read, of the version of the object."""
+    level: float | None
+    """Root mean square in dB relative to full scale; -inf for digital silence; None if not read."""
+    clipped_share: float | None
+    """None if not read."""
+
+    @property
+    def seconds(self) -> float:
+        """The duration."""
+        return self.samples / SAMPLE_RATE
+
+
+class TooLongError(Exception):
+    """A clip of so many ``seconds``, which was not decoded."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def measure_clip(place: str, *, max_seconds: float) -> Measurement:
+    """Decode a clip; TooLongError above ``max_seconds``, AudioError for what is no audio."""
+    file_bytes, info, samples = decode_clip(place, max_seconds=max_seconds)
+    if samples is None:
+        raise TooLongError(info.duration)
+    power = float(np.mean(np.square(samples)))
+    return Measurement(
+        file_bytes=file_bytes,
+        sample_rate=info.sample_rate,
+        samples=len(samples),
+        digest=_digest(samples.tobytes()),
+        level=10 * math.log10(power) if power else -math.inf,
+        clipped_share=float(np.mean(np.abs(samples) >= FULL_SCALE)),
+    )
+
+
+def measure_header(
+    place: str, stored: StoredObject | None = None, *, max_seconds: float
+) -> Measurement:
+    """Do so by the header of an object, looked at before or not; not all can be said then."""
+    try:
+        stored = stored or look_at(place)
+    except MissingError as error:
+        raise AudioError(place, "nothing") from error
+    info = ranged_info(stored)
+    if not info.samples:
+        raise AudioError(place, "no samples")
+    if info.duration > max_seconds:
+        raise TooLongError(info.duration)
+    return Measurement(
+        file_bytes=stored.size,
+        sample_rate=info.sample_rate,
+        samples=round(info.samples * SAMPLE_RATE / info.sample_rate),
+        digest=object_digest(stored),
+        level=None,
+        clipped_share=None,
+    )
+
+
+def object_digest(stored: StoredObject) -> bytes:
+    """Return what objects of the same content share, unless they were uploaded in parts."""
+    return _digest(f"{stored.size} {stored.etag}".encode())
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
