@@ -3,7 +3,11 @@
 The model is that of the package `armspeech`, the speech are the prompts of Debian's packages
 `asterisk-core-sounds-ru` and `-es` (one speaker each, CC-BY-SA 3.0). Both are fetched from the
 package registries by pip and apt-get, and are no part of this project. Beside it, the small demo
-checkpoint goes through the same pipeline, and a network learns the same clips from scratch.
+checkpoint goes through the same pipeline, and a network of the demo checkpoint's size learns the
+same clips from scratch; those two train for as long as it helps.
+
+What is finished is kept: the same command again goes on where an earlier one stopped, in the
+middle of a training too.
 """
 
 from __future__ import annotations
@@ -11,13 +15,15 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +31,15 @@ from numpy.typing import NDArray
 from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT, DemoError, Rates, train_from_scratch
 from stt_bootstrap.pipelines.local import run
 from stt_model import cli
+from stt_model.base import AUTO, atomic_write
 from stt_model.network import import_tensorflow_quietly
 
 MODEL_PACKAGE = "armspeech==0.1.4"
 LANGUAGES = {"Russian": "ru", "Spanish": "es"}
+ARMENIAN, DEMO, SCRATCH = "armenian", "demo", "scratch"
 EPOCHS = 7
-RATES = {"armenian": 0.0002, "demo": 0.001}
+ARMENIAN_SETTINGS = {"learning_rate": 0.0002, "train_batch_size": 16, "augment": "none"}
+"""A network of 47 million weights is not trained for hours on a laptop: few steps, large enough."""
 _RATE = 16_000
 _SHORTEST, _LONGEST = 0.4, 12.0
 """Seconds: what is shorter is a syllable or a beep, and long menus are few."""
@@ -44,6 +53,27 @@ class Prompt:
     text: str
 
 
+@dataclass(frozen=True)
+class Job:
+    """One way to a model of one language."""
+
+    language: str
+    source: str
+    """Where the weights come from: ARMENIAN, DEMO or SCRATCH."""
+    settings: dict[str, Any]
+    """Pipeline parameters besides dataset and checkpoint."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a job came to."""
+
+    wer: float
+    cer: float
+    seconds: float
+    """Of the attempt that came to the end, without those that were broken off."""
+
+
 def main() -> int:
     """Run the demo; return 0 if all models were made."""
     summary, _, story = (__doc__ or "").partition("\n\n")
@@ -52,8 +82,16 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("demo-output/human"))
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES))
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the training clips")
+    parser.add_argument(
+        "--epochs", type=int, default=EPOCHS, help="passes of the Armenian model over the clips"
+    )
     parser.add_argument("--clips", type=int, default=0, help="most to train on; 0 for all")
+    parser.add_argument(
+        "--mixed_precision",
+        choices=("off", "bfloat16"),
+        default="off",
+        help="bfloat16 is faster on processors with AVX512_BF16 or AMX, and slower on others",
+    )
     args = parser.parse_args()
     return cli.guard(lambda: _demo(args), debug=False)
 
@@ -62,41 +100,102 @@ def _demo(args: argparse.Namespace) -> int:
     import_tensorflow_quietly()
     output = args.output.resolve()
     model = fetch_model(output / "packages")
-    print(f"{'':<10}{'source':<12}{'WER / CER on test clips':>26}{'seconds':>10}", flush=True)
     for language in args.languages:
-        tag, folder = LANGUAGES[language], output / language.lower()
-        corpus = folder / "corpus"
+        tag, corpus = LANGUAGES[language], output / language.lower() / "corpus"
         write_corpus(fetch_speech(tag, output / "packages"), tag, corpus, args.clips)
-        for name, source in (("armenian", model), ("demo", SOURCE_CHECKPOINT), ("scratch", None)):
-            started = time.monotonic()
-            place = folder / name
-            shutil.rmtree(place, ignore_errors=True)
-            if source is None:
-                rates = train_from_scratch(corpus, place, args.epochs)
-            else:
-                rates = bootstrap(corpus, source, RATES[name], place, args.epochs)
-            shown = f"{rates.wer:.1%} / {rates.cer:.1%}"
-            seconds = time.monotonic() - started
-            print(f"{language:<10}{name:<12}{shown:>26}{seconds:>10.0f}", flush=True)
+    jobs = [
+        Job(language, source, _settings(source, args))
+        for source in (SCRATCH, DEMO, ARMENIAN)
+        for language in args.languages
+    ]
+    rows = []
+    for job in jobs:
+        place = output / job.language.lower()
+        _say(f"{job.language} from {job.source} …")
+        row = finish(job, place / "corpus", model, place / job.source)
+        rows.append((job, row))
+        _say(f"{job.language} from {job.source}: {_rates(row)} in {row.seconds:.0f} s")
+    print(table(rows))
     return 0
 
 
-def bootstrap(corpus: Path, source: Path, rate: float, folder: Path, epochs: int) -> Rates:
-    """Take the source to the corpus's language by the compiled pipeline; rate what comes of it."""
+def _settings(source: str, args: argparse.Namespace) -> dict[str, Any]:
+    if source != ARMENIAN:
+        return {"epochs": AUTO}
+    return {
+        **ARMENIAN_SETTINGS,
+        "epochs": args.epochs,
+        "mixed_precision": args.mixed_precision,
+    }
+
+
+def finish(job: Job, corpus: Path, model: Path, folder: Path) -> Row:
+    """Do a job, or return what it came to when it was done before with the same clips."""
+    done = folder / "result.json"
+    asked = {
+        "job": asdict(job),
+        "clips": hashlib.sha256((corpus / "train.csv").read_bytes()).hexdigest(),
+    }
+    if done.exists():
+        found = json.loads(done.read_text(encoding="utf-8"))
+        if found["asked"] == asked:
+            return Row(**found["row"])
+    started = time.monotonic()
+    if job.source == SCRATCH:
+        # It takes a minute or two; a half of it is not worth keeping.
+        shutil.rmtree(folder, ignore_errors=True)
+        rates = train_from_scratch(corpus, folder, None)
+    else:
+        source = model if job.source == ARMENIAN else SOURCE_CHECKPOINT
+        rates = bootstrap(corpus, source, job.settings, folder)
+    row = Row(rates.wer, rates.cer, time.monotonic() - started)
+    with atomic_write(done) as temporary:
+        temporary.write_text(json.dumps({"asked": asked, "row": asdict(row)}), encoding="utf-8")
+    return row
+
+
+def bootstrap(corpus: Path, source: Path, settings: dict[str, Any], folder: Path) -> Rates:
+    """Take the source to the corpus's language by the compiled pipeline; rate what comes of it.
+
+    What training saves stays in the folder, so that a run that was broken off goes on.
+    """
+    said = json.dumps([settings, str(corpus), (corpus / "train.csv").read_text("utf-8")])
+    state = folder / f"state-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
     outcome = run(
         {
             "dataset_uri": str(corpus),
             "checkpoint_uri": str(source),
-            "epochs": epochs,
-            "learning_rate": rate,
-            "train_batch_size": 16,
+            "run_state_uri": str(state),
+            **settings,
         },
         output_dir=folder,
-        say=lambda line: print("   ", line, file=sys.stderr, flush=True),
+        say=lambda line: _say(f"  {line}"),
     )
-    if outcome.wer is None or outcome.cer is None:
+    if not outcome.succeeded or outcome.wer is None or outcome.cer is None:
         raise DemoError(f"{source}: {'; '.join(outcome.errors)}")
     return Rates(outcome.wer, outcome.cer)
+
+
+def table(rows: Sequence[tuple[Job, Row]]) -> str:
+    """Return what all jobs came to, as Markdown."""
+    lines = [
+        "| language | source | WER | CER | minutes |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {job.language} | {job.source} | {row.wer:.1%} | {row.cer:.1%} |"
+        f" {row.seconds / 60:.0f} |"
+        for job, row in sorted(rows, key=lambda each: each[0].language)
+    ]
+    return "\n".join(lines)
+
+
+def _rates(row: Row) -> str:
+    return f"WER {row.wer:.1%}, CER {row.cer:.1%}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 # What the registries have
