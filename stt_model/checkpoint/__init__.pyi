@@ -6,6 +6,8 @@ from .directory import read_moments as read_moments
 from .directory import read_weights as read_weights
 from .directory import weights_digest as weights_digest
 from .fetching import fetch_checkpoint as fetch_checkpoint
+from .flags import AUDIO_RANGES as AUDIO_RANGES
+from .flags import settle_audio as settle_audio
 from .formats.metadata import deserialise_alphabet as deserialise_alphabet
 from .formats.metadata import serialise_alphabet as serialise_alphabet
 from .formats.search import find_model as find_model

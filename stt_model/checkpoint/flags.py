@@ -57,15 +57,19 @@ def is_true(value: object) -> bool:
     return str(value).lower() in ("true", "1")
 
 
-# Beyond these a number is a slip, or the features are none that speech has.
-_RANGES = {
+AUDIO_RANGES = {
     "audio_sample_rate": (4000, 192_000),
     "feature_win_len": (5, 200),
     "feature_win_step": (1, 200),
 }
+"""Beyond these a number is a slip, or the features are none that speech has."""
 
 
-def read_audio_settings(flags: Mapping[str, Any], where: str) -> AudioSettings:
+def read_audio_settings(
+    flags: Mapping[str, Any],
+    where: str,
+    remedy: str = "correct it to what the model was trained with",
+) -> AudioSettings:
     """Return how a model's features are cut out of sound; what flags do not say is as usual.
 
     Raises:
@@ -74,19 +78,45 @@ def read_audio_settings(flags: Mapping[str, Any], where: str) -> AudioSettings:
     found: dict[str, int] = {}
     for field in fields(AudioSettings):
         value = flags.get(field.name, field.default)
-        lowest, highest = _RANGES[field.name]
+        lowest, highest = AUDIO_RANGES[field.name]
         if not isinstance(value, (int, float)) or value != int(value):
             value = -1
         if not lowest <= value <= highest:
             raise CheckpointError(
                 f"{where}: --{field.name}: expected a whole number from {lowest} to {highest},"
-                f" found {flags.get(field.name)!r}; correct it to what the model was trained with"
+                f" found {flags.get(field.name)!r}; {remedy}"
             )
         found[field.name] = int(value)
     for name in ("feature_win_len", "feature_win_step"):
         if found[name] * found["audio_sample_rate"] % 1000:
             raise CheckpointError(
                 f"{where}: --{name}: expected a whole number of samples, found {found[name]} ms at"
-                f" {found['audio_sample_rate']} Hz; correct it to what the model was trained with"
+                f" {found['audio_sample_rate']} Hz; {remedy}"
             )
     return AudioSettings(**found)
+
+
+def settle_audio(
+    asked: Mapping[str, int | None], own: AudioSettings | None, where: str
+) -> AudioSettings:
+    """Return a model's audio settings: its own, or for a new one those that were asked for.
+
+    Args:
+        asked: the names of ``AudioSettings``; None and what is missing was not asked for.
+        own: of the model that is there; None for training from scratch.
+        where: what the model lies in, for the message.
+
+    Raises:
+        CheckpointError: the model's own are others, or they are none that can be.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    if own is None:
+        return read_audio_settings(given, "training from scratch", "give a number that fits")
+    for name, value in given.items():
+        if value != getattr(own, name):
+            raise CheckpointError(
+                f"{where}: --{name} says {value}, the checkpoint was trained with"
+                f" {getattr(own, name)}, and its weights fit no other; leave --{name} out, or train"
+                " from scratch"
+            )
+    return own

@@ -22,6 +22,7 @@ from stt_model.checkpoint.geometry import LSTM, Geometry
 from stt_model.checkpoint.layout import Weights
 from stt_model.checkpoint.lineage import describe_run
 from stt_model.checkpoint.writing import write_checkpoint
+from stt_model.corpus import USUAL_AUDIO, AudioSettings
 from stt_model.text import Alphabet
 
 LAYERS = ("layer_1", "layer_2", "layer_3", "lstm", "layer_5", "layer_6")
@@ -262,7 +263,12 @@ def operate(
 
 
 def start_from_scratch(
-    output_dir: Path | str, alphabet: Alphabet, geometry: Geometry, *, seed: int
+    output_dir: Path | str,
+    alphabet: Alphabet,
+    geometry: Geometry,
+    *,
+    seed: int,
+    audio: AudioSettings = USUAL_AUDIO,
 ) -> Surgery:
     """Make a checkpoint of new weights only, for training without a source.
 
@@ -271,6 +277,7 @@ def start_from_scratch(
         alphabet: of ``geometry.n_classes`` classes.
         geometry: the sizes of the network.
         seed: of the weights.
+        audio: how its features will be cut out of sound.
 
     Raises:
         CheckpointError: alphabet and geometry do not fit, or the result cannot be written.
@@ -279,7 +286,7 @@ def start_from_scratch(
     _check_output(Path(output_dir))
     _check_memory(geometry)
     surgery = Surgery("scratch", LAYERS, (), seed)
-    _write(output_dir, initialise(geometry, seed), alphabet, surgery, None)
+    _write(output_dir, initialise(geometry, seed), alphabet, surgery, None, asdict(audio))
     return surgery
 
 

@@ -73,25 +73,12 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(SAME, "int", _TRAINING, "shuffle_start"),
     *_flags(NOTHING, "int", "all batches of an epoch are shuffled at once", "shuffle_buffer"),
     *_flags(
-        REFUSED,
+        SAME,
         "int",
-        "features are made of windows of 32 ms every 20 ms, as in every published checkpoint",
+        "the checkpoint says its features",
         "feature_win_len",
-        default="32",
-    ),
-    *_flags(
-        REFUSED,
-        "int",
-        "features are made of windows of 32 ms every 20 ms, as in every published checkpoint",
         "feature_win_step",
-        default="20",
-    ),
-    *_flags(
-        REFUSED,
-        "int",
-        "audio of any rate is brought to 16000 Hz, as every published checkpoint hears it",
         "audio_sample_rate",
-        default="16000",
     ),
     *_flags(
         NOTHING, "bool", "audio of any rate is brought to the model's", "normalize_sample_rate"
@@ -111,7 +98,8 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(
         REFUSED,
         "float",
-        "activations are clipped at 20, as in every published checkpoint",
+        "activations are clipped at 20, as in every published checkpoint, and a deployed model"
+        " cannot say that it is to be clipped elsewhere when it is trained on",
         "relu_clip",
         default="20",
     ),
@@ -158,13 +146,7 @@ FLAGS: tuple[CoquiFlag, ...] = (
         "export_quantize",
         "export_savedmodel",
     ),
-    *_flags(
-        REFUSED,
-        "int",
-        "exported models take 16 steps at once, which the deployed runtime expects",
-        "n_steps",
-        default="16",
-    ),
+    *_flags(SAME, "int", _EXPORT, "n_steps"),
     *_flags(SAME, "bool", _EXPORT, "export_zip"),
     *_flags(SAME, "str", _EXPORT, "export_file_name"),
     *_flags(SAME, "int", _EXPORT, "export_beam_width"),

@@ -15,6 +15,7 @@ from stt_model.cli.flags import (
     add_files,
     add_parameters,
     add_path,
+    check_audio_flags,
     given_alphabet,
     show_log,
     show_tensorflow,
@@ -140,6 +141,7 @@ def suspects_flags(parser: argparse.ArgumentParser) -> None:
 def suspects(args: argparse.Namespace) -> int:
     """List the clips whose text and sound may not belong together."""
     show_log()
+    check_audio_flags(args, args.checkpoint_dir, args.load_evaluate, given_alphabet(args))
     show_tensorflow(args)
     result = jobs.find_suspects(
         args.files,
@@ -169,6 +171,7 @@ def test(
     """Test a checkpoint as the flags say, and print the error rates."""
     from stt_model.checkpoint import open_checkpoint
 
+    check_audio_flags(args, checkpoint_dir, which, alphabet)
     announce(open_checkpoint(checkpoint_dir, which=which, alphabet=alphabet))
     result = jobs.evaluate(
         args.test_files,

@@ -16,6 +16,7 @@ from stt_model.cli.flags import (
     add_parameters,
     add_path,
     add_switch,
+    check_audio_flags,
     given_alphabet,
     show_log,
     show_tensorflow,
@@ -33,6 +34,7 @@ _FORMS = (
     "export_quantize",
     "export_savedmodel",
     "export_beam_width",
+    "n_steps",
     "max_wer_change",
     "released",
 )
@@ -59,7 +61,7 @@ def form_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="URI",
         help="path, file:// or s3:// URI to copy the folder to, if the model is released",
     )
-    add_parameters(what, ExportConfig, *_FORMS[:6])
+    add_parameters(what, ExportConfig, *_FORMS[:7])
     add_switch(what, "--export_zip", False, "also all of it in a zip beside the folder")
     card = parser.add_argument_group("model card")
     for name, parameter in parameters_of(ModelIdentity).items():
@@ -87,6 +89,7 @@ def export_checkpoint(
     if not (args.export_tflite or args.export_savedmodel):
         print("nothing to export: neither --export_tflite nor --export_savedmodel is true")
         return
+    check_audio_flags(args, checkpoint_dir, which, alphabet)
     folder = args.export_dir.absolute()
     result = jobs.export_model(
         checkpoint_dir,

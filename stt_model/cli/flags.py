@@ -151,7 +151,27 @@ def add_checkpoint(parser: argparse._ActionsContainer, text: str) -> None:
         help="which checkpoint of the directory; auto: best, else last",
     )
     add_alphabet(parser, "the checkpoint's alphabet, where it lies elsewhere")
-    add_parameters(parser, ScratchSettings, "n_hidden", help="checked against the checkpoint's")
+    add_parameters(
+        parser, ScratchSettings, "n_hidden", *AUDIO_FLAGS, help="checked against the checkpoint's"
+    )
+
+
+AUDIO_FLAGS = ("audio_sample_rate", "feature_win_len", "feature_win_step")
+
+
+def check_audio_flags(
+    args: argparse.Namespace,
+    directory: Path,
+    which: str = "auto",
+    alphabet: Alphabet | None = None,
+) -> None:
+    """Raise CheckpointError where a flag says other audio settings than the checkpoint's."""
+    from stt_model.checkpoint import open_checkpoint, settle_audio
+
+    asked = values_of(args, AUDIO_FLAGS)
+    if any(asked.values()):
+        opened = open_checkpoint(directory, which=which, alphabet=alphabet)
+        settle_audio(asked, opened.audio, str(opened.prefix))
 
 
 def given_alphabet(args: argparse.Namespace) -> Alphabet | None:

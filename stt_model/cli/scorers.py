@@ -15,6 +15,7 @@ from stt_model.cli.flags import (
     add_parameters,
     add_path,
     add_switch,
+    check_audio_flags,
     given_alphabet,
     show_log,
     show_tensorflow,
@@ -130,6 +131,7 @@ def lm_optimize_flags(parser: argparse.ArgumentParser) -> None:
 def lm_optimize(args: argparse.Namespace) -> int:
     """Search for a scorer's best weights."""
     show_log()
+    check_audio_flags(args, args.checkpoint_dir, args.load_evaluate, given_alphabet(args))
     show_tensorflow(args)
     result = jobs.tune_scorer(
         args.test_files,

@@ -14,6 +14,7 @@ from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.evaluation import announce, check_gate, decoding_of, report_flags, test
 from stt_model.cli.export import export_checkpoint, form_flags
 from stt_model.cli.flags import (
+    AUDIO_FLAGS,
     add_alphabet,
     add_files,
     add_parameters,
@@ -149,7 +150,7 @@ def _checkpoint_flags(group: argparse._ArgumentGroup) -> None:
 def _model_flags(group: argparse._ArgumentGroup) -> None:
     add_parameters(group, _Transfer, "drop_source_layers")
     add_alphabet(group, "alphabet of the transcripts, where it is not the checkpoint's")
-    add_parameters(group, jobs.ScratchSettings, "n_hidden", "layer_norm")
+    add_parameters(group, jobs.ScratchSettings, "n_hidden", "layer_norm", *AUDIO_FLAGS)
     add_parameters(group, jobs.SurgerySettings, "warm_start", "random_seed")
     add_parameters(group, jobs.DecisionSettings, "keep_source_labels")
 
@@ -279,7 +280,14 @@ _WHERE = (
     "feature_cache",
     "summary_dir",
 )
-_MODEL = ("drop_source_layers", "warm_start", "keep_source_labels", "n_hidden", "layer_norm")
+_MODEL = (
+    "drop_source_layers",
+    "warm_start",
+    "keep_source_labels",
+    "n_hidden",
+    "layer_norm",
+    *AUDIO_FLAGS,
+)
 
 
 def _divide_dataset(args: argparse.Namespace) -> None:

@@ -13,10 +13,12 @@ from stt_model.base import DataError, ExportError, atomic_write, whole
 from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.evaluation import by_file, decoding_flags, decoding_of
 from stt_model.cli.flags import (
+    AUDIO_FLAGS,
     add_parameter,
     add_parameters,
     add_path,
     add_switch,
+    check_audio_flags,
     print_json,
     show_log,
     show_tensorflow,
@@ -42,6 +44,7 @@ def transcribe_flags(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--model", type=Path, metavar="FILE", help="exported .tflite to use")
     parser.add_argument("--n_hidden", type=int, metavar="N", help=argparse.SUPPRESS)
+    add_parameters(parser, jobs.ScratchSettings, *AUDIO_FLAGS, help=argparse.SUPPRESS)
     add_path(parser, "--one_shot_infer", "FILE", "print the text of this recording alone")
     add_parameters(
         parser,
@@ -93,6 +96,7 @@ def transcribe(args: argparse.Namespace) -> int:
 
     if args.model:
         args.model = _exported_model(args.model)
+    check_audio_flags(args, args.model or args.checkpoint_dir)
     if args.src:
         return _transcribe_long(args)
     if args.one_shot_infer:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from stt_model.text import Alphabet
 
 
+N_STEPS = 16
+"""Frames that a call of an exported model takes, in every published one."""
 DESCRIPTION = "export.json"
 """What every export has: all that is known about it."""
 
@@ -42,6 +44,13 @@ class ExportConfig:
     remove_export: bool = switch(False, "Replace an earlier export in that folder.")
     export_beam_width: int = whole(
         500, "Beam width that the deployed runtime starts with.", minimum=1
+    )
+    n_steps: int = whole(
+        N_STEPS,
+        "Frames that the exported model takes at once: fewer answer sooner, more take less time"
+        " altogether.",
+        minimum=2,
+        maximum=256,
     )
     max_wer_change: float = real(
         0.02, "How much higher the word error rate of a quantised model may be.", minimum=0

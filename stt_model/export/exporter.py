@@ -168,6 +168,7 @@ def _write_tflite(
             metadata,
             quantize=config.export_quantize,
             stochastic=was_quantised(checkpoint.lineage),
+            n_steps=config.n_steps,
         )
     )
     model = TfliteModel(path)

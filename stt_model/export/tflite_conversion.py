@@ -1,7 +1,8 @@
 """A checkpoint's weights as a ``.tflite`` file that Coqui STT's runtime 1.4 runs.
 
-The runtime calls the model 16 frames at a time, with the recurrent layer's state going in and
-coming out, and finds inputs, outputs and metadata by their names. Features are part of the model.
+The runtime calls the model some frames at a time, mostly 16, with the recurrent layer's state going
+in and coming out, and finds inputs, outputs and metadata by their names. Features are part of the
+model.
 """
 
 from __future__ import annotations
@@ -22,13 +23,12 @@ from stt_model.checkpoint import (
     serialise_alphabet,
 )
 from stt_model.corpus import USUAL_AUDIO, AudioSettings
+from stt_model.export.config import N_STEPS
 from stt_model.export.rounding import round_stochastically
 from stt_model.features import mfcc
 from stt_model.network import LAYER_NORM_EPSILON, RELU_CLIP
 from stt_model.text import Alphabet
 
-STEPS = 16
-"""Frames that one call of the model takes."""
 GRAPH_VERSION = 6
 """What the runtime's version 1.4 asks for: the generation of inputs and outputs."""
 
@@ -71,6 +71,7 @@ def convert(
     *,
     quantize: bool,
     stochastic: bool = False,
+    n_steps: int = N_STEPS,
 ) -> bytes:
     """Return the content of the ``.tflite`` file.
 
@@ -78,8 +79,9 @@ def convert(
         weights: float32, under the checkpoint's names.
         quantize: store the large matrices as 8-bit integers with one scale each (dynamic range).
         stochastic: round to those integers at random; see ``stt_model.export.rounding``.
+        n_steps: frames that one call of the model takes.
     """
-    step = _Step(weights, geometry, metadata)
+    step = _Step(weights, geometry, metadata, n_steps)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([step.concrete_function()], step)
     # AudioSpectrogram and Mfcc, whose kernels the runtime has.
     converter.allow_custom_ops = True
@@ -92,10 +94,13 @@ def convert(
 
 
 class _Step(tf.Module):
-    """From 16 windows and the state before them to probabilities and the state after them."""
+    """From some windows and the state before them to probabilities and the state after them."""
 
-    def __init__(self, weights: Weights, geometry: Geometry, metadata: RuntimeMetadata) -> None:
+    def __init__(
+        self, weights: Weights, geometry: Geometry, metadata: RuntimeMetadata, n_steps: int
+    ) -> None:
         super().__init__()
+        self._n_steps = n_steps
         self._geometry = geometry
         self._metadata = metadata
         kernel = weights[LSTM_KERNEL]
@@ -107,7 +112,7 @@ class _Step(tf.Module):
 
     def concrete_function(self) -> Any:
         state = [1, self._geometry.n_hidden]
-        windows = [1, STEPS, 2 * self._geometry.n_context + 1, self._geometry.n_input]
+        windows = [1, self._n_steps, 2 * self._geometry.n_context + 1, self._geometry.n_input]
         signature = [
             tf.TensorSpec(windows, name="input_node"),
             tf.TensorSpec(state, name="previous_state_c"),
@@ -119,7 +124,7 @@ class _Step(tf.Module):
     def _run(
         self, input_node: Any, previous_state_c: Any, previous_state_h: Any, input_samples: Any
     ) -> dict[str, Any]:
-        x = tf.reshape(input_node, [STEPS, -1])
+        x = tf.reshape(input_node, [self._n_steps, -1])
         for layer in ("layer_1", "layer_2", "layer_3"):
             x = self._hidden(x, layer)
         x, new_state_c, new_state_h = self._recurrent(x, previous_state_c, previous_state_h)
@@ -148,7 +153,7 @@ class _Step(tf.Module):
         projected = tf.matmul(x, self._weights["input_kernel"]) + self._weights[LSTM_BIAS]
         recurrent_kernel = tf.convert_to_tensor(self._weights["recurrent_kernel"])
         outputs = []
-        for frame in tf.split(projected, STEPS):
+        for frame in tf.split(projected, self._n_steps):
             gates = frame + tf.matmul(output, recurrent_kernel)
             i, candidate, f, o = tf.split(gates, 4, axis=1)
             cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(candidate)

@@ -1,4 +1,4 @@
-"""Run a ``.tflite`` model as Coqui STT's runtime does: 16 frames a call, the state handed on."""
+"""Run a ``.tflite`` model as Coqui STT's runtime does: some frames a call, the state handed on."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stt_model.alignment import AlignmentConfig
 from stt_model.base import (
@@ -16,7 +17,8 @@ from stt_model.base import (
     text,
     whole,
 )
-from stt_model.corpus import CHECK_AUDIO
+from stt_model.checkpoint import AUDIO_RANGES
+from stt_model.corpus import CHECK_AUDIO, USUAL_AUDIO
 from stt_model.decoding import BuildConfig, TuningConfig
 from stt_model.evaluation import EvaluationConfig
 from stt_model.export import ExportConfig, ModelIdentity
@@ -122,6 +124,16 @@ class SurgerySettings:
     random_seed: int = parameters_of(TrainingConfig)["random_seed"].field()
 
 
+def _audio(name: str, what: str, usual: int) -> Any:
+    lowest, highest = AUDIO_RANGES[name]
+    return whole(
+        None,
+        f"{what}; a checkpoint brings its own, and from scratch auto stands for {usual}.",
+        minimum=lowest,
+        maximum=highest,
+    )
+
+
 @dataclass(frozen=True)
 class RunOnlySettings:
     """What a run calls otherwise than the command that does the step alone, or a command is."""
@@ -170,6 +182,15 @@ class ScratchSettings:
         minimum=1,
     )
     layer_norm: bool = switch(False, "From scratch: normalise the layers.")
+    audio_sample_rate: int | None = _audio(
+        "audio_sample_rate", "Hz that clips are brought to", USUAL_AUDIO.audio_sample_rate
+    )
+    feature_win_len: int | None = _audio(
+        "feature_win_len", "Milliseconds of sound in a frame", USUAL_AUDIO.feature_win_len
+    )
+    feature_win_step: int | None = _audio(
+        "feature_win_step", "Milliseconds from frame to frame", USUAL_AUDIO.feature_win_step
+    )
 
 
 _CONFIGURATIONS = (

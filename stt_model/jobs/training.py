@@ -24,9 +24,10 @@ from stt_model.checkpoint import (
     has_own_alphabet,
     open_checkpoint,
     operate,
+    settle_audio,
     start_from_scratch,
 )
-from stt_model.corpus import USUAL_AUDIO, iter_manifest
+from stt_model.corpus import USUAL_AUDIO, AudioSettings, iter_manifest
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits, transcripts_of
 from stt_model.jobs.reports import write_report
@@ -65,6 +66,8 @@ class PreparedTraining:
     warm_start: bool
     scratch: Geometry | None
     """The network of a training from scratch."""
+    audio: AudioSettings
+    """How the model's features are cut out of sound."""
     run_state_uri: str
     report: Path | None
     train_on: bool = False
@@ -85,7 +88,7 @@ class PreparedTraining:
             read_samples(
                 self.test_files,
                 self.alphabet,
-                self.source.audio if self.source else USUAL_AUDIO,
+                self.audio,
             )
         target = self.config.save_checkpoint_dir
         uri = of_this_run(self.run_state_uri)
@@ -129,7 +132,8 @@ class PreparedTraining:
             made = Path(temporary) / "source"
             if source is None:
                 assert self.scratch is not None
-                start_from_scratch(made, self.alphabet, self.scratch, seed=self.config.random_seed)
+                seed = self.config.random_seed
+                start_from_scratch(made, self.alphabet, self.scratch, seed=seed, audio=self.audio)
             else:
                 self._operate(source, made)
             yield open_checkpoint(made)
@@ -154,6 +158,8 @@ class PreparedTraining:
         """Return how the starting point is made, which must be the same for a run to go on."""
         if self.config.load_train == "init":
             made_from = str(self.scratch)
+            if self.audio != USUAL_AUDIO:
+                made_from += f", {self.audio}"
         elif self.source is None or same_place(
             self.source.directory, self.config.save_checkpoint_dir
         ):
@@ -184,6 +190,9 @@ def prepare_training(
     keep_source_labels: bool = False,
     n_hidden: int | None = None,
     layer_norm: bool = False,
+    audio_sample_rate: int | None = None,
+    feature_win_len: int | None = None,
+    feature_win_step: int | None = None,
     run_state_uri: str = "",
     scorer_uri: str | Path = "",
     vocab_file: Path | None = None,
@@ -211,6 +220,15 @@ def prepare_training(
     elif load_train != "init":
         source = _open_source(source_dir, load_train, drop_source_layers, alphabet)
         check_n_hidden(n_hidden, source)
+    audio = settle_audio(
+        {
+            "audio_sample_rate": audio_sample_rate,
+            "feature_win_len": feature_win_len,
+            "feature_win_step": feature_win_step,
+        },
+        source.audio if source else None,
+        str(source_dir),
+    )
     target = _target_alphabet(manifests, source, alphabet, drop_source_layers)
     if alphabet is None and source is not None and keep_source_labels:
         target = with_labels(target, source.alphabet.labels)
@@ -236,6 +254,7 @@ def prepare_training(
         drop_source_layers=drop_source_layers,
         warm_start=warm_start,
         scratch=scratch,
+        audio=audio,
         run_state_uri=run_state_uri,
         report=report,
         train_on=train_on,
@@ -256,6 +275,9 @@ def train(
     keep_source_labels: bool = False,
     n_hidden: int | None = None,
     layer_norm: bool = False,
+    audio_sample_rate: int | None = None,
+    feature_win_len: int | None = None,
+    feature_win_step: int | None = None,
     run_state_uri: str = "",
     scorer_uri: str | Path = "",
     report: Path | None = None,
@@ -279,6 +301,9 @@ def train(
         keep_source_labels: give an alphabet that is built the labels of the checkpoint too.
         n_hidden: width of the layers, from scratch.
         layer_norm: normalise the layers, from scratch.
+        audio_sample_rate: Hz that clips are brought to, from scratch.
+        feature_win_len: milliseconds of sound in a frame, from scratch.
+        feature_win_step: milliseconds from frame to frame, from scratch.
         run_state_uri: where the run is kept while it lasts: a path, ``file://`` or ``s3://`` URI.
         scorer_uri: language model that the model will be tested with; one that is for another
             alphabet is refused before training.
@@ -304,6 +329,9 @@ def train(
         keep_source_labels=keep_source_labels,
         n_hidden=n_hidden,
         layer_norm=layer_norm,
+        audio_sample_rate=audio_sample_rate,
+        feature_win_len=feature_win_len,
+        feature_win_step=feature_win_step,
         run_state_uri=run_state_uri,
         scorer_uri=scorer_uri,
         report=report,

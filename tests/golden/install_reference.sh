@@ -83,6 +83,11 @@ if ! has train "$train_modules"; then
   "$root/train/bin/python" -W ignore -c "import $train_modules"
 fi
 
+# For `transcribe`, which cuts at silence.
+if ! has train webrtcvad; then
+  add train --no-deps webrtcvad-wheels
+fi
+
 if ! has runtime "$runtime_modules"; then
   begin runtime 3.10
   add runtime 'stt==1.4.0' 'coqui_stt_ctcdecoder==1.4.0' 'numpy<2'

@@ -27,6 +27,7 @@ from stt_model.checkpoint.formats.model import (
 from stt_model.checkpoint.formats.network import (
     FEATURES_SHAPE,
     Dense,
+    Mean,
     Node,
     Recurrent,
     Value,
@@ -153,13 +154,15 @@ class _Graph:
             raise UnreadableError(f"weights of shape {list(matrix.shape)}, expected two")
         return Dense(x, as_rows(matrix), floats(self.constant(bias)), relu)
 
-    def check_softmax(self, value: Any) -> None:
-        """Nothing can be set."""
+    def softmax_beta(self, value: Any) -> float:
+        """Return 1: TensorFlow's has none."""
+        return 1.0
 
-    def check_means(self, value: Any) -> None:
-        axes = self.constant(expect(self, value, "MEAN", "", inputs=2).inputs[1]).reshape(-1)
-        if axes.tolist() not in ([1], [-1]) or not self.node(value).flag("keep_dims"):
-            raise UnreadableError(f"a mean over the axes {axes.tolist()}, expected the last one")
+    def mean(self, value: Any) -> Mean:
+        node = expect(self, value, "MEAN", "in a layer normalisation", inputs=2)
+        axes = tuple(int(axis) for axis in self.constant(node.inputs[1]).reshape(-1))
+        # Frames and units: shapes are not written down, but layers are products of matrices.
+        return Mean(axes, 2, self.node(value).flag("keep_dims"))
 
     def recurrent(self, value: Value) -> Recurrent:
         where = "in the recurrent layer"

@@ -46,6 +46,18 @@ class Dense:
     relu: bool
 
 
+@dataclass(frozen=True)
+class Mean:
+    """How an operator takes a mean."""
+
+    axes: tuple[int, ...]
+    """Negative ones count from the last."""
+    rank: int
+    """Axes that there are."""
+    keeps_axes: bool
+    """Whether an axis that was averaged stays, with one place."""
+
+
 class Graph(Protocol):
     """What the layers are read out of."""
 
@@ -58,11 +70,11 @@ class Graph(Protocol):
     def dense(self, value: Value) -> Dense | None:
         """Return the dense layer that makes a value, or None."""
 
-    def check_softmax(self, value: Value) -> None:
-        """Raise UnreadableError if the softmax that makes a value is not the usual one."""
+    def softmax_beta(self, value: Value) -> float:
+        """Return what the softmax that makes a value multiplies its logits by."""
 
-    def check_means(self, value: Value) -> None:
-        """Raise UnreadableError if the mean that makes a value is not one of each row."""
+    def mean(self, value: Value) -> Mean:
+        """Return how the mean that makes a value is taken."""
 
     def recurrent(self, value: Value) -> Recurrent:
         """Return the recurrent layer that makes a value."""
@@ -104,7 +116,9 @@ def read_layers(graph: Graph, logits: Value) -> dict[str, StoredVariable]:
     """
     walk = _Walk(graph)
     softmax = expect(graph, logits, "SOFTMAX", "as the output")
-    graph.check_softmax(logits)
+    beta = graph.softmax_beta(logits)
+    if beta != 1:
+        raise UnreadableError(f"a softmax of beta {beta:g}, expected 1")
     dense = _dense(graph, softmax.inputs[0], "layer 6", relu=False)
     walk.add("layer_6/weights", dense.weights, dense.bias)
     value = _hidden(walk, dense.x, "layer_5")
@@ -201,6 +215,16 @@ def _hidden(walk: _Walk, value: Value, layer: str) -> Value:
     return dense.x
 
 
+def _check_mean(mean: Mean, where: str) -> None:
+    axes = {axis % max(mean.rank, 1) for axis in mean.axes}
+    if axes != {mean.rank - 1}:
+        raise UnreadableError(
+            f"a mean over the axes {list(mean.axes)} {where}, expected the last one"
+        )
+    if not mean.keeps_axes:
+        raise UnreadableError(f"a mean without its axis {where}, expected one that keeps it")
+
+
 def sort_constant(graph: Graph, pair: Sequence[Value], where: str) -> tuple[Value, NDArray[Any]]:
     """Return the operand that is computed and the one that is a constant."""
     for value, other in ((pair[0], pair[1]), (pair[1], pair[0])):
@@ -224,8 +248,8 @@ def _layer_norm(walk: _Walk, value: Value, layer: str) -> Value:
     square = expect(graph, variance, "MEAN", where, inputs=2).inputs[0]
     deviation = operands(graph, square, "SQUARED_DIFFERENCE", where)
     averaged = expect(graph, mean, "MEAN", where, inputs=2).inputs[0]
-    graph.check_means(mean)
-    graph.check_means(variance)
+    for value in (mean, variance):
+        _check_mean(graph.mean(value), where)
     if other_scale != scale or averaged != x or set(deviation) != {x, mean}:
         raise UnreadableError(f"other values than one layer's {where}")
     if epsilon.size != 1 or not np.isclose(epsilon.reshape(-1)[0], LAYER_NORM_EPSILON, rtol=1e-3):

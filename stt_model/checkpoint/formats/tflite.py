@@ -26,6 +26,7 @@ from stt_model.checkpoint.formats.model import (
 from stt_model.checkpoint.formats.network import (
     FEATURES_SHAPE,
     Dense,
+    Mean,
     Node,
     Recurrent,
     Value,
@@ -117,17 +118,13 @@ class _Graph:
         relu = apart or activation == _RELU
         return Dense(x, StoredVariable((turned,)), bias, relu)
 
-    def check_softmax(self, value: Any) -> None:
-        beta = self.option(value, 0, "f", 0.0)
-        if beta != 1:
-            raise UnreadableError(f"a softmax of beta {beta:g}, expected 1")
+    def softmax_beta(self, value: Any) -> float:
+        return float(self.option(value, 0, "f", 0.0))
 
-    def check_means(self, value: Any) -> None:
+    def mean(self, value: Any) -> Mean:
         node = expect(self, value, "MEAN", "in a layer normalisation", inputs=2)
-        rank = len(self.shape(node.inputs[0]))
-        axes = {int(axis) % max(rank, 1) for axis in self.constant(node.inputs[1]).reshape(-1)}
-        if axes != {rank - 1}:
-            raise UnreadableError(f"a mean over the axes {sorted(axes)}, expected the last one")
+        axes = tuple(int(axis) for axis in self.constant(node.inputs[1]).reshape(-1))
+        return Mean(axes, len(self.shape(node.inputs[0])), bool(self.option(value, 0)))
 
     def check_features(self, value: Any) -> None:
         given = self.file.inputs.get("input_node")
