@@ -192,6 +192,26 @@ FLAGS: tuple[CoquiFlag, ...] = (
 )
 """All 96 of them, in the order in which Coqui lists them."""
 
+DEEPSPEECH_FLAGS: tuple[CoquiFlag, ...] = (
+    *_flags(
+        REFUSED,
+        "int",
+        "every row of a manifest counts; give one with fewer rows",
+        "limit_train",
+        "limit_dev",
+        default="0",
+    ),
+)
+"""Those of DeepSpeech 0.9 that Coqui 1.4 has no longer."""
+
+OTHER_NAMES = {
+    "--scorer_path": "--scorer",
+    "--bytes_output_mode": "--utf8",
+    "--export_min_stt_version": "--export_min_ds_version",
+    "--export_max_stt_version": "--export_max_ds_version",
+}
+"""What DeepSpeech calls flags of Coqui's."""
+
 COMMANDS = ("train", "evaluate", "export", "lm_optimize", "transcribe")
 """The commands that Coqui gives all of its flags to."""
 
@@ -210,11 +230,10 @@ def add_coqui_flags(parser: argparse.ArgumentParser) -> None:
                 _add_negation(parser, flag.name)
         else:
             _add_foreign(parser, flag)
-    if "--scorer_path" in own and "--scorer" not in own:
-        # Coqui's parser takes the beginning of a flag for the flag.
-        action = parser._option_string_actions["--scorer_path"]
-        action.option_strings = [*action.option_strings, "--scorer"]
-        parser._option_string_actions["--scorer"] = action
+    for flag in DEEPSPEECH_FLAGS:
+        _add_foreign(parser, flag)
+    for name, old in OTHER_NAMES.items():
+        _add_name(parser, name, old)
 
 
 def own_options(parser: argparse.ArgumentParser) -> set[str]:
@@ -309,3 +328,11 @@ def _add_negation(parser: argparse.ArgumentParser, name: str) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
+
+
+def _add_name(parser: argparse.ArgumentParser, name: str, other: str) -> None:
+    """Let a flag have another name too, which its help does not show."""
+    actions = parser._option_string_actions
+    if other not in actions:
+        # What is shown are option_strings, to which this adds nothing.
+        actions[other] = actions[name]

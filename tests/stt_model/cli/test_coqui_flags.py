@@ -8,6 +8,7 @@ from stt_model.cli.coqui_flags import (
     FLAGS,
     GIVEN,
     NOTHING,
+    OTHER_NAMES,
     REFUSED,
     SAME,
     outcome_of,
@@ -30,6 +31,10 @@ SPECIAL = {
     "drop_source_layers": "2",
     "bytes_output_mode": "false",
     "augment": "volume",
+    "audio_sample_rate": "8000",
+    "feature_win_len": "40",
+    "feature_win_step": "25",
+    "n_steps": "8",
 }
 
 
@@ -94,3 +99,15 @@ def test_booleans_may_be_denied_and_empty_paths_are_none():
     args = parse("train", "--noshow_progressbar", "--scorer", "", "--noearly_stop")
     assert (args.show_progressbar, args.scorer_path, args.early_stop) == (False, None, False)
     assert parse("train", "--load_train", "transfer").load_train == "auto"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_names_of_deepspeech_mean_the_same(command):
+    values = {"scorer": "x.scorer", "utf8": "true", "export_min_ds_version": "0.9.3"}
+    for old, value in values.items():
+        new = next(new for new, other in OTHER_NAMES.items() if other == f"--{old}")
+        one, other = (vars(parse(command, name, value)) for name in (f"--{old}", new))
+        assert {**one, "parser": None} == {**other, "parser": None}
+    mind(parse(command, "--limit_train", "0"))
+    with pytest.raises(BootstrapError, match="--limit_dev 5: not supported: every row"):
+        mind(parse(command, "--limit_dev", "5"))
