@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,9 @@ from stt_model.checkpoint.formats import frozen_graph, memmapped_graph, tflite
 from stt_model.checkpoint.formats.flatbuffer import Bytes
 from stt_model.checkpoint.formats.model import DeployedModel, UnreadableError
 from stt_model.checkpoint.formats.search import SUFFIXES
+
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""How files of gzip, bzip2, xz and zstd begin."""
 
 
 class Format(Protocol):
@@ -54,10 +58,13 @@ def open_model(path: Path) -> DeployedModel:
     for each in FORMATS:
         if each.recognises(data):
             return _read(each, path, data)
-    raise CheckpointError(
-        f"{path}: expected a deployed model ({', '.join(SUFFIXES)}), found a file that begins with"
-        f" {data[:8].tobytes()!r}"
-    )
+    expected = f"{path}: expected a deployed model ({', '.join(SUFFIXES)})"
+    if zipfile.is_zipfile(path) or data[:6].tobytes().startswith(_COMPRESSED):
+        raise CheckpointError(
+            f"{expected}, found an archive; unpack it with `stt-bootstrap fetch {path} DIR`, and"
+            " give DIR"
+        )
+    raise CheckpointError(f"{expected}, found a file that begins with {data[:8].tobytes()!r}")
 
 
 def _read(found: Format, path: Path, data: Bytes) -> DeployedModel:

@@ -1,5 +1,10 @@
 """Weights out of deployed models: the same as went in, and a refusal of what is another network."""
 
+import bz2
+import gzip
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -320,6 +325,22 @@ def test_another_layer_normalisation_is_refused(opened):
     mean_over_frames(made)
     with pytest.raises(CheckpointError, match="mean over the axes"):
         opened(made.to_bytes())
+
+
+def test_a_mean_that_drops_its_axis_is_refused(opened):
+    made = toco("layer_norm")
+    made.operators("MEAN")[0].builtinOptions.keepDims = False
+    with pytest.raises(CheckpointError, match="a mean without its axis in the layer normalisation"):
+        opened(made.to_bytes())
+
+
+def test_an_archive_is_told_to_be_unpacked(opened, tmp_path):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as package:
+        package.writestr("model.tflite", b"")
+    for data in (gzip.compress(b"model"), bz2.compress(b"model"), archive.getvalue()):
+        with pytest.raises(CheckpointError, match=r"found an archive; unpack it with `stt-boots"):
+            opened(data, "package.tar")
 
 
 def test_a_window_that_the_metadata_contradict_is_refused(opened):
