@@ -1,7 +1,7 @@
 """Runs Coqui's own scripts, and the same with only the programs' names changed; writes the table.
 
     python -m tests.reference.coqui_scripts CHECKOUT RESULTS run coqui|ours [SCRIPT…]
-    python -m tests.reference.coqui_scripts CHECKOUT RESULTS table docs/from-coqui-scripts.md
+    python -m tests.reference.coqui_scripts CHECKOUT RESULTS table docs/from-coqui.md
 
 CHECKOUT is a copy of Coqui STT's repository (its ``bin`` and ``data``), which the scripts write to;
 they also write to /tmp/ckpt*, /tmp/train* and /tmp/ldc93s1_cache*, which are removed first when no
@@ -39,6 +39,7 @@ SCRIPTS = {
     "run-ci-ldc93s1-webdataset.sh": ("--epochs", "20"),
     "run-ci-transfer.sh": (),
     "run-ci-sample_augmentations.sh": (),
+    "run-ldc93s1.sh": ("--epochs", "20"),
 }
 """Coqui's scripts in an order in which one finds what it needs of another, and their arguments."""
 
@@ -50,6 +51,7 @@ PROGRAMS = {
         "stt-bootstrap transcribe"
     ),
 }
+BEGIN, END = "<!-- scripts: begin -->", "<!-- scripts: end -->"
 LEFT = ("ckpt", "train", "ldc93s1_cache", "lm_feature_cache", "resume.log")
 LIMIT_SECONDS = 3600
 
@@ -58,7 +60,10 @@ def main(arguments: list[str]) -> int:
     """Do what the command line says."""
     checkout, results = (Path(each).resolve() for each in arguments[:2])
     if arguments[2] == "table":
-        Path(arguments[3]).write_text(table(results), encoding="utf-8")
+        page = Path(arguments[3])
+        pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+        filled = pattern.sub(lambda _: f"{BEGIN}\n{table(results)}{END}", page.read_text("utf-8"))
+        page.write_text(filled, encoding="utf-8")
         return 0
     which, names = arguments[3], arguments[4:]
     if not names:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +112,30 @@ def test_evaluate_takes_what_is_about_training_and_limits_each_file(data, traine
     texts = [len(each["src"]) for each in json.loads((tmp_path / "t.json").read_text())]
     longest = sorted(len(row.transcript) for row in read_manifest(data / "test.csv"))[-2:]
     assert sorted(texts) == longest
+
+
+def test_manifests_of_librivox_name_clips_in_folders_below_or_by_their_whole_path(
+    data, trained, tmp_path
+):
+    """As ``bin/import_librivox.py`` writes them: one a subset, the clips in a folder for each."""
+    folder, _ = trained
+    rows = read_manifest(data / "test.csv")
+    manifests = []
+    for name, is_absolute in (("dev-clean", False), ("test-other", True)):
+        place = tmp_path / "LibriSpeech" / f"{name}-wav"
+        place.mkdir(parents=True)
+        lines = ["wav_filename,wav_filesize,transcript"]
+        for row in rows[:2]:
+            clip = Path(shutil.copy(row.path, place / f"84-{row.path.name}"))
+            named = clip if is_absolute else clip.relative_to(tmp_path)
+            lines.append(f"{named},{clip.stat().st_size},{row.transcript}")
+        manifests.append(tmp_path / f"librivox-{name}.csv")
+        manifests[-1].write_text("\n".join(lines) + "\n", encoding="utf-8")
+    flags = ("--checkpoint_dir", folder, "--test_files", *manifests, *COMMON)
+    outcome = call("evaluate", *flags, "--scorer_path", "")
+    assert outcome.code == 0, outcome.err
+    for manifest in manifests:
+        assert re.search(TEST_LINE.format(re.escape(str(manifest))), outcome.out, re.MULTILINE)
 
 
 def test_one_recording_at_once(data, trained):
