@@ -4,7 +4,7 @@ The model is that of the package `armspeech`, the speech are the prompts of Debi
 `asterisk-core-sounds-ru` and `-es` (one speaker each, CC-BY-SA 3.0). Both are fetched from the
 package registries by pip and apt-get, and are no part of this project. Beside it, the small demo
 checkpoint goes through the same pipeline, and a network of the demo checkpoint's size learns the
-same clips from scratch; those two train for as long as it helps.
+same clips from scratch: for as many passes over the clips, and for as many as help.
 
 What is finished is kept: the same command again goes on where an earlier one stopped, in the
 middle of a training too.
@@ -63,6 +63,21 @@ class Job:
     settings: dict[str, Any]
     """Pipeline parameters besides dataset and checkpoint."""
 
+    @property
+    def folder(self) -> str:
+        """Where it lies in the language's folder."""
+        passes = self.settings["epochs"]
+        return self.source if passes == AUTO else f"{self.source}-{passes}"
+
+    @property
+    def passes(self) -> str:
+        """How often it goes over the clips, in words."""
+        passes = self.settings["epochs"]
+        return "as many as help" if passes == AUTO else str(passes)
+
+    def __str__(self) -> str:
+        return f"{self.language} from {self.source}, passes: {self.passes}"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -103,30 +118,32 @@ def _demo(args: argparse.Namespace) -> int:
     for language in args.languages:
         tag, corpus = LANGUAGES[language], output / language.lower() / "corpus"
         write_corpus(fetch_speech(tag, output / "packages"), tag, corpus, args.clips)
+    ways: list[tuple[str, dict[str, Any]]] = [
+        (SCRATCH, {"epochs": args.epochs}),
+        (DEMO, {"epochs": args.epochs}),
+        (SCRATCH, {"epochs": AUTO}),
+        (DEMO, {"epochs": AUTO}),
+        (
+            ARMENIAN,
+            {
+                **ARMENIAN_SETTINGS,
+                "epochs": args.epochs,
+                "mixed_precision": args.mixed_precision,
+            },
+        ),
+    ]
     jobs = [
-        Job(language, source, _settings(source, args))
-        for source in (SCRATCH, DEMO, ARMENIAN)
-        for language in args.languages
+        Job(language, source, settings) for source, settings in ways for language in args.languages
     ]
     rows = []
     for job in jobs:
         place = output / job.language.lower()
-        _say(f"{job.language} from {job.source} …")
-        row = finish(job, place / "corpus", model, place / job.source)
+        _say(f"{job} …")
+        row = finish(job, place / "corpus", model, place / job.folder)
         rows.append((job, row))
-        _say(f"{job.language} from {job.source}: {_rates(row)} in {row.seconds:.0f} s")
+        _say(f"{job}: WER {row.wer:.1%}, CER {row.cer:.1%} in {row.seconds:.0f} s")
     print(table(rows))
     return 0
-
-
-def _settings(source: str, args: argparse.Namespace) -> dict[str, Any]:
-    if source != ARMENIAN:
-        return {"epochs": AUTO}
-    return {
-        **ARMENIAN_SETTINGS,
-        "epochs": args.epochs,
-        "mixed_precision": args.mixed_precision,
-    }
 
 
 def finish(job: Job, corpus: Path, model: Path, folder: Path) -> Row:
@@ -144,7 +161,8 @@ def finish(job: Job, corpus: Path, model: Path, folder: Path) -> Row:
     if job.source == SCRATCH:
         # It takes a minute or two; a half of it is not worth keeping.
         shutil.rmtree(folder, ignore_errors=True)
-        rates = train_from_scratch(corpus, folder, None)
+        epochs = job.settings["epochs"]
+        rates = train_from_scratch(corpus, folder, None if epochs == AUTO else epochs)
     else:
         source = model if job.source == ARMENIAN else SOURCE_CHECKPOINT
         rates = bootstrap(corpus, source, job.settings, folder)
@@ -179,19 +197,15 @@ def bootstrap(corpus: Path, source: Path, settings: dict[str, Any], folder: Path
 def table(rows: Sequence[tuple[Job, Row]]) -> str:
     """Return what all jobs came to, as Markdown."""
     lines = [
-        "| language | source | WER | CER | minutes |",
-        "| --- | --- | --- | --- | --- |",
+        "| language | source | passes | WER | CER | minutes |",
+        "| --- | --- | --- | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {job.language} | {job.source} | {row.wer:.1%} | {row.cer:.1%} |"
+        f"| {job.language} | {job.source} | {job.passes} | {row.wer:.0%} | {row.cer:.0%} |"
         f" {row.seconds / 60:.0f} |"
         for job, row in sorted(rows, key=lambda each: each[0].language)
     ]
     return "\n".join(lines)
-
-
-def _rates(row: Row) -> str:
-    return f"WER {row.wer:.1%}, CER {row.cer:.1%}"
 
 
 def _say(line: str) -> None:

@@ -49,12 +49,13 @@ def test_prompts_are_read_with_their_texts(tmp_path: Path) -> None:
 
 def test_the_table_has_one_row_for_each_job() -> None:
     rows = [
-        (human.Job("Russian", human.SCRATCH, {}), human.Row(1.0, 0.81, 61.0)),
-        (human.Job("Spanish", human.SCRATCH, {}), human.Row(1.0, 0.9, 61.0)),
-        (human.Job("Russian", human.ARMENIAN, {}), human.Row(0.7612, 0.1704, 3600.0)),
+        (human.Job("Russian", human.SCRATCH, {"epochs": "auto"}), human.Row(1.0, 0.81, 61.0)),
+        (human.Job("Spanish", human.SCRATCH, {"epochs": 7}), human.Row(1.0, 0.9, 61.0)),
+        (human.Job("Russian", human.ARMENIAN, {"epochs": 7}), human.Row(0.7612, 0.1704, 3600.0)),
     ]
     assert human.table(rows).splitlines()[2:] == [
-        "| Russian | scratch | 100.0% | 81.0% | 1 |",
-        "| Russian | armenian | 76.1% | 17.0% | 60 |",
-        "| Spanish | scratch | 100.0% | 90.0% | 1 |",
+        "| Russian | scratch | as many as help | 100% | 81% | 1 |",
+        "| Russian | armenian | 7 | 76% | 17% | 60 |",
+        "| Spanish | scratch | 7 | 100% | 90% | 1 |",
     ]
+    assert len({job.folder for job, _ in rows}) == 3
