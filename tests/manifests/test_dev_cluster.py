@@ -1,4 +1,4 @@
-"""The script that makes a small cluster, with programs that stand for kind, kubectl and the rest."""
+"""The script that makes a small cluster, with programs that stand for kind, kubectl and so on."""
 
 import os
 import subprocess
