@@ -22,7 +22,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-decoding bench-defaults bench-forecast bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference
 	$(BIN)/python -m tests.benchmarks.training_speed \
 	    $(if $(wildcard $(REFERENCE)/train),--reference $(REFERENCE))
 
+bench-align: $(INSTALLED) ## measure how well long recordings become clips, beside ctc-segmentation if it is installed
+	$(BIN)/python -m tests.benchmarks.alignment build/align --by sentence word --rounds 1 2 --train mk
+
 bench-decoding: $(INSTALLED) ## measure decoding with a scorer beside Coqui's (after `make reference`)
 	$(BIN)/python -m tests.benchmarks.decoding_speed --reference $(REFERENCE)
 
@@ -113,10 +116,10 @@ lock: $(INSTALLED) ## resolve constraints.txt anew for every Python that is supp
 	    --all-extras --no-emit-package stt-bootstrap setup.cfg --output-file constraints.txt
 	$(LOCK_IMAGE) docker/build.in --output-file docker/build.txt
 	$(LOCK_IMAGE) --no-deps docker/executor.in --output-file docker/executor.txt
-	$(LOCK_IMAGE) setup.cfg --extra import --extra nodes --output-file docker/light.txt
-	$(LOCK_IMAGE) setup.cfg --extra train --extra align --extra serve docker/model.in --no-emit-package tensorflow \
+	$(LOCK_IMAGE) setup.cfg --extra import --extra nodes --extra numbers --output-file docker/light.txt
+	$(LOCK_IMAGE) setup.cfg --extra train --extra align --extra numbers --extra serve docker/model.in --no-emit-package tensorflow \
 	    --output-file docker/model.txt
-	$(LOCK_IMAGE) setup.cfg --extra train --extra align --extra serve docker/model-gpu.in --output-file docker/model-gpu.txt
+	$(LOCK_IMAGE) setup.cfg --extra train --extra align --extra numbers --extra serve docker/model-gpu.in --output-file docker/model-gpu.txt
 
 images: ## build the images with podman, docker or buildah; IMAGES=model-gpu for the one with CUDA
 	@test -n "$(ENGINE)" || { echo "no podman, docker or buildah here; set ENGINE" >&2; exit 1; }

@@ -19,6 +19,7 @@ def bootstrap(
     keep_source_labels: bool = False,
     strict_validation: bool = False,
     normalise: str = "",
+    numbers: str = "set_aside",
     drop_suspects_uri: str = "",
     drop_source_layers: int = 1,
     warm_start: bool = True,
@@ -93,6 +94,8 @@ def bootstrap(
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
         normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
             rules, or by a YAML file of your own; empty leaves them as they are.
+        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
+            there is one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.

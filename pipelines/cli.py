@@ -50,7 +50,9 @@ def build_parser() -> tuple[argparse.ArgumentParser, cli.Commands]:
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
+    from stt_bootstrap.pipelines.commands import SHARES
     from stt_bootstrap.pipelines.package import CLUSTER_ONLY, package_parameters, value_reader
+    from stt_model.jobs import all_parameters
 
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="where model and reports go"
@@ -62,6 +64,15 @@ def _run(parser: argparse.ArgumentParser) -> None:
         help="this Python, or the components' images",
     )
     cli.add_switch(parser, "--verbose", False, "show what the steps print")
+    for name in SHARES:
+        declared = all_parameters()[name]
+        parser.add_argument(
+            f"--{name}",
+            type=cli.reader(declared),
+            metavar=declared.metavar,
+            help="where --dataset_uri is one CSV file, or a folder with one: divide it;"
+            f" {declared.help[0].lower()}{declared.help[1:]}",
+        )
     group = parser.add_argument_group("parameters of the pipeline")
     for name, parameter in package_parameters().items():
         if name not in CLUSTER_ONLY:

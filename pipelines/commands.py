@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from stt_bootstrap.components import images
 from stt_model.base import BootstrapError, GateError, StorageError, check_output
 from stt_model.corpus import find_splits
-from stt_model.storage import check_readable, local_file
+from stt_model.storage import check_readable, is_remote, local_file, local_path
 from stt_model.text import read_alphabet
+
+SHARES = ("dev_share", "test_share")
+"""Flags of ``run`` that divide a single manifest."""
 
 
 class RunError(BootstrapError):
@@ -17,7 +21,12 @@ class RunError(BootstrapError):
 
 def run(args: argparse.Namespace) -> int:
     """Run the pipeline here; exit with 1 if a task failed or the model is not good enough."""
-    _check_inputs(args)
+    manifest = _check_inputs(args)
+    if manifest:
+        from stt_model.jobs import divide_manifest
+
+        made = divide_manifest(manifest, args.output / "corpus", **_shares(args))
+        args.dataset_uri = str(made["train"].parent)
     from stt_bootstrap.pipelines.local import run as run_locally
     from stt_bootstrap.pipelines.package import CLUSTER_ONLY, package_parameters
 
@@ -47,10 +56,47 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_inputs(args: argparse.Namespace) -> None:
-    """Refuse what is plainly not there, before a run is begun that would leave its traces."""
+def _shares(args: argparse.Namespace) -> dict[str, float]:
+    return {name: getattr(args, name) for name in SHARES if getattr(args, name) is not None}
+
+
+def _manifest_to_divide(args: argparse.Namespace) -> Path | None:
+    """Return the one manifest that there is, which is to be divided; None where none is."""
+    manifest, shares = _only_manifest(args.dataset_uri), _shares(args)
+    if manifest and not shares:
+        raise RunError(
+            f"{args.dataset_uri}: expected train.csv and dev.csv, found only {manifest.name}; to"
+            " have it divided, with no text and no speaker in two parts, add --dev_share 0.1"
+            " --test_share 0.1"
+        )
+    if shares and not manifest:
+        raise RunError(
+            f"--{next(iter(shares))}: expected one CSV file to divide, or a folder with one, in"
+            f" --dataset_uri, found {args.dataset_uri}; leave the flag out"
+        )
+    return manifest
+
+
+def _only_manifest(dataset_uri: str) -> Path | None:
+    """Return the manifest, if one on this machine is all there is."""
+    if is_remote(dataset_uri):
+        return None
+    path = local_path(dataset_uri)
+    if path.is_file():
+        return path
+    found = [each for each in path.glob("*.csv") if each.is_file()] if path.is_dir() else []
+    return found[0] if len(found) == 1 else None
+
+
+def _check_inputs(args: argparse.Namespace) -> Path | None:
+    """Refuse what is plainly not there, before a run is begun that would leave its traces.
+
+    Returns the one manifest to divide, where that is what there is.
+    """
     check_output(args.output, is_folder=True)
-    find_splits(args.dataset_uri)
+    manifest = _manifest_to_divide(args)
+    if manifest is None:
+        find_splits(args.dataset_uri)
     if args.alphabet_uri:
         with local_file(args.alphabet_uri) as path:
             read_alphabet(path)
@@ -60,6 +106,7 @@ def _check_inputs(args: argparse.Namespace) -> None:
                 check_readable(uri)
             except StorageError as error:
                 raise RunError(f"--{name}: {error}") from error
+    return manifest
 
 
 def compile_packages(args: argparse.Namespace) -> int:

@@ -47,7 +47,7 @@ def prepare(
     shortest_clip: float = 2.0,
     longest_clip: float = 15.0,
     shortest_pause: float = 0.15,
-    min_confidence: float = 0.5,
+    min_confidence: float = 0.3,
     romanise: str = "auto",
     normalise: str = "",
     numbers: str = "set_aside",

@@ -14,6 +14,7 @@ def dataset_validation(
     dataset_digest: str = "",
     strict: bool = False,
     normalise: str = "",
+    numbers: str = "set_aside",
     drop_suspects_uri: str = "",
     check_audio: str = "header",
 ) -> None:
@@ -26,6 +27,8 @@ def dataset_validation(
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
         normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
             rules, or by a YAML file of your own; empty leaves them as they are.
+        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
+            there is one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
         check_audio: How clips in an object store are checked: whole, or by their header, which is
@@ -46,6 +49,7 @@ def dataset_validation(
         clean_dataset.path,
         strict=strict,
         normalise=normalise,
+        numbers=numbers,
         drop_suspects=drop_suspects_uri,
         check_audio=check_audio,
         report=Path(validation_report.path),

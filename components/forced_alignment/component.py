@@ -22,7 +22,7 @@ def forced_alignment(
     shortest_clip: float = 2.0,
     longest_clip: float = 15.0,
     shortest_pause: float = 0.15,
-    min_confidence: float = 0.5,
+    min_confidence: float = 0.3,
     romanise: str = "auto",
     epochs: str = "auto",
 ) -> NamedTuple("Outputs", [("manifest_uri", str)]):  # type: ignore[valid-type]

@@ -59,6 +59,7 @@ def run_settings(
         ("mixed_precision", str),
         ("must_beat_source", bool),
         ("normalise", str),
+        ("numbers", str),
         ("plateau_epochs", int),
         ("plateau_reduction", float),
         ("random_seed", int),
@@ -135,6 +136,8 @@ def run_settings(
             checkpoint.
         normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
             rules, or by a YAML file of your own; empty leaves them as they are.
+        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
+            there is one way to read them, or keep them.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
         plateau_reduction: Factor by which a plateau lowers the learning rate.
         random_seed: Seed of new weights, of dropout and of the order of batches.
@@ -192,6 +195,7 @@ def run_settings(
             "mixed_precision",
             "must_beat_source",
             "normalise",
+            "numbers",
             "plateau_epochs",
             "plateau_reduction",
             "random_seed",

@@ -31,6 +31,7 @@ def source_analysis(
     random_seed: int = 4568,
     keep_source_labels: bool = False,
     normalise: str = "",
+    numbers: str = "set_aside",
     drop_suspects_uri: str = "",
     checkpoint_alphabet_uri: str = "",
     bytes_output_mode: bool = False,
@@ -63,6 +64,8 @@ def source_analysis(
             transcripts.
         normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
             rules, or by a YAML file of your own; empty leaves them as they are.
+        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
+            there is one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
         checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
@@ -103,6 +106,7 @@ def source_analysis(
         random_seed=random_seed,
         keep_source_labels=keep_source_labels,
         normalise=normalise,
+        numbers=numbers,
         drop_suspects=drop_suspects_uri,
         checkpoint_alphabet_uri=checkpoint_alphabet_uri,
         bytes_output_mode=bytes_output_mode,

@@ -19,7 +19,7 @@ class AlignmentConfig:
         0.15, "Shortest pause that a clip may begin or end in, in seconds.", minimum=0.06
     )
     min_confidence: float = real(
-        0.5,
+        0.3,
         "Least confidence of a clip that is taken, from 0 (its text fits no better than any other"
         " would) to 1 (the model hears just this text); the others are listed as doubtful.",
         minimum=0,

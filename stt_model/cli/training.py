@@ -111,6 +111,7 @@ def _data_flags(group: argparse._ArgumentGroup) -> None:
         "FILE",
         "one manifest to divide into training, dev and test set, instead of the three",
     )
+    add_parameters(group, jobs.ValidationSettings, "drop_suspects")
     add_path(
         group,
         "--feature_cache",
@@ -228,6 +229,8 @@ def _use(
 def _train(args: argparse.Namespace) -> int:
     if args.auto_input_dataset:
         _divide_dataset(args)
+    if args.drop_suspects:
+        _leave_out_suspects(args)
     _check_gate_can_be_held(args)
     outputs = (args.test_output_file, args.report_file, args.html_report_file)
     jobs.check_evaluation(
@@ -301,6 +304,17 @@ def _divide_dataset(args: argparse.Namespace) -> None:
         )
     made = jobs.divide_manifest(args.auto_input_dataset, args.save_checkpoint_dir / "dataset")
     args.train_files, args.dev_files, args.test_files = ([made[name]] for name in SPLITS)
+
+
+def _leave_out_suspects(args: argparse.Namespace) -> None:
+    """Train and choose the best epoch without what an earlier run found suspicious."""
+    for split in ("train", "dev"):
+        files = jobs.leave_out_suspects(
+            getattr(args, f"{split}_files"),
+            args.drop_suspects,
+            args.save_checkpoint_dir / "kept" / split,
+        )
+        setattr(args, f"{split}_files", files)
 
 
 def _settle_directories(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from .data import digest_sources as digest_sources
 from .data import pack as pack
 from .data import validate as validate
 from .dividing import divide_manifest as divide_manifest
+from .dividing import leave_out_suspects as leave_out_suspects
 from .evaluation import check_evaluation as check_evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import test_split as test_split

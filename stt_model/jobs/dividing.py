@@ -1,14 +1,16 @@
-"""One manifest as training, dev and test set."""
+"""Manifests of other manifests: one divided into three, or some without their suspects."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stt_model.base import DataError
 from stt_model.corpus import (
     NEW,
     SPLITS,
@@ -17,28 +19,33 @@ from stt_model.corpus import (
     audio_info,
     digest,
     draw_splits,
+    read_dropped,
     read_manifest,
     row_named,
     text_key,
 )
 from stt_model.corpus.manifests import write_manifest
+from stt_model.jobs.reports import given_file
 
 log = logging.getLogger(__name__)
 
 _SPEAKER_COLUMNS = ("speaker", "speaker_id", "client_id")
 
 
-def divide_manifest(manifest: str | Path, folder: str | Path) -> dict[str, Path]:
+def divide_manifest(manifest: str | Path, folder: str | Path, **plan: Any) -> dict[str, Path]:
     """Write ``train.csv``, ``dev.csv`` and ``test.csv`` of one manifest, and return their paths.
 
-    No text, and where a column names speakers no speaker, is in two of them. Where the folder
-    holds the three already, they are taken as they are, so that a run can go on.
+    No text, and where a column names speakers no speaker, is in two of them; ``plan`` are fields of
+    ``SplitPlan``. Where the folder holds the three already, they are taken as they are, so that a
+    run can go on.
 
     Raises:
-        DataError: the manifest or a clip cannot be read, or there is too little to divide.
+        DataError: the manifest or a clip cannot be read, there is too little to divide, or the
+            folder holds splits of other clips.
     """
     paths = {split: Path(folder) / f"{split}.csv" for split in SPLITS}
     if all(path.is_file() for path in paths.values()):
+        _check_same_clips(manifest, paths)
         log.info("%s: taking the splits that are there", folder)
         return paths
     rows = read_manifest(manifest)
@@ -57,7 +64,7 @@ def divide_manifest(manifest: str | Path, folder: str | Path) -> dict[str, Path]
         strata=np.zeros(len(rows), np.uint64),
         previous=np.full(len(rows), NEW, np.int8),
     )
-    drawn = draw_splits(speech, SplitPlan())
+    drawn = draw_splits(speech, SplitPlan(**plan))
     for note in drawn.notes:
         log.info("%s", note)
     for number, path in enumerate(paths.values()):
@@ -65,6 +72,49 @@ def divide_manifest(manifest: str | Path, folder: str | Path) -> dict[str, Path]
         write_manifest(path, chosen)
         log.info("%s: %d utterances", path, len(chosen))
     return paths
+
+
+def leave_out_suspects(
+    manifests: Sequence[str | Path], suspects: str | Path, folder: str | Path
+) -> list[Path]:
+    """Write manifests without the rows that a list of suspects marks with ``drop``; return them.
+
+    Args:
+        manifests: CSV files in Coqui's form.
+        suspects: ``suspects.csv`` of an earlier run, as a path or URI.
+        folder: where the new manifests go; they are the same at each call.
+
+    Raises:
+        DataError: a file cannot be read, or nothing is left of a manifest.
+    """
+    with given_file(str(suspects)) as path:
+        dropped = read_dropped(path) if path else {}
+    written = []
+    for number, manifest in enumerate(manifests):
+        rows = read_manifest(manifest)
+        kept = [row for row in rows if row.place not in dropped]
+        log.info(
+            "%s: %d of %d rows left out as suspects", manifest, len(rows) - len(kept), len(rows)
+        )
+        if rows and not kept:
+            raise DataError(
+                f"{suspects}: expected something left of {manifest}, found every row dropped"
+            )
+        # Manifests of two folders may have one name.
+        written.append(Path(folder) / f"{number}-{Path(manifest).stem}.csv")
+        write_manifest(written[-1], kept)
+    return written
+
+
+def _check_same_clips(manifest: str | Path, paths: dict[str, Path]) -> None:
+    """Refuse splits that an earlier call made of another manifest."""
+    held = {row.place for path in paths.values() for row in read_manifest(path)}
+    if strangers := held - {row.place for row in read_manifest(manifest)}:
+        folder = paths["train"].parent
+        raise DataError(
+            f"{folder}: expected the splits of {manifest}, found those of other clips, such as"
+            f" {min(strangers)}; remove the folder, or give another one"
+        )
 
 
 def _digests(names: Sequence[str]) -> NDArray[np.uint64]:

@@ -56,6 +56,7 @@ def analyse_sources(
     random_seed: int = 4568,
     keep_source_labels: bool = False,
     normalise: str = "",
+    numbers: str = "set_aside",
     drop_suspects: str = "",
     checkpoint_alphabet_uri: str = "",
     bytes_output_mode: bool = False,
@@ -84,6 +85,7 @@ def analyse_sources(
         random_seed: of the new weights.
         keep_source_labels: keep the checkpoint's labels in an alphabet that is built.
         normalise: language by whose rules transcripts are written; empty leaves them as they are.
+        numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
         drop_suspects: ``suspects.csv`` of an earlier run, whose marked rows are left out.
         checkpoint_alphabet_uri: the checkpoint's alphabet, where it does not say its own.
         bytes_output_mode: the checkpoint's labels are the bytes of UTF-8.
@@ -108,6 +110,7 @@ def analyse_sources(
                     clean_dataset,
                     strict=strict,
                     normalise=normalise,
+                    numbers=numbers,
                     drop_suspects=drop_suspects,
                     report=parts[3],
                 ),

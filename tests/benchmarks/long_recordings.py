@@ -50,12 +50,13 @@ def write_recording(
     *,
     seed: int = 1,
     errors: float = 0.05,
+    by: str = "sentence",
     noise_db: tuple[float, float] = (15.0, 30.0),
 ) -> Path:
     """Write ``NAME.wav``, ``NAME.txt`` and ``NAME.json`` with the truth; return the wav.
 
-    Of the sentences a share ``errors`` is wrong: a third is not in the text, a third has other
-    words there, and as many as a third are in the text only. Several voices speak in turn, with
+    Of the sentences, or words, a share ``errors`` is wrong: a third is not in the text, a third is
+    another there, and as many as a third are in the text only. Several voices speak in turn, with
     white noise that many decibels below them.
     """
     random = np.random.default_rng(seed)
@@ -77,10 +78,11 @@ def write_recording(
         pieces += [pause, sound]
     samples = np.concatenate([*pieces, np.zeros(SAMPLE_RATE // 2, np.float32)])
     _add_noise(random, samples, noise_db)
-    name = f"{language}-{minutes:g}-{seed}"
+    name = f"{language}-{minutes:g}-{by}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / f"{name}.wav", samples, SAMPLE_RATE, subtype="PCM_16")
-    text, written = _write(random, sentences, words, errors)
+    write = _write if by == "sentence" else _write_words
+    text, written = write(random, sentences, words, errors)
     (folder / f"{name}.txt").write_text(text, encoding="utf-8")
     truth = {
         "phrases": [asdict(each) for each in spoken],
@@ -187,6 +189,32 @@ def _write(
             surplus = [_others(random, words, 4) for _ in range(2)]
             written += [Written(word, -1, 0) for part in surplus for word in part]
             lines.append(_as_sentence([" ".join(part) for part in surplus]))
+    return "\n".join(lines) + "\n", written
+
+
+def _write_words(
+    random: np.random.Generator,
+    sentences: list[list[Phrase]],
+    words: Sequence[str],
+    errors: float,
+) -> tuple[str, list[Written]]:
+    lines, written, number = [], [], 0
+    for sentence in sentences:
+        parts = []
+        for phrase in sentence:
+            text = []
+            for place, word in enumerate(phrase.words):
+                draw = random.uniform() / (errors / 3)
+                if draw >= 1:
+                    # As it is, another word instead, or another word before it.
+                    if draw < 3:
+                        text.append(Written(str(random.choice(words)), -1, 0))
+                    text += [Written(word, number, place)] if draw >= 2 else []
+            written += text
+            parts.append(" ".join(each.word for each in text))
+            number += 1
+        if kept := [each for each in parts if each]:
+            lines.append(_as_sentence(kept))
     return "\n".join(lines) + "\n", written
 
 

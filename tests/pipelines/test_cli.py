@@ -1,5 +1,6 @@
 """The whole program as it is installed, and the commands that need Kubeflow."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stt_bootstrap.pipelines import local
+from stt_model.corpus import find_splits, read_manifest
 from stt_model.text.alphabet import CharacterAlphabet
 from stt_model.text.alphabet_file import write_alphabet
 from tests.command_line import call, tree
@@ -117,7 +119,8 @@ def run(monkeypatch, dataset, tmp_path):
 
         monkeypatch.setattr(local, "run", pretend)
         needed = ("--dataset_uri", dataset, "--checkpoint_uri", COQUI, "--output", tmp_path)
-        return call("run", *needed, *flags), *asked[0]
+        called = call("run", *needed, *flags)
+        return called, *(asked[0] if asked else (None, None))
 
     return call_run
 
@@ -167,6 +170,49 @@ def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
     assert (parameters["warm_start"], parameters["strict_validation"]) == (False, False)
     assert parameters["mode"] == "transfer"
     assert settings == {"output_dir": tmp_path, "runner": "subprocess", "verbose": True}
+
+
+def test_one_manifest_is_divided_where_shares_are_given(run, tmp_path):
+    single = write_tone_dataset(tmp_path / "single", train=20, other=1)
+    for name in ("dev.csv", "test.csv"):
+        (single / name).unlink()
+    flags = ("--dataset_uri", single, "--dev_share", 0.2, "--test_share", 0.2)
+    for _ in range(2):
+        outcome, parameters, _ = run(outcome_of_run(tmp_path), *flags)
+        assert outcome.code == 0, outcome.err
+        divided = find_splits(parameters["dataset_uri"])
+        counts = {split: len(read_manifest(path)) for split, path in divided.items()}
+        assert sum(counts.values()) == 20
+        assert counts["train"] > counts["dev"] > 1
+        assert counts["test"] > 1
+
+
+@pytest.mark.parametrize(
+    ("what", "flags", "message"),
+    [
+        ("single", (), "found only train.csv; to have it divided, with no text and no speaker in"),
+        ("single/train.csv", (), "found only train.csv"),
+        ("whole", ("--dev_share", 0.2), "--dev_share: expected one CSV file to divide"),
+    ],
+)
+def test_what_shares_are_for_is_said(dataset, tmp_path, monkeypatch, what, flags, message):
+    monkeypatch.setattr(local, "run", lambda *_, **__: pytest.fail("a run was begun"))
+    write_tone_dataset(tmp_path / "whole", train=2, other=1)
+    (tmp_path / "single").mkdir()
+    shutil.copy(tmp_path / "whole" / "train.csv", tmp_path / "single")
+    needed = ("--checkpoint_uri", COQUI, "--output", tmp_path / "out")
+    outcome = call("run", "--dataset_uri", tmp_path / what, *needed, *flags)
+    assert (outcome.code, message in outcome.error) == (1, True), outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_splits_of_other_clips_are_not_taken(run, tmp_path):
+    flags = ("--dev_share", 0.2, "--test_share", 0.2)
+    for number, letters in enumerate(("abcd", "efgh")):
+        single = write_tone_dataset(tmp_path / letters, letters, train=20, other=1)
+        called = run(outcome_of_run(tmp_path), "--dataset_uri", single / "train.csv", *flags)[0]
+        assert called.code == number
+    assert "expected the splits of" in called.error
 
 
 def test_a_failed_run_says_why_and_where_its_logs_are(run, tmp_path):

@@ -1,0 +1,63 @@
+"""Manifests without what an earlier run found suspicious."""
+
+import csv
+
+import pytest
+
+from stt_model.base import DataError
+from stt_model.corpus import read_manifest
+from stt_model.jobs import leave_out_suspects
+from tests.command_line import call
+from tests.corpora import write_tone_dataset
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_tone_dataset(tmp_path / "tones", train=6, other=3)
+
+
+def write_list(path, rows, drop):
+    with path.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["drop", "why", "wav_filename"])
+        writer.writerows([drop, "silence", row.place] for row in rows)
+    return path
+
+
+def test_rows_that_the_list_drops_are_left_out(dataset, tmp_path):
+    rows = read_manifest(dataset / "train.csv")
+    marked = write_list(tmp_path / "suspects.csv", rows[:2], "yes")
+    files = [dataset / "train.csv", dataset / "dev.csv"]
+    train, dev = leave_out_suspects(files, marked, tmp_path / "kept")
+    assert [row.place for row in read_manifest(train)] == [row.place for row in rows[2:]]
+    assert len(read_manifest(dev)) == 3
+    kept = write_list(tmp_path / "other.csv", rows[:2], "no")
+    (train,) = leave_out_suspects(files[:1], kept, tmp_path / "all")
+    assert len(read_manifest(train)) == 6
+
+
+def test_a_list_that_drops_everything_is_refused(dataset, tmp_path):
+    marked = write_list(tmp_path / "suspects.csv", read_manifest(dataset / "train.csv"), "yes")
+    with pytest.raises(DataError, match="every row dropped"):
+        leave_out_suspects([dataset / "train.csv"], marked, tmp_path / "kept")
+
+
+def test_train_says_what_it_leaves_out(dataset, tmp_path, monkeypatch):
+    from stt_model import jobs
+
+    class StopHere(Exception):
+        pass
+
+    def look(train_files, dev_files, **_):
+        taken.extend(len(read_manifest(path)) for path in (*train_files, *dev_files))
+        raise StopHere
+
+    taken = []
+    monkeypatch.setitem(vars(jobs), "prepare_training", look)
+    rows = read_manifest(dataset / "train.csv")[:2] + read_manifest(dataset / "dev.csv")[:1]
+    marked = write_list(tmp_path / "suspects.csv", rows, "yes")
+    flags = ("--train_files", dataset / "train.csv", "--dev_files", dataset / "dev.csv")
+    flags += ("--drop_suspects", marked, "--save_checkpoint_dir", tmp_path / "model")
+    with pytest.raises(StopHere):
+        call("train", *flags, "--load_train", "init", "--n_hidden", 8)
+    assert taken == [4, 2]
