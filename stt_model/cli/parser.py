@@ -69,6 +69,10 @@ COMMANDS = {
         "fine-tune a checkpoint, or transfer it to a new alphabet; then test it",
         "stt_model.cli.training:train",
     ),
+    "sweep": (
+        "train several sources, depths and rates on a dataset, rank them, export the winner",
+        "stt_model.cli.sweeping:sweep",
+    ),
     "forecast": (
         "say what more speech would come to, from trainings on parts of what there is",
         "stt_model.cli.forecasting:forecast",

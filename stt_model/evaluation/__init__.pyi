@@ -2,6 +2,9 @@ from .alignment import count_errors as count_errors
 from .config import EvaluationConfig as EvaluationConfig
 from .evaluator import evaluate as evaluate
 from .html_report import write_html_report as write_html_report
+from .leaderboard import Candidate as Candidate
+from .leaderboard import Leaderboard as Leaderboard
+from .leaderboard import rank_candidates as rank_candidates
 from .learning_curve import Amount as Amount
 from .learning_curve import Forecast as Forecast
 from .learning_curve import forecast_errors as forecast_errors

@@ -41,6 +41,7 @@ from .settings import ForecastSettings as ForecastSettings
 from .settings import PackSettings as PackSettings
 from .settings import ScratchSettings as ScratchSettings
 from .settings import SurgerySettings as SurgerySettings
+from .settings import SweepSettings as SweepSettings
 from .settings import ValidationSettings as ValidationSettings
 from .settings import all_parameters as all_parameters
 from .settings import check_settings as check_settings
@@ -48,6 +49,8 @@ from .sources import AnalysedSources as AnalysedSources
 from .sources import analyse_sources as analyse_sources
 from .startup import start_tensorflow as start_tensorflow
 from .suspicion import find_suspects as find_suspects
+from .sweep_plan import prepare_sweep as prepare_sweep
+from .sweeping import sweep as sweep
 from .training import PreparedTraining as PreparedTraining
 from .training import prepare_training as prepare_training
 from .training import train as train

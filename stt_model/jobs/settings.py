@@ -13,6 +13,7 @@ from stt_model.base import (
     Parameter,
     choice,
     parameters_of,
+    real,
     switch,
     text,
     whole,
@@ -173,6 +174,33 @@ class ForecastSettings:
 
 
 @dataclass(frozen=True)
+class SweepSettings:
+    """What a sweep tries, and when it lets go of what is behind."""
+
+    drop_depths: str = text(
+        "0,1",
+        "Numbers of layers to replace that are tried, counted from the output, such as 1..5 or"
+        " 0,1,2; 0 fine-tunes, where the source has every character.",
+        metavar="DEPTHS",
+    )
+    learning_rates: str = text(
+        "auto",
+        "Learning rates that are tried, such as auto,0.001; auto goes by the corpus.",
+        metavar="RATES",
+    )
+    rungs: str = text(
+        "5,15",
+        "Epochs after which only the better trainings go on, such as 5,15; empty trains all of them"
+        " to the end.",
+        metavar="EPOCHS",
+    )
+    keep: float = real(
+        0.5, "Share of the trainings that goes on after each rung.", above=0, maximum=1
+    )
+    choose_by: str = choice("cer", ("cer", "wer"), "Dev error rate by which trainings are ranked.")
+
+
+@dataclass(frozen=True)
 class ScratchSettings:
     """The network of a training that starts from nothing."""
 
@@ -204,6 +232,7 @@ _CONFIGURATIONS = (
     SurgerySettings,
     RunOnlySettings,
     ForecastSettings,
+    SweepSettings,
     ScratchSettings,
     TrainingConfig,
     EvaluationConfig,

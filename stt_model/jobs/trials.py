@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stt_model.evaluation import EvaluationResult, Rate
     from stt_model.jobs.training import PreparedTraining
 
-TRIAL = "trial.json"
+TRIAL = "trial"
 MODEL = "model"
 GREEDY = 1
 """Beam width with which trials are tested where nothing is said: what is compared is models."""
@@ -84,6 +84,7 @@ def run_trial(
     dev_files: Sequence[str | Path],
     test_files: Sequence[str | Path],
     *,
+    name: str = TRIAL,
     keep_model: bool = False,
     decoding: dict[str, Any] | None = None,
     **settings: Any,
@@ -93,10 +94,11 @@ def run_trial(
     A trial that was broken off goes on where its training was last saved.
 
     Args:
-        folder: of this trial alone; gets ``trial.json`` and, while it trains, ``model``.
+        folder: of this trial alone; gets ``NAME.json`` and, while it trains, ``model``.
         train_files: manifests to train on.
         dev_files: manifests that decide which epoch is the best.
         test_files: manifests that the best epoch is tested on.
+        name: of the file. Trials of one training to more and more epochs share a folder.
         keep_model: leave the trained checkpoint in the folder.
         decoding: what ``evaluate`` takes; by default the best label of each frame.
         settings: what else ``train`` takes, ``load_checkpoint_dir`` among them.
@@ -110,7 +112,7 @@ def run_trial(
         train_files, dev_files, test_files=test_files, save_checkpoint_dir=model, **settings
     )
     identity = _identity(prepared, settings, decoding)
-    if (made := read_trial(folder)) and made.identity == identity:
+    if (made := read_trial(folder, name)) and made.identity == identity:
         return made
     started = time.monotonic()
     trained = prepared.run()
@@ -124,7 +126,7 @@ def run_trial(
         seconds=round(time.monotonic() - started, 1),
         counts=counts,
     )
-    with atomic_write(folder / TRIAL) as beside:
+    with atomic_write(folder / f"{name}.json") as beside:
         beside.write_text(json.dumps(asdict(trial)) + "\n", encoding="utf-8")
     if not keep_model:
         shutil.rmtree(model, ignore_errors=True)
@@ -139,13 +141,13 @@ def test_model(
     return count_errors_of(evaluate(test_files, model, **settings))
 
 
-def read_trial(folder: Path) -> Trial | None:
+def read_trial(folder: Path, name: str = TRIAL) -> Trial | None:
     """Return the trial that a folder holds, None where there is none.
 
     Raises:
         DataError: the file is damaged.
     """
-    path = folder / TRIAL
+    path = folder / f"{name}.json"
     if not path.is_file():
         return None
     try:
