@@ -1,4 +1,4 @@
-"""What every other package may use: errors, files that appear whole, progress, redaction."""
+"""What every other package may use: errors, atomic writes, progress, redaction."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Call native code on foreign bytes in a process of its own, whose end is not this one's."""
+"""Call native code on untrusted bytes in a separate process, so that a crash stays there."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def call_apart(
     seconds: float,
     failure: Callable[[str], Exception],
 ) -> _Result:
-    """Return what ``function`` returns, called in a process of its own.
+    """Call ``function`` in a separate process and return its result.
 
     Args:
-        function: of a module, as it is sent by its name. What it raises is raised here.
+        function: defined in a module, since it is pickled by name. Its exceptions are raised here.
         arguments: what to call it with.
-        memory: bytes of address space that it may take.
-        seconds: how long it may take.
-        failure: makes the error to raise from how the process ended, if it did so or took too long.
+        memory: limit on its address space, in bytes.
+        seconds: time limit.
+        failure: makes the error to raise from the reason, if the process died or took too long.
     """
     from loky import ProcessPoolExecutor
 
-    # Not the standard library's, which would run the main program anew.
+    # The standard library's pool would run the main program again.
     pool = ProcessPoolExecutor(1)
     try:
         return pool.submit(_call, function, arguments, memory).result(seconds)
@@ -48,13 +48,13 @@ def _call(function: Callable[..., _Result], arguments: tuple[Any, ...], memory: 
     # Some systems have no such limit.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-        # A crash that was reckoned with leaves no image of its memory behind.
+        # An expected crash leaves no core dump.
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     return function(*arguments)
 
 
 def _signal(error: Exception) -> str:
-    """Return which signal ended the process, as loky says it."""
+    """Return which signal ended the process, as loky reports it."""
     text = str(error)
     return next(
         (f" of {name}" for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT") if name in text), ""

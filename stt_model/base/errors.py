@@ -9,22 +9,22 @@ class BootstrapError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """Return the message; what could control a terminal in it, as files can, is a ``?``."""
+        """Return the message with unprintable characters as ``?``: file names can hold them."""
         text = super().__str__()
         if text.isprintable():
             return text
-        # Letters that Python takes for unprintable, as it knows no later Unicode, go with them.
+        # Letters newer than Python's Unicode tables count as unprintable too.
         return "".join(
             each if each.isprintable() else " " if each.isspace() else "?" for each in text
         )
 
 
 class AlphabetError(BootstrapError):
-    """An alphabet file that cannot be read, or text that an alphabet cannot write."""
+    """An alphabet file that cannot be read, or text that an alphabet cannot encode."""
 
 
 class RulesError(BootstrapError):
-    """Rules for writing transcripts that are not there, or that cannot be understood."""
+    """Rules for writing transcripts that are missing or invalid."""
 
 
 class DataError(BootstrapError):
@@ -36,7 +36,7 @@ class ValidationError(DataError):
 
 
 class CheckpointError(BootstrapError):
-    """A checkpoint that is missing, damaged, foreign, or not what was asked for."""
+    """A checkpoint that is missing, damaged, of another program, or not the one asked for."""
 
 
 class SurgeryError(BootstrapError):
@@ -52,7 +52,7 @@ class TrainingError(BootstrapError):
 
 
 class AugmentationError(TrainingError):
-    """An augmentation that is unknown, or asked for in a way that cannot be understood."""
+    """An augmentation that is unknown, or whose specification is invalid."""
 
 
 class ExportError(BootstrapError):
@@ -60,11 +60,11 @@ class ExportError(BootstrapError):
 
 
 class GateError(BootstrapError):
-    """A model that is not as good as was asked for; everything about it is written even so."""
+    """A model that misses the required quality; all its files are written nevertheless."""
 
 
 class StoppedError(TrainingError):
-    """A run that was told to stop and has saved where it stands: it can be started again."""
+    """A run that was told to stop and has saved its state: it can be resumed."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: "try again later"
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside, then renamed."""
+"""Files and folders that appear whole or not at all: written under another name, then renamed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from stt_model.base.errors import BootstrapError
 
 
 class AlreadyLockedError(Exception):
-    """Another process, or another thread, has the file."""
+    """Another process, or another thread, holds the file."""
 
 
 _SUFFIX = ".unfinished"
 _FRESH = 60.0
-"""Seconds in which nobody else takes what was begun for a leftover."""
+"""Seconds before an unfinished file may count as a leftover."""
 
 
 def _read_umask() -> int:
@@ -30,13 +30,13 @@ def _read_umask() -> int:
     return current
 
 
-# It cannot be read without being changed for a moment, so that is done before there are threads.
+# Reading the umask means changing it for a moment, so do it before there are threads.
 _UMASK = _read_umask()
 
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Yield a file beside ``path``; it takes the name ``path`` only if the block ends well.
+    """Yield a temporary file beside ``path``; it is renamed to ``path`` if the block succeeds.
 
     One that a killed process left there is removed.
     """
@@ -57,7 +57,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path | str) -> Iterator[Path]:
-    """Yield a folder beside ``path``; it takes the name ``path`` only if the block ends well.
+    """Yield a temporary folder beside ``path``; it is renamed to ``path`` if the block succeeds.
 
     ``path`` may exist as an empty folder (an output that Kubeflow made); a filled one is an error.
     """
@@ -88,13 +88,13 @@ def scratch_directory(path: Path | str) -> Iterator[Path]:
 
 
 def _mark(descriptor: int) -> None:
-    """Show others that the process that writes this lives, on disks that have locks."""
+    """Show other processes that the writer is alive, on file systems that support locks."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what was begun for ``path`` by processes that are dead."""
+    """Remove unfinished files for ``path`` whose processes are dead."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}")
     with suppress(OSError):
         for each in path.parent.iterdir():
@@ -106,7 +106,7 @@ def _remove_if_dead(left: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(left, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            # Between its making and its mark there is a moment.
+            # There is a moment between creating and locking it.
             if time.time() - os.fstat(descriptor).st_mtime < _FRESH:
                 return
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,7 +117,7 @@ def _remove_if_dead(left: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep others away from ``path``, which is made if there is none, or raise AlreadyLockedError.
+    """Lock ``path``, creating it if it does not exist, or raise AlreadyLockedError.
 
     The lock belongs to the file, not to its name: the block may give it another name.
     """
@@ -127,7 +127,7 @@ def locked(path: Path) -> Iterator[None]:
             is_there = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
         except BlockingIOError:
             is_there = False
-        # Who had it before may have renamed it since it was opened here.
+        # Its previous owner may have renamed it since it was opened here.
         if not is_there:
             raise AlreadyLockedError
         yield
@@ -145,7 +145,7 @@ def check_name(path: Path) -> None:
 
 
 def check_output(path: Path | None, *, is_folder: bool = False) -> None:
-    """Refuse a place that nothing can be written to, before the work is done that belongs there."""
+    """Refuse a place that cannot be written to, before any work is done for it."""
     if path is None:
         return
     check_name(path)
@@ -156,4 +156,4 @@ def check_output(path: Path | None, *, is_folder: bool = False) -> None:
     if not existing.is_dir():
         raise BootstrapError(f"{existing}: expected a folder, found a file; give another place")
     if not os.access(existing, os.W_OK):
-        raise BootstrapError(f"{existing}: expected a folder to write to, found it locked")
+        raise BootstrapError(f"{existing}: expected a writable folder, found a read-only one")

@@ -1,8 +1,8 @@
-"""A folder that one process at a time has, on this machine or on others that share its disk.
+"""A folder that one process at a time may use, on any of the machines that share its disk.
 
-Two things say that the owner lives. The kernel's lock goes with the process, and on most shared
-disks from machine to machine too. Where it does not reach the other machine, there is the beat: the
-owner changes the time of the lock file every few seconds.
+Two signs show that the owner is alive. The kernel's lock ends with the process, and on most shared
+disks other machines see it too. Where they do not, there is a heartbeat: the owner changes the
+time of the lock file every few seconds.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from typing import BinaryIO
 log = logging.getLogger(__name__)
 
 BEAT = 15.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 PATIENCE = 60.0
-"""Seconds without one after which the owner on another machine counts as dead."""
+"""Seconds without a heartbeat after which an owner on another machine counts as dead."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
 def leased(path: Path, busy: Callable[[str], Exception]) -> Iterator[None]:
-    """Have ``path``, a file that is made for it, to oneself while the block lasts.
+    """Hold the lock file ``path`` for the duration of the block.
 
-    The file of an owner that is dead is taken over: at once where the kernel says so on this
-    machine, otherwise when it has given no sign of life for ``PATIENCE``.
+    The file of a dead owner is taken over: at once where this machine's kernel shows that it is
+    dead, otherwise after ``PATIENCE`` without a heartbeat.
 
     Args:
-        path: in a folder that is there.
-        busy: makes the error to raise from who has it.
+        path: in an existing folder.
+        busy: makes the error to raise from the owner's name.
 
     Raises:
         OSError: the file cannot be made.
@@ -70,7 +70,7 @@ def _take(path: Path, busy: Callable[[str], Exception]) -> BinaryIO:
             owner = file.read(300).decode(errors="replace").strip()
             if not _lock(file):
                 raise busy(owner or "another process")
-            # Who had it may have removed it since it was opened here.
+            # Its previous owner may have removed it since it was opened here.
             if _is_at(path, file):
                 _wait_for_death(file, owner, busy)
                 return file
@@ -86,14 +86,14 @@ def _lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        # A disk without locks: the beat alone has to tell.
+        # A disk without locks: only the heartbeat can tell.
         if error.errno not in _NO_LOCKS:
             raise
     return True
 
 
 def _wait_for_death(file: BinaryIO, owner: str, busy: Callable[[str], Exception]) -> None:
-    """Return once the owner is known to be dead, whom the kernel of this machine has no lock of."""
+    """Return once an owner without a lock on this machine is known to be dead."""
     host = owner.partition(" ")[0]
     if not owner or host == socket.gethostname():
         return
@@ -102,7 +102,7 @@ def _wait_for_death(file: BinaryIO, owner: str, busy: Callable[[str], Exception]
     until = time.monotonic() + PATIENCE
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(left, 1.0))
-        # Reading makes a shared disk ask for the time anew.
+        # Reading makes a shared disk fetch the file's time again.
         file.seek(0)
         file.read(1)
         if os.fstat(file.fileno()).st_mtime_ns != last:

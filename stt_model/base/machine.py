@@ -1,4 +1,4 @@
-"""What this process may use of the machine that it is on."""
+"""How much of the machine this process may use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CGROUP_MEMORY = (
 def usable_cpus() -> int:
     """Return how many processors this process may use, at least 1.
 
-    A container's limit counts, and so does the set of processors that the process is bound to:
+    This respects a container's limit and the set of processors that the process is bound to;
     threads beyond them only take turns.
     """
     from loky import cpu_count
@@ -23,9 +23,9 @@ def usable_cpus() -> int:
 
 
 def usable_memory() -> int:
-    """Return the bytes of memory that there are for this process: the machine's or the container's.
+    """Return the memory of the machine or the container, in bytes.
 
-    What other processes have taken of it does not count.
+    Memory that other processes use is not subtracted.
     """
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _CGROUP_MEMORY:

@@ -1,4 +1,4 @@
-"""Do things at the same time, and take what they give in order."""
+"""Run a function on many items in parallel, with the results in order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _Result = TypeVar("_Result")
 def in_parallel(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int
 ) -> Iterator[_Result]:
-    """Yield ``function`` of each item, in order, in ``workers`` threads.
+    """Yield ``function`` of each item, in order, computed by ``workers`` threads.
 
-    No more than ``workers`` results are kept, and items are taken as they are needed. What
-    ``function`` raises comes out where its result would, and nothing new is begun then.
+    At most ``workers`` results are held at once, and items are read as they are needed. An
+    exception of ``function`` is raised in place of its result; no further item is started then.
     """
     waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -1,4 +1,4 @@
-"""Parameters: fields of a configuration that carry their range and their help.
+"""Parameters: fields of a configuration that declare their range and their help.
 
 A parameter stands in one place, on the field of the configuration that uses it, with its type,
 default, range, unit and help. Flags of the command line, checks, the defaults of the pipeline and
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from stt_model.base.errors import BootstrapError
 
 AUTO = "auto"
-"""What stands for a parameter that is chosen for the person, on a command line and in a file."""
+"""The value that lets the program choose, on a command line and in a file."""
 
 _KEY = "parameter"
 _Config = TypeVar("_Config")
@@ -25,7 +25,7 @@ _Config = TypeVar("_Config")
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a parameter may be, and what it does."""
+    """What values a parameter may have, and what it does."""
 
     type: type
     """bool, int, float or str."""
@@ -34,11 +34,11 @@ class Parameter:
     """One or two sentences, with the unit."""
     metavar: str
     expected: str
-    """What a value has to be, in words."""
+    """What values are allowed, in words."""
     allowed: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
     name: str = ""
-    """Of the field, and of the flag."""
+    """The default of the field and of the flag."""
 
     @property
     def is_auto(self) -> bool:
@@ -47,7 +47,7 @@ class Parameter:
 
     @property
     def written_default(self) -> bool | int | float | str:
-        """The default as a file or a pipeline has it."""
+        """The default as it is written in a file or a pipeline."""
         return AUTO if self.is_auto else self.default
 
     def field(self) -> Any:
@@ -55,10 +55,10 @@ class Parameter:
         return dataclasses.field(default=self.default, metadata={_KEY: self})
 
     def read(self, text: str) -> Any:
-        """Return the value that a text stands for.
+        """Parse a value.
 
         Raises:
-            ValueError: no value, or one out of range; the message says what was expected.
+            ValueError: it is invalid or out of range; the message says what was expected.
         """
         if self.is_auto and text in ("", AUTO):
             return None
@@ -69,7 +69,7 @@ class Parameter:
         raise ValueError(f"expected {self._expectation}, found {text!r}")
 
     def check(self, value: Any) -> None:
-        """Raise ValueError unless the value is of the type and in range."""
+        """Raise ValueError unless the value has the right type and is in range."""
         if value is None and self.is_auto:
             return
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -192,10 +192,10 @@ def check_parameters(config: Any, error: type[BootstrapError]) -> None:
 
 
 def configure(config: Callable[..., _Config], /, **values: Any) -> _Config:
-    """Make a configuration; a parameter may be given as the text that stands for it.
+    """Make a configuration; parameters may be given as text.
 
     Raises:
-        BootstrapError: a text stands for no value.
+        BootstrapError: a text is not a valid value.
     """
     assert isinstance(config, type)
     declared = parameters_of(config)
@@ -213,5 +213,5 @@ def _read(parameter: Parameter | None, name: str, value: Any) -> Any:
 
 
 def pick(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the values that are parameters of a configuration."""
+    """Return only those values that are parameters of a configuration."""
     return {name: values[name] for name in parameters_of(config) if name in values}

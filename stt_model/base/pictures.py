@@ -1,4 +1,4 @@
-"""Pictures that lie inside a Markdown report."""
+"""Pictures that are embedded in a Markdown report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def new_figure(height: float) -> tuple[Figure, Axes]:
     """Return a figure as wide as a report, ``height`` inches high, and its axes."""
-    # No pyplot: its global state is not for threads, and it would look for a display.
+    # No pyplot: its global state is not thread-safe, and it looks for a display.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, height), layout="constrained")

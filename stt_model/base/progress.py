@@ -1,4 +1,4 @@
-"""How far a long loop has come: a bar on a terminal, a line now and then everywhere else."""
+"""Progress of a long loop: a bar on a terminal, a log line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class Progress:
-    """Counts utterances, and the audio in them, to say how fast it goes."""
+    """Counts utterances and seconds of audio, and reports the speed."""
 
     def __init__(
         self, description: str, utterances: int, *, done: int = 0, shown: bool = True
@@ -46,7 +46,7 @@ class Progress:
         self._bar.close()
 
     def update(self, utterances: int, audio_seconds: float, note: str = "") -> None:
-        """Say that this much more is done, and a note such as the loss so far."""
+        """Report that this much more is done, with a note such as the loss so far."""
         self._done += utterances
         self._audio_seconds += audio_seconds
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Native libraries without the lines that they print whatever the log level."""
+"""Silence native libraries that print to stderr regardless of the log level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stderr_held_back() -> Iterator[None]:
-    """Hold back what is printed to the process's stderr; show it only if the block fails."""
+    """Capture what the process prints to stderr; show it only if the block fails."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as printed:
@@ -30,9 +30,9 @@ def stderr_held_back() -> Iterator[None]:
 
 
 def have_streams() -> None:
-    """Give a process that was started without stdin, stdout or stderr some that lead nowhere.
+    """Open null streams for a process that was started without stdin, stdout or stderr.
 
-    What it opens next would otherwise take their numbers, and get what libraries print.
+    Otherwise the next files it opens would take their numbers and receive what libraries print.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -47,7 +47,7 @@ def have_streams() -> None:
 
 
 class _NativeStderr:
-    """File 2, into which native libraries print; Python's own lines go elsewhere (``separate``)."""
+    """File descriptor 2, for native libraries; ``separate`` gives Python's stderr its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class _NativeStderr:
         return self._original >= 0
 
     def separate(self) -> None:
-        """Give Python's stderr a file of its own that leads to the same place."""
+        """Give Python's stderr its own descriptor to the same place."""
         if self.is_separate or not _is_file_2(sys.stderr):
             return
         sys.stderr.flush()
@@ -91,9 +91,9 @@ separate_stderr = _native_stderr.separate
 
 @contextmanager
 def native_lines_dropped() -> Iterator[None]:
-    """Drop what native libraries print to stderr, in any number of threads at once.
+    """Drop what native libraries print to stderr; any number of threads may do so at once.
 
-    Nothing is dropped before ``separate_stderr`` was called, since Python's own lines would be too.
+    Nothing is dropped before ``separate_stderr`` was called: Python's lines would be lost too.
     """
     if not _native_stderr.is_separate:
         yield

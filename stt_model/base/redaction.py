@@ -1,4 +1,4 @@
-"""What may be shown of an address: never a password, a token or a signature."""
+"""Remove passwords, tokens and signatures from addresses before they are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 # These modules log whole addresses at DEBUG, and presigned ones carry their signature.
 _TALKATIVE = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
 
-# What web services call the parts of a query that let whoever has them in.
+# Names that web services give to the secrets in a query.
 _SECRET_NAMES = (
     r"X-(?:Amz|Goog)-[\w-]+|AWSAccessKeyId|signature|sig|\w*token|password|secret|api_?key"
 )
@@ -21,10 +21,10 @@ def holds_credentials(uri: str) -> bool:
 
 
 def redact(uri: str) -> str:
-    """Return ``uri`` without user, password, query and fragment: all that a message may show.
+    """Return ``uri`` without user, password, query and fragment, for a message.
 
-    A path is returned as it is. In ``s3://`` URIs ``?`` and ``#`` are letters like others, so
-    there only what looks like the query of a presigned address goes.
+    A path is returned as it is. In ``s3://`` URIs ``?`` and ``#`` are ordinary characters, so
+    only what looks like the query of a presigned address is removed there.
     """
     scheme, separator, rest = uri.partition("://")
     if not separator:
@@ -35,12 +35,12 @@ def redact(uri: str) -> str:
 
 
 class _QueryFilter(logging.Filter):
-    """Takes queries, and users with their passwords, out of what is logged."""
+    """Removes queries, users and passwords from log records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(_without_query(each) for each in record.args)
-        # Whoever asks this library to try again says so in one line of their own.
+        # Callers that make this library retry log a line of their own.
         return not str(record.msg).startswith("Retrying (")
 
 
@@ -51,7 +51,7 @@ def _without_query(argument: object) -> object:
 
 
 def keep_secrets_out_of_logs() -> None:
-    """Make the HTTP library log addresses without their queries, in this whole process."""
+    """Make the HTTP library log addresses without queries, in the whole process."""
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
         if not any(isinstance(each, _QueryFilter) for each in logger.filters):

@@ -1,4 +1,4 @@
-"""A long list that lies on disk instead of in memory."""
+"""A long list that is kept on disk instead of in memory."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LENGTH = struct.Struct("<I")
 
 
 class Spool(Generic[T]):
-    """Objects in a file without a name, which is gone with the process however that ends.
+    """Objects in an unnamed temporary file, which disappears with the process.
 
-    What ``append`` returns is all that has to be remembered of an object. Reading what was flushed
-    is safe from several threads at once.
+    The caller keeps only the position that ``append`` returns. Several threads may read what was
+    flushed.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Spool(Generic[T]):
         self._is_flushed = True
 
     def append(self, item: T) -> int:
-        """Write an object; return the place to read it from.
+        """Write an object; return its position.
 
         Raises:
             DataError: there is no room.
@@ -46,7 +46,7 @@ class Spool(Generic[T]):
         return place
 
     def flush(self) -> None:
-        """Let ``read`` find all that was appended.
+        """Make all that was appended visible to ``read``.
 
         Raises:
             DataError: there is no room.
@@ -58,7 +58,7 @@ class Spool(Generic[T]):
             raise self._no_room(error) from error
 
     def read(self, place: int) -> T:
-        """Return the object that ``append`` wrote there."""
+        """Return the object at a position that ``append`` returned."""
         if not self._is_flushed:
             self.flush()
         descriptor = self._file.fileno()

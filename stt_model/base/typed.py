@@ -1,4 +1,4 @@
-"""From JSON to dataclasses, with every type checked: what was edited by hand is not believed."""
+"""Build dataclasses from JSON, checking every type: people edit these files by hand."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _Built = TypeVar("_Built")
 
 
 def build(cls: type[_Built], values: Mapping[str, Any]) -> _Built:
-    """Return a dataclass with these values, which are as JSON has them.
+    """Return a dataclass with these values, given as JSON types.
 
     Fields may be ``int``, ``float`` (finite), ``bool``, ``str``, ``None``, ``Any``, ``list[...]``,
     ``dict[str, ...]``, other such dataclasses, and unions of these.
 
     Raises:
-        ValueError: a value is missing, not known, or of another type; it is named.
+        ValueError: a value is missing, unknown or of the wrong type; the message names it.
     """
     return _converted(cls, values, "it")
 
@@ -35,7 +35,7 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
         return [_converted(parts[0], each, f"{name}[{at}]") for at, each in enumerate(value)]
     if origin is dict and isinstance(value, dict):
         return {key: _converted(parts[1], each, f"{name}.{key}") for key, each in value.items()}
-    # To JSON a whole number is no other than one with a point, but true is no number.
+    # JSON does not distinguish 1 from 1.0, but true is not a number.
     if kind is float and type(value) is int and abs(value) < 2**53:
         return float(value)
     if isinstance(kind, type) and type(value) is kind and _is_finite(value):
@@ -66,7 +66,7 @@ def _dataclass(kind: Any, value: Any, name: str) -> Any:
     hints = get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := sorted(set(map(str, value)) - set(fields)):
-        raise ValueError(f"{name} has what is not known: {unknown[0]}")
+        raise ValueError(f"{name} has an unknown key: {unknown[0]}")
     needed = [
         each.name
         for each in fields.values()

@@ -1,4 +1,4 @@
-"""Reading what others wrote: no device without an end, and no JSON that is nested without one."""
+"""Read untrusted files safely: no pipes or devices, and no endlessly nested JSON."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 JSON_LIMIT = 64 * 2**20
-"""Bytes of a JSON file: what training writes of a run of thousands of epochs is below one MiB."""
+"""Bytes of a JSON file; thousands of epochs of training write less than 1 MiB."""
 
 
 def open_regular(path: Path | str) -> BinaryIO:
-    """Open a file for reading, and nothing that is none.
+    """Open a regular file for reading, and nothing else.
 
-    A pipe could wait for ever, and a device such as ``/dev/zero`` has no end.
+    A pipe could block for ever, and a device such as ``/dev/zero`` never ends.
 
     Raises:
-        OSError: there is no such file, it is something else, or its name cannot be one.
+        OSError: there is no such file, it is not a regular file, or the name is invalid.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe waits for somebody to write.
+        # Without O_NONBLOCK, opening a pipe waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:
-        # A NUL, or half of a surrogate pair.
-        raise OSError(errno.EINVAL, "No file can have such a name", str(path)) from error
+        # The name holds a NUL, or half of a surrogate pair.
+        raise OSError(errno.EINVAL, "Invalid file name", str(path)) from error
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         os.set_blocking(descriptor, True)
@@ -38,7 +38,7 @@ def open_regular(path: Path | str) -> BinaryIO:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what JSON says; ValueError if it is none, or is nested too deeply to be read."""
+    """Parse JSON; ValueError if it is invalid or nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -46,11 +46,11 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file says.
+    """Return the content of a JSON file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON, nested too deeply, or larger than ``JSON_LIMIT``.
+        ValueError: it is invalid, nested too deeply, or larger than ``JSON_LIMIT``.
     """
     with open_regular(path) as file:
         text = file.read(JSON_LIMIT + 1)
@@ -60,6 +60,6 @@ def read_json(path: Path) -> Any:
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Return foreign text in one line, without what could control a terminal, and not too long."""
+    """Return untrusted text as one short line without control characters."""
     plain = " ".join(text.split())
     return "".join(each if each.isprintable() else "?" for each in plain)[:limit]

@@ -1,5 +1,4 @@
-"""URIs: what lies at a path, at http(s)://, in an object store or in an archive, brought here
-and put there."""
+"""Fetch from and write to URIs: paths, http(s)://, object stores, archives."""
 
 import lazy_loader
 

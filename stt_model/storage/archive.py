@@ -31,9 +31,9 @@ _NAME_LIMIT = 255
 _PADDING_LIMIT = 64 * 2**20
 _TAR_EXTENDED_HEADER_LIMIT = 2**20
 _TAR_NESTING_LIMIT = 8
-"""Headers of one member. One says its name, another its size and time; one may be for all."""
+"""Headers of one member: a long name, its size and time, or global ones."""
 _DIRECTORY_LIMIT = 4 * 2**20
-"""Bytes read to know of the next member, or in a zip of all of them: ten thousand take about 1."""
+"""Bytes read to find the next member of a tar, or all members of a zip: 10,000 take about 1 MiB."""
 _TAR_EXTENDED_HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -41,7 +41,7 @@ _TAR_EXTENDED_HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-# What tarfile and zipfile let through when the bytes make no sense.
+# Other exceptions that tarfile and zipfile raise on invalid bytes.
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -63,7 +63,7 @@ class _Member:
 
 
 class _Refused(Exception):
-    """Why a member, or the whole archive, is not unpacked."""
+    """The reason why a member, or the whole archive, is not unpacked."""
 
 
 def unpack(
@@ -77,8 +77,8 @@ def unpack(
     """Unpack a .zip, or a .tar that is plain or packed with gzip, bzip2 or xz, into ``target``.
 
     ``target`` is an existing empty folder; after an error it may hold a part of the archive, so
-    give one that is thrown away. The format is told by the content. ``unpacked_limit`` is in bytes
-    and counts what is really written; owners, times and permissions are not kept.
+    use a temporary one. The format is detected from the content. ``unpacked_limit`` is in bytes
+    and counts what is actually written; owners, times and permissions are not kept.
 
     Raises StorageError, naming the archive (as ``name``, if given), the member and the reason, for
     a damaged archive and for one with absolute or climbing names, links, devices, encrypted
@@ -122,9 +122,9 @@ def _members(archive: Path) -> Iterator[_Member]:
 
 
 class _Metered(io.BufferedIOBase):
-    """A file of which only so much may be read before the meter is set back to 0.
+    """A file that limits how much may be read until the meter is reset.
 
-    Both libraries believe what the bytes say of how long the list of members is, or a header.
+    Both libraries trust the lengths that the file states for its member list or a header.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -153,7 +153,7 @@ class _Metered(io.BufferedIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         if whence == io.SEEK_SET and offset < 0:
-            # The disk's own word for it is that of a disk that fails.
+            # The operating system's error for this looks like a disk failure.
             raise ValueError("it leads to a place before its start")
         return self._file.seek(offset, whence)
 
@@ -169,7 +169,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
     with archive.open("rb") as plain, _Metered(plain) as metered, zipfile.ZipFile(metered) as file:
         metered.is_on = False
         for info in file.infolist():
-            # Not is_dir(), which cannot take an empty name.
+            # Not is_dir(), which fails on an empty name.
             is_folder = info.filename.endswith("/")
             yield _Member(info.filename, is_folder, partial(_open_zipped, file, info))
 
@@ -177,14 +177,14 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
 def _open_zipped(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     if info.flag_bits & 0x1:
         raise _Refused("it is encrypted; pack it without a password")
-    # The upper half holds Unix permissions and kind, or nothing where another system packed it.
+    # The upper half holds Unix permissions and file type, or 0 from other systems.
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         raise _Refused("it is a link or a device; only files and folders are unpacked")
     return file.open(info)
 
 
 class _MeteredTarFile(tarfile.TarFile):
-    """A tar file that tells when it spends too much on a header."""
+    """A tar file that limits how much it reads for one header."""
 
     def __init__(
         self, name: Any = None, mode: Any = "r", fileobj: Any = None, **options: Any
@@ -194,7 +194,7 @@ class _MeteredTarFile(tarfile.TarFile):
         super().__init__(name, mode, self.metered, **options)
 
     def next(self) -> tarfile.TarInfo | None:
-        """Return the next member; the meter is on for as long as that takes."""
+        """Return the next member; the meter runs meanwhile."""
         self.headers = 0
         self.metered.set_back()
         self.metered.is_on = True
@@ -205,11 +205,11 @@ class _MeteredTarFile(tarfile.TarFile):
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """A header that must be sound: tarfile takes a broken one for the end of the archive."""
+    """A header that must be valid: tarfile takes a broken one for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tarfile: Any) -> _StrictTarInfo:
-        # A header that says something of the next one is read before that: one call inside another.
+        # An extension header reads the next header itself, so the calls nest.
         tarfile.headers += 1
         if tarfile.headers > _TAR_NESTING_LIMIT:
             raise _Refused(f"a member with more than {_TAR_NESTING_LIMIT} headers")
@@ -236,18 +236,18 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
     ):
         for info in file:
             yield _Member(info.name, info.isdir(), partial(_open_tarred, file, info))
-        # The checksum of gzip, bzip2 and xz stands at their end, behind what tarfile reads.
+        # The checksum of gzip, bzip2 and xz is at the end, after what tarfile reads.
         for _ in range(_PADDING_LIMIT // _CHUNK):
             if not file.fileobj.read(_CHUNK):
                 return
-    raise _Refused(f"more than {_PADDING_LIMIT} bytes behind its last member")
+    raise _Refused(f"more than {_PADDING_LIMIT} bytes after its last member")
 
 
 def iter_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """Yield the open file and each member of an uncompressed tar, none of which is kept.
+    """Yield the open file and each member of an uncompressed tar, without keeping the members.
 
     Raises:
-        StorageError: it is no such file, ends too early, or a header of it is not sound.
+        StorageError: it is no uncompressed tar, is truncated, or has an invalid header.
         OSError: it cannot be read.
     """
     try:
@@ -272,7 +272,7 @@ def _open_tarred(file: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 class _Writer:
-    """Writes members below ``target``, and knows what has been written so far."""
+    """Writes members below ``target``, keeping track of what has been written."""
 
     def __init__(self, target: Path, byte_limit: int, member_limit: int) -> None:
         self.files = 0
@@ -303,7 +303,7 @@ class _Writer:
         self.files += 1
 
     def _take(self, relative: PurePosixPath, is_folder: bool) -> None:
-        """Refuse a name that is taken, also in a spelling that some file systems take for it."""
+        """Refuse a name that is taken, or that some file systems do not distinguish from one."""
         folded = unicodedata.normalize("NFC", str(relative)).casefold()
         if folded not in self._taken:
             self._taken[folded] = (relative, is_folder)

@@ -1,4 +1,4 @@
-"""A stream over something that is read in blocks, each by its place."""
+"""A stream over something that is read in blocks by position."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BlockReader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, which is not looked at before something is read there."""
+        """Move to a position; nothing is fetched before the next read."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._total}[whence]
         self._position = max(0, start + offset)
         return self._position

@@ -1,4 +1,4 @@
-"""Room on disk for files that can be made again, for any number of processes at once."""
+"""A bounded cache on disk for files that can be made again, shared by processes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ log = logging.getLogger(__name__)
 
 
 class BoundedFolder:
-    """A folder that holds no more than about ``limit`` bytes; outside of it nothing is deleted.
+    """A folder limited to about ``limit`` bytes; nothing outside of it is deleted.
 
-    Where room is needed, what was used the longest ago goes first, whoever put it there, but never
-    what this process has used: a pass over more than there is room for would otherwise throw out
-    each file just before its turn. There is no index to lock or to lose, so that processes share a
-    folder without knowing of each other, on a network disk too; each may go 2 % over the limit, for
-    a moment. Files whose names end in ``LOCK_SUFFIX`` are left alone.
+    The least recently used files are removed first, whoever wrote them, but never those that this
+    process has used: a pass over a set larger than the limit would otherwise evict each file just
+    before its turn. There is no index that could be locked or lost, so processes can share a folder
+    without knowing of each other, also on a network disk; each may briefly exceed the limit by 2 %.
+    Files whose names end in ``LOCK_SUFFIX`` are left alone.
 
     Args:
-        folder: made if there is none.
+        folder: created if it does not exist.
         limit: bytes.
-        otherwise: what becomes of files for which there is no room, to be told once.
+        otherwise: what happens to files that do not fit, logged once.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -41,21 +41,21 @@ class BoundedFolder:
         self._margin = limit // _SHARE_BETWEEN_SCANS
         self._lock = threading.Lock()
         self._room, self._pending = 0, 0
-        # Room is looked for when the first file needs it: where all are there, never.
+        # The folder is measured when the first file needs room: if all are there, never.
         self._taken = limit + 1
         self._is_open = True
         folder.mkdir(parents=True, exist_ok=True)
         mark = folder / f".{uuid.uuid4().hex}"
         mark.touch()
-        # By the clock of the disk, which need not be this machine's.
+        # By the disk's clock, which may differ from this machine's.
         self._started = mark.stat().st_mtime
         mark.unlink()
 
     @contextlib.contextmanager
     def room_for(self, size: int) -> Iterator[bool]:
-        """Tell whether there is room for ``size`` bytes, which the block then writes.
+        """Reserve room for ``size`` bytes, which the block writes if this yields True.
 
-        It is given back if the block fails. OSError is not raised: nothing more is kept then.
+        The room is released if the block fails. OSError is not raised: it ends the caching.
         """
         if not self._take(size):
             yield False
@@ -73,12 +73,12 @@ class BoundedFolder:
                 self._pending -= size
 
     def mark_used(self, path: Path) -> None:
-        """Say that this process uses a file; OSError where it is gone."""
+        """Mark a file as used by this process; OSError if it is gone."""
         if path.stat().st_mtime < self._started:
             os.utime(path)
 
     def close(self, reason: str) -> None:
-        """Take no more files; the reason is logged, the first time."""
+        """Accept no more files; the reason is logged the first time."""
         if self._is_open:
             self._is_open = False
             log.warning("%s: %s; %s", self.folder, reason, self._otherwise)
@@ -96,7 +96,7 @@ class BoundedFolder:
             return False
 
     def _look(self, size: int) -> None:
-        """Find out what room there is, after making some if need be."""
+        """Measure the free room, after making some if needed."""
         wanted = max(size, self._margin)
         entries = sorted(self._entries(self.folder))
         room = self._limit - self._pending - sum(entry_size for _, entry_size, _ in entries)
@@ -112,7 +112,7 @@ class BoundedFolder:
             self.close(f"full: {self._limit / _GIB:.3g} GiB, of which this process uses all")
 
     def _entries(self, folder: Path) -> Iterator[tuple[float, int, Path]]:
-        """Yield when each file was last used, its bytes, and its path; not what vanishes."""
+        """Yield the time of last use, size and path of each file; files that vanish are skipped."""
         with contextlib.suppress(OSError), os.scandir(folder) as found:
             for each in found:
                 if each.is_dir(follow_symlinks=False):

@@ -1,4 +1,4 @@
-"""Checksums as object stores give them, to hold a file against."""
+"""Checksums that object stores provide, to compare files with."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stored_checksum(etag: str, headers: Mapping[str, str]) -> StoredChecksum | N
     if headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT":
         for header, algorithm in _ALGORITHMS.items():
             value = headers.get(header, "")
-            # Of an upload in parts it may be one over the checksums of the parts, and end in -N.
+            # For a multipart upload it may be a checksum over the parts' checksums, ending in -N.
             if value and "-" not in value:
                 return StoredChecksum(header, base64.b64decode(value).hex(), algorithm)
     encryption = headers.get("x-amz-server-side-encryption", "AES256")
@@ -74,7 +74,7 @@ def _md5() -> _Hash:
 
 
 def hash_file(path: Path, hashed: _Hash) -> str:
-    """Return a hash of a file's bytes, hexadecimal, by a new hash object."""
+    """Return the hash of a file's bytes, hexadecimal, computed with a fresh hash object."""
     with Path(path).open("rb") as file:
         while block := file.read(_CHUNK):
             hashed.update(block)

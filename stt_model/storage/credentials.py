@@ -1,6 +1,6 @@
-"""Who asks the object store: keys, a role, a file of credentials, or the machine's own identity.
+"""Credentials for the object store: keys, a role, a credentials file, or the machine's identity.
 
-Taken is the first that the environment names:
+The first source that the environment names is used:
 
 | source | named by |
 | --- | --- |
@@ -11,10 +11,10 @@ Taken is the first that the environment names:
 | container | ``AWS_CONTAINER_CREDENTIALS_FULL_URI`` or ``…_RELATIVE_URI`` (EKS Pod Identity, ECS) |
 | instance | the metadata service of the machine, unless ``AWS_EC2_METADATA_DISABLED`` is true |
 
-Roles are taken at ``AWS_ENDPOINT_URL_STS``, by default Amazon's for ``AWS_REGION``.
+Roles are assumed at ``AWS_ENDPOINT_URL_STS``, by default Amazon's for ``AWS_REGION``.
 
-Temporary credentials are renewed before they end. What the ``minio`` package has for containers
-and instances reads the process's environment by itself, whatever it is told: they are asked here.
+Temporary credentials are renewed before they expire. The ``minio`` package's own providers for
+containers and instances always read the process's environment, so this module replaces them.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ CREDENTIAL_VARIABLES = (
     "AWS_CA_BUNDLE",
     "HOME",
 )
-"""All that says who asks."""
+"""All variables that identify the caller."""
 
 _EARLY = timedelta(minutes=5)
-"""Renewed this long before the end: requests that are under way then still arrive in time."""
+"""Renewed this long before they expire, so that requests under way still arrive in time."""
 _INSTANCE = "http://169.254.169.254"
 _CONTAINER = "http://169.254.170.2"
 _CONTAINER_HOSTS = (
@@ -77,34 +77,34 @@ _CONTAINER_HOSTS = (
 _TIMEOUT = urllib3.Timeout(connect=5, read=20)  # seconds
 _PROBE = urllib3.Timeout(connect=1, read=2)  # seconds: where there is none, nothing answers
 _KEPT_SECRETS = 12
-"""Of credentials that were renewed: an answer to an earlier request may still show them."""
+"""Renewed credentials that are still redacted: late answers may show them."""
 
 _logger = logging.getLogger(__name__)
 
 
 class CredentialError(StoreError):
-    """Credentials that are not there, or that whoever gives them refuses."""
+    """Credentials that are missing, or that their provider refuses."""
 
 
 @dataclass
 class CredentialSource(Provider):
-    """Gives credentials to the client, renewed in time. Threads may share it."""
+    """Provides the client with credentials, renewed in time. Threads may share it."""
 
     name: str
-    """What was found, in words, without anything secret."""
+    """A description of the source, without secrets."""
     fetch: Callable[[], Credentials]
-    """Gets them anew; raises CredentialError."""
+    """Fetches new credentials; raises CredentialError."""
     version: Callable[[], object] = lambda: None
-    """Changes where they are to be got anew before they end."""
+    """Changes when credentials must be fetched again before they expire."""
     secrets: list[str] = field(default_factory=list)
-    """Values that no message may show, the latest and some before them."""
+    """Secrets that no message may show: the current ones and some before them."""
     _held: Credentials | None = None
     _version: object = None
     _ends: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def retrieve(self) -> Credentials:
-        """Return credentials that hold for some minutes yet, where such can be had."""
+        """Return credentials that are valid for some minutes, where available."""
         with self._lock:
             version = self.version()
             if self._held is None or version != self._version or _ends_within(self._held, _EARLY):
@@ -113,11 +113,11 @@ class CredentialSource(Provider):
 
     @property
     def held(self) -> Credentials | None:
-        """What was given last."""
+        """The credentials provided last."""
         return self._held
 
     def expire(self, refused: Credentials | None) -> bool:
-        """Forget keys that the store does not take any more; tell if others can be had.
+        """Forget keys that the store no longer accepts; return whether others can be fetched.
 
         Another thread may have renewed them already: those are kept.
         """
@@ -132,7 +132,7 @@ class CredentialSource(Provider):
         except CredentialError as error:
             if self._held is None or _ends_within(self._held, timedelta()):
                 raise
-            _logger.warning("%s; the old credentials hold for a while yet", error)
+            _logger.warning("%s; the old credentials are still valid for a while", error)
             return self._held
         self._ends = got.expiration is not None
         new = [each for each in (got.access_key, got.secret_key, got.session_token) if each]
@@ -143,7 +143,7 @@ class CredentialSource(Provider):
 
 
 def _ends_within(held: Credentials, span: timedelta) -> bool:
-    # The minio package keeps UTC without saying so.
+    # The minio package keeps UTC in naive datetimes.
     now = datetime.now(timezone.utc).replace(tzinfo=None)
     return held.expiration is not None and held.expiration <= now + span
 
@@ -239,7 +239,7 @@ def _file(environ: Mapping[str, str]) -> CredentialSource | None:
     found = CredentialSource(
         f"profile {profile} of {path}",
         lambda: _read_profile(path, profile),
-        # Who renews the file's credentials writes it anew.
+        # Whatever renews the credentials rewrites the file.
         version=lambda: path.stat().st_mtime_ns if path.is_file() else None,
     )
     found.retrieve()
@@ -331,7 +331,7 @@ def _answered(
             )
         reason = f"it answered {said['Code']}"
     except (KeyError, TypeError, ValueError, AttributeError):
-        reason = "it answered something else than credentials"
+        reason = "its answer holds no credentials"
     raise CredentialError(f"{what}: {reason}")
 
 
@@ -349,12 +349,12 @@ def _request(
 
 
 def _asked(what: str, function: Callable[[], Any]) -> Any:
-    """Return what ``function`` does; what it raises as CredentialError, which quotes nothing."""
+    """Call ``function``; turn its exceptions into CredentialErrors that quote nothing."""
     try:
         return function()
     except urllib3.exceptions.HTTPError as error:
         reason = f"no answer ({innermost(getattr(error, 'reason', None) or error)})"
-    except Exception as error:  # the minio package has no error of its own for an odd answer
+    except Exception as error:  # the minio package has no specific error for an odd answer
         status = str(error).rpartition("status code ")
         reason = f"it answered {status[2]}" if status[1] else "it answered no credentials"
     raise CredentialError(f"{what}: {reason}; check the role, and who may take it")
@@ -369,7 +369,7 @@ def _read(path: Path, variable: str) -> str:
 
 
 def _sts(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return where roles are taken, and the region."""
+    """Return where roles are assumed, and the region."""
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.{domain}", region

@@ -1,4 +1,4 @@
-"""Download over HTTP into a cache folder, so that a broken download goes on where it stopped."""
+"""Download over HTTP into a cache folder, so that an interrupted download can be resumed."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ _logger = logging.getLogger(__name__)
 
 
 class _InterruptedError(StorageError):
-    """A failure that another attempt may get past."""
+    """A failure that may pass if it is tried again."""
 
 
 @contextmanager
 def downloaded(uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
     """Download ``uri`` (http or https) and yield the path of the whole file, in the cache folder.
 
-    The file is removed when the block ends well, and when it raises StorageError: the content is
-    no good. A download that breaks off stays in the cache folder (``cache_directory``), and the
-    next call for the same URI continues it, in whatever process, if the server allows that and
-    still has the same version of the file.
+    The file is removed when the block succeeds, and when it raises StorageError: its content is
+    bad then. An interrupted download stays in the cache folder (``cache_directory``), and the next
+    call for the same URI, in any process, resumes it if the server allows that and still has the
+    same version of the file.
 
     ``size_limit`` is in bytes. ``progress`` draws a bar where there is a terminal.
-    Raises StorageError for an answer that is not the file, a file over the limit, a download that
-    another process is at, and when six attempts failed. OSError of the disk passes through.
+    Raises StorageError for an answer that is not the file, a file over the limit, a download in
+    progress in another process, and after six failed attempts. OSError of the disk passes through.
     """
     part = cache_directory() / f"{hashlib.sha256(os.fsencode(uri)).hexdigest()}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def cache_directory() -> Path:
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return Path(given)
-    # By the XDG specification, one that is not absolute does not count.
+    # The XDG specification says to ignore relative paths.
     shared = os.environ.get("XDG_CACHE_HOME", "")
     if Path(shared).is_absolute():
         return Path(shared) / "stt-bootstrap"
@@ -116,7 +116,7 @@ def _alone(part: Path, uri: str) -> Iterator[None]:
 
 
 class _Transfer:
-    """One file on its way from ``uri`` to ``part``, in as many attempts as it takes."""
+    """The download of one file from ``uri`` to ``part``, in several attempts if needed."""
 
     def __init__(self, uri: str, part: Path, size_limit: int, progress: bool) -> None:
         self._uri = uri
@@ -124,11 +124,11 @@ class _Transfer:
         self._part = part
         self._size_limit = size_limit
         self._progress = progress
-        # Which version the part belongs to; without it the part cannot be continued.
+        # Which version the part belongs to; without it the download cannot be resumed.
         self._version_file = part.with_suffix(".version")
 
     def run(self) -> None:
-        """Bring the part to its full length."""
+        """Download the rest of the part."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_InterruptedError),
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
@@ -139,7 +139,7 @@ class _Transfer:
         try:
             retrying(self._attempt)
         except _InterruptedError as error:
-            advice = f"to go on from {self._part}" if self._resumable() else "to begin anew"
+            advice = f"to resume from {self._part}" if self._resumable() else "to start over"
             raise StorageError(
                 f"{error}; gave up after {_ATTEMPTS} attempts, run it again {advice}"
             ) from error
@@ -150,7 +150,7 @@ class _Transfer:
             ) from error
 
     def restart(self) -> None:
-        """Empty the part: what it holds is of no more use."""
+        """Empty the part: its content is of no more use."""
         os.truncate(self._part, 0)
         self._version_file.unlink(missing_ok=True)
 
@@ -169,7 +169,7 @@ class _Transfer:
         return self._part.stat().st_size
 
     def _attempt(self) -> None:
-        # Identity: a sha256 is given for the bytes as they lie on the server.
+        # Identity encoding: a given sha256 is of the bytes on the server.
         headers = {"Accept-Encoding": "identity"}
         if self._resumable():
             version = self._version_file.read_text("utf-8")
@@ -194,7 +194,7 @@ class _Transfer:
         except (requests.RequestException, urllib3.exceptions.HTTPError):
             raise
         except (ValueError, OverflowError) as error:
-            # Of a Location that is none, such as one with a port above 65535.
+            # An invalid Location, such as one with a port above 65535.
             raise requests.exceptions.InvalidURL(type(error).__name__) from None
 
     def _explain(self, error: Exception) -> StorageError:
@@ -210,7 +210,7 @@ class _Transfer:
         )
 
     def _begin(self, response: requests.Response) -> bool:
-        """Make the part ready for the body of ``response``; return False if it is whole already."""
+        """Prepare the part for the body of ``response``; return False if it is complete already."""
         status, content_range = response.status_code, response.headers.get("Content-Range", "")
         reason = one_line(response.reason or "", 60)
         offset = self._offset()
@@ -239,7 +239,7 @@ class _Transfer:
         return True
 
     def _same(self, response: requests.Response) -> bool:
-        """Tell whether the part belongs to this answer, for servers that overlook If-Range."""
+        """Tell whether the part belongs to this answer, for servers that ignore If-Range."""
         return _version(response) in ("", self._version_file.read_text("utf-8"))
 
     def _receive(self, response: requests.Response) -> None:
@@ -256,7 +256,7 @@ class _Transfer:
             disable=None if self._progress else True,
         )
         with bar, self._part.open("ab") as file:
-            # Not decoded: some servers label a .tar.gz as gzip-encoded, and mean the file itself.
+            # Not decoded: some servers label a .tar.gz file as gzip-encoded.
             for block in response.raw.stream(_CHUNK, decode_content=False):
                 size += len(block)
                 self._check_size(size)
@@ -280,18 +280,18 @@ class _Transfer:
 
 
 class _ForbiddenRedirectError(Exception):
-    """An address on the internet that leads to one of this machine or its network's own."""
+    """A redirect from the internet to an address of this machine or its network."""
 
 
 class _Session(requests.Session):
-    """Follows redirects, but none from outside to what only this machine can reach.
+    """Follows redirects, except from outside to addresses that only this machine can reach.
 
-    There may be a server without a password, because nobody but this machine can ask it; in a
-    cloud, one that gives out the machine's credentials.
+    There may be a server there without a password, because only this machine can reach it; in a
+    cloud, one that hands out the machine's credentials.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return where an answer leads to; None if nowhere."""
+        """Return the target of a redirect; None if the answer is none."""
         location = super().get_redirect_target(resp)
         if location:
             target = urljoin(resp.url, location)
@@ -320,7 +320,7 @@ def _is_own(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _version(response: requests.Response) -> str:
-    """Return what If-Range may compare: a strong ETag, or else the time of the last change."""
+    """Return a version for If-Range: a strong ETag, or else Last-Modified."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 

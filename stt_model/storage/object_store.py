@@ -1,8 +1,8 @@
-"""An object store that speaks S3: list, look, download, upload, read.
+"""An object store that speaks S3: list, stat, download, upload, read.
 
-Requests that fail for a passing reason are repeated (``stt_model.storage.store_client``), and so
-are blocks of which only a part arrived. Whatever is read is asked for by its ETag, so that an
-object that changes while it is being read is noticed, and not half of each version taken.
+Requests that fail temporarily are repeated (``stt_model.storage.store_client``), and so are
+blocks that arrive incomplete. Every read asks for the object's ETag, so that an object that
+changes while it is being read is noticed instead of mixing two versions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _BLOCK = 8 * 2**20  # bytes; what one request reads or writes
 _MAX_PARTS = 10_000  # of one upload, which S3 sets
 _BLOCKS_AT_ONCE = 4
 _FILES_AT_ONCE = 8
-_EMPTY_PAGES = 100  # in a row: a store may answer so while it looks through what was deleted
+_EMPTY_PAGES = 100  # in a row: a store may send them while it skips deleted objects
 
 _logger = logging.getLogger(__name__)
 
@@ -73,9 +73,9 @@ class ObjectStore:
         return cls(make_client(environ, credentials), credentials)
 
     def list(self, uri: str) -> Iterator[StoredObject]:
-        """Yield the objects below ``uri``, as below a folder, by name; a page at a time is kept.
+        """Yield the objects below ``uri``, as in a folder, by name, keeping one page in memory.
 
-        One request answers 1000 objects. Placeholders that consoles make for folders are left out.
+        One request returns 1000 objects. Placeholders that consoles make for folders are left out.
         """
         bucket, prefix = _folder(uri)
         for entry in self._entries(uri, bucket, prefix):
@@ -83,9 +83,9 @@ class ObjectStore:
                 yield stored_object(bucket, entry)
 
     def _entries(self, uri: str, bucket: str, prefix: str) -> Iterator[Any]:
-        """Yield what the client says of each object; StoreError for a list without an end.
+        """Yield the client's entry for each object; StoreError for an endless list.
 
-        The client's own loop believes whatever says that there is more.
+        The client's own loop trusts every answer that says that there is more.
         """
         self._requests.ask(uri, check_bucket_name, bucket)
         known, empty, token = set(), 0, ""
@@ -98,7 +98,7 @@ class ObjectStore:
             if not following or following in known or empty > _EMPTY_PAGES:
                 raise StoreAnswerError(
                     f"{redact(uri)}: expected the next page of a list of objects, found one that"
-                    " came before, or nothing; check AWS_ENDPOINT_URL, or list fewer objects"
+                    " came before, or an empty one; check AWS_ENDPOINT_URL, or list fewer objects"
                 )
             known.add(following)
             token = following
@@ -122,36 +122,36 @@ class ObjectStore:
         return parse_list_objects(response)
 
     def stat(self, uri: str) -> StoredObject:
-        """Return what the store says of one object."""
+        """Return the metadata of one object."""
         return self._requests.head(uri)[0]
 
     def open(self, uri: str) -> BinaryIO:
-        """Return the content of an object as a stream, read in blocks as it is asked for."""
+        """Return the content of an object as a stream that is read in blocks on demand."""
         stored = self.stat(uri)
         raw = BlockReader(partial(self._requests.read, stored), stored.size, _BLOCK)
         return io.BufferedReader(raw, buffer_size=max(1, min(_BLOCK, stored.size)))
 
     def read(self, stored: StoredObject, start: int, size: int) -> bytes:
-        """Return ``size`` bytes of an object, which must still be the one that was looked at."""
+        """Return ``size`` bytes of an object; ChangedError if it has changed since ``stat``."""
         return self._requests.read(stored, start, size) if size else b""
 
     def download(self, uri: str, target: Path) -> None:
         """Make ``target`` a file with the content of an object, whole or not at all.
 
-        What arrived of a download that broke off stays beside ``target``, and the next call, in
-        whatever process, goes on from there if the object is still the same.
+        An interrupted download stays beside ``target``, and the next call, in any process, resumes
+        it if the object is still the same.
         """
         self.download_version(self.stat(uri), target)
 
     def download_version(self, stored: StoredObject, target: Path) -> None:
-        """Do as ``download``, of the object that was looked at: StoreError if it has changed."""
+        """Like ``download``, of exactly this version: StoreError if the object has changed."""
         self._download(stored, Path(target), bool)
 
     def download_prefix(self, uri: str, target_dir: Path) -> None:
         """Download all objects below ``uri`` into a folder, several at once.
 
-        Files that are there already, of the same size and time as the object, are not fetched
-        again, so that a call that was broken off goes on. Other files are left alone.
+        Existing files with the size and time of their object are not fetched again, so that an
+        interrupted call can be repeated. Other files are left alone.
         """
         if not self.download_objects(self.list(uri), uri, target_dir):
             raise MissingError(f"{redact(uri)}: nothing is stored there; check the address")
@@ -164,10 +164,10 @@ class ObjectStore:
         *,
         advance: Callable[[int], object] = bool,
     ) -> int:
-        """Download ``objects`` as ``download_prefix`` does, and return how many they are.
+        """Download ``objects`` as ``download_prefix`` does, and return their number.
 
-        Their names in ``target_dir`` are those below ``uri``. ``advance`` is told, from several
-        threads, how many bytes have arrived since it was told last.
+        Their names in ``target_dir`` are those below ``uri``. Several threads call ``advance`` with
+        the number of bytes that have arrived since the last call.
         """
         prefix = _folder(uri)[1]
 
@@ -181,11 +181,11 @@ class ObjectStore:
         return sum(1 for _ in in_parallel(download, objects, workers=_FILES_AT_ONCE))
 
     def remove(self, uri: str) -> None:
-        """Remove an object; where there is none, that is no error."""
+        """Remove an object, if it exists."""
         self._requests.retry(self._requests.ask, uri, self._client.remove_object, *split_uri(uri))
 
     def upload(self, path: Path, uri: str) -> None:
-        """Store a file; the object appears whole or not at all, and is compared with the file."""
+        """Store a file, whole or not at all, and verify it against the file."""
         bucket, key = split_uri(uri)
         size = Path(path).stat().st_size
         put = self._put_in_parts if size > _BLOCK else self._put
@@ -198,7 +198,7 @@ class ObjectStore:
     def upload_directory(self, directory: Path, uri: str) -> None:
         """Store all files below a folder under ``uri``, several at once.
 
-        Objects that hold the same already are not sent again. Other objects are left alone.
+        Objects with the same content are not sent again. Other objects are left alone.
         """
         present = {stored.uri: stored for stored in self.list(uri)}
 
@@ -228,7 +228,7 @@ class ObjectStore:
             ) from None
 
     def _receive(self, stored: StoredObject, part: Path, advance: Callable[[int], object]) -> None:
-        """Bring ``part`` to its full length; a part that is of no more use is removed."""
+        """Download the rest of ``part``; an outdated part is removed."""
         offset = part.stat().st_size
         blocks = ((at, min(_BLOCK, stored.size - at)) for at in range(offset, stored.size, _BLOCK))
         try:
@@ -249,7 +249,7 @@ class ObjectStore:
     def _verify(
         self, path: Path, stored: StoredObject, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Compare a file with what the store knows of the content: its MD5 or another checksum."""
+        """Compare a file with the store's checksum of the content, MD5 or another."""
         if is_md5(stored.etag) and md5_file(path) == stored.etag:
             return
         if headers is None:
@@ -260,7 +260,7 @@ class ObjectStore:
         if checksum and checksum.of(path) != checksum.expected:
             raise StoreError(
                 f"{redact(stored.uri)}: expected {checksum.name} {checksum.expected}, found "
-                f"{checksum.of(path)}; the content was damaged on its way, run it again"
+                f"{checksum.of(path)}; the content was damaged in transfer, run it again"
             )
 
     def _put(self, path: Path, uri: str, bucket: str, key: str) -> None:
@@ -270,8 +270,8 @@ class ObjectStore:
         )
 
     def _put_in_parts(self, path: Path, uri: str, bucket: str, key: str) -> None:
-        # The client's own put_object goes on with the other parts after one has failed, and leaves
-        # all of them in the store when it is interrupted.
+        # The client's own put_object continues with the other parts after one has failed, and
+        # leaves all of them in the store when it is interrupted.
         upload_id = self._requests.ask(uri, self._client._create_multipart_upload, bucket, key, {})
         size = path.stat().st_size
         part_size = max(_BLOCK, -(-size // _MAX_PARTS))
@@ -303,13 +303,13 @@ class ObjectStore:
 
 
 def _folder(uri: str) -> tuple[str, str]:
-    """Return the bucket, and what the keys of the objects below ``uri`` begin with."""
+    """Return the bucket, and the prefix of the keys below ``uri``."""
     bucket, key = split_uri(uri)
     return bucket, f"{key.rstrip('/')}/" if key else ""
 
 
 def _relative_name(stored: StoredObject, prefix: str) -> PurePosixPath:
-    """Return the name of a file for an object, which must stay within its folder."""
+    """Return the file name for an object, which must stay within its folder."""
     name = stored.key[len(prefix) :]
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name or str(path) != name:

@@ -1,4 +1,4 @@
-"""Bring what is in an object store to the cache folder, so that a broken download goes on there."""
+"""Fetch from an object store into the cache folder, so that interrupted downloads can resume."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _logger = logging.getLogger(__name__)
 def brought(store: Store, uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
     """Yield the object ``uri`` of ``store`` as a file, or all the objects below it as a folder.
 
-    It lies in the cache folder, a file under its own name, and is removed when the block ends, but
-    kept when the connection broke: the next call goes on with it, as long as the objects are the
-    same. ``size_limit`` is in bytes; ``progress`` draws a bar where there is a terminal.
+    It is in the cache folder, a file under its own name, and is removed when the block ends. If
+    the connection breaks it is kept, and the next call resumes it as long as the objects are
+    unchanged. ``size_limit`` is in bytes; ``progress`` draws a bar where there is a terminal.
 
     Raises StorageError, one line. OSError of the disk passes through.
     """
@@ -92,7 +92,7 @@ def find_objects(store: Store, uri: str) -> tuple[str, Sequence[StoredObject]]:
 
 
 def _forget_others(place: Path, content: Path, objects: Sequence[StoredObject]) -> None:
-    """Remove what an earlier call brought, unless it was on the way to the same objects."""
+    """Remove what an earlier call fetched, unless it is part of the same objects."""
     digest = hashlib.sha256()
     for stored in objects:
         digest.update(f"{stored.uri}\0{stored.etag}\0".encode())

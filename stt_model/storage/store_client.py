@@ -1,8 +1,8 @@
-"""The client of the object store, made from the standard environment variables and nothing else.
+"""The client of the object store, configured by the standard environment variables alone.
 
 | variable | |
 | --- | --- |
-| those of ``stt_model.storage.credentials`` | who asks |
+| those of ``stt_model.storage.credentials`` | the credentials |
 | ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL`` | by default Amazon's; ``http://``: no TLS |
 | ``AWS_REGION``, ``AWS_DEFAULT_REGION`` | by default us-east-1, or with Amazon the bucket's |
 | ``AWS_CA_BUNDLE`` | file with the certificates to trust, by default the public ones |
@@ -42,7 +42,7 @@ _logger = logging.getLogger(__name__)
 def make_client(environ: Mapping[str, str], credentials: CredentialSource) -> Minio:
     """Return a client for the store that ``environ`` describes.
 
-    Raises StoreError, which names the variable that is missing or wrong, and never its value.
+    Raises StoreError, which names the missing or wrong variable, but never its value.
     """
     endpoint = _endpoint(environ)
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
@@ -65,7 +65,7 @@ def _endpoint(environ: Mapping[str, str]) -> SplitResult:
     try:
         parts = urlsplit(given)
         plain = parts.hostname and parts.path in ("", "/") and not parts.query
-        _ = parts.port  # refuses what is no number
+        _ = parts.port  # raises if it is not a number
     except ValueError:
         plain = None
     if not plain or parts.scheme not in ("http", "https") or "@" in parts.netloc:
@@ -82,7 +82,7 @@ def _pool(environ: Mapping[str, str]) -> urllib3.PoolManager:
         raise StoreError(f"AWS_CA_BUNDLE: expected a file with certificates, found none: {bundle}")
     retries = _LoggedRetry(
         _RETRIES,
-        other=0,  # such as certificates, which will not become better
+        other=0,  # such as certificates, which will not improve
         redirect=False,
         allowed_methods=None,  # all: each request to an object store can be repeated
         status_forcelist=_TRANSIENT_STATUSES,

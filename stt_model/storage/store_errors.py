@@ -1,4 +1,4 @@
-"""What an object store's refusals mean, each in one line that a user can act on."""
+"""Explain an object store's errors, each in one line that a user can act on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from stt_model.base import StorageError
 from stt_model.base import one_line as _one_line
 
-# What the client raises: for answers, for connections, and for names that no store would take.
+# What the client raises: for answers, for connections, and for invalid names.
 CLIENT_ERRORS = (
     MinioException,
     urllib3.exceptions.HTTPError,
@@ -24,7 +24,7 @@ CLIENT_ERRORS = (
     MemoryError,
 )
 
-# Answers that another attempt may get past, beyond those that the HTTP pool asks for again.
+# Answers worth another attempt, beyond those that the HTTP pool retries.
 _TRANSIENT_CODES = {"RequestTimeout", "NoSuchUpload", "SlowDown", "InternalError"}
 _MISSING_CODES = {"NoSuchKey", "NoSuchBucket"}
 _CHANGED_CODES = {"InvalidRange", "PreconditionFailed"}
@@ -50,11 +50,11 @@ _MEANINGS = {
 
 
 class StoreError(StorageError):
-    """An object store that does not do what was asked, in one line without credentials."""
+    """An object store that fails a request, in one line without credentials."""
 
 
 class StoreAnswerError(StoreError):
-    """The store answered, and not with what was asked for."""
+    """The store answered with an error."""
 
 
 class MissingError(StoreAnswerError):
@@ -62,34 +62,34 @@ class MissingError(StoreAnswerError):
 
 
 class ChangedError(StoreAnswerError):
-    """An object is not the one any more that was looked at."""
+    """An object has changed since its metadata was read."""
 
 
 class ExpiredError(StoreAnswerError):
-    """Temporary credentials that the store does not take any more."""
+    """Temporary credentials that the store no longer accepts."""
 
 
 class InterruptedTransferError(StoreError):
-    """A failure that another attempt may get past."""
+    """A failure that may pass if it is tried again."""
 
 
 class RenewedError(InterruptedTransferError):
-    """Keys that had expired; the next request is signed with new ones."""
+    """The keys had expired; the next request is signed with new ones."""
 
 
 class UnreachableError(StoreError):
-    """No answer from the store, as often as it was asked."""
+    """No answer from the store after all attempts."""
 
 
-# After these, what has arrived is worth keeping.
+# After these errors, the part that has arrived is worth keeping.
 CONTINUABLE_ERRORS = (InterruptedTransferError, UnreachableError)
 
 
 def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreError:
-    """Return the StoreError that says what ``error``, of the client, means for ``label``.
+    """Return a StoreError that explains the client's ``error`` for ``label``.
 
-    It quotes no request, no header, and none of ``secrets``, should the store repeat them. Raise it
-    outside of the ``except`` block, so that the client's error, which does quote, is not chained.
+    It quotes no request, no header, and none of ``secrets``, even if the store repeats them. Raise
+    it outside the ``except`` block, so that the client's error, which does quote, is not chained.
     """
     if isinstance(error, (S3Error, InvalidResponseError, ServerError)):
         code, message = _answer(error)
@@ -102,20 +102,20 @@ def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreE
             " check AWS_ENDPOINT_URL"
         )
     if isinstance(error, (ParseError, LookupError)):
-        # A proxy's page, an answer that was cut short, or one in no encoding that there is.
+        # A proxy's page, a truncated answer, or one in an unknown encoding.
         return StoreAnswerError(
             f"{label}: expected the XML of an object store, found something else"
             f" ({_one_line(str(error))}); check AWS_ENDPOINT_URL"
         )
     if isinstance(error, ValueError):
-        # A name that no store takes, or an answer without a body that the client stumbles over.
+        # An invalid name, or an answer without a body that the client cannot handle.
         return StoreAnswerError(f"{label}: {_one_line(str(error))}; check the address")
     reason = getattr(error, "reason", None) or error
     cause = innermost(reason)
     if isinstance(reason, urllib3.exceptions.SSLError):
         return StoreError(
             f"{label}: no secure connection ({cause}); check AWS_ENDPOINT_URL, and AWS_CA_BUNDLE "
-            "for a store with certificates of its own"
+            "for a store with private certificates"
         )
     if isinstance(error, urllib3.exceptions.MaxRetryError):
         return UnreachableError(
@@ -126,7 +126,7 @@ def explain(label: str, error: Exception, secrets: Iterable[str] = ()) -> StoreE
 
 
 def innermost(error: BaseException) -> str:
-    """Return the innermost reason of an error; the outer ones repeat addresses."""
+    """Return the innermost cause of an error; the outer ones repeat addresses."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return getattr(error, "strerror", None) or type(error).__name__
@@ -154,7 +154,7 @@ def _kind(code: str) -> type[StoreError]:
 
 
 def _answer(error: Exception) -> tuple[str, str]:
-    """Return code and message of an answer; of one that the client could not read, its status."""
+    """Return an answer's code and message, or its status if the client could not read it."""
     if isinstance(error, S3Error):
         return error.code or "an error without a code", _one_line(error.message or "")
     if isinstance(error, ServerError):

@@ -1,4 +1,4 @@
-"""Single requests to an object store: what fails is explained, and tried again where that helps."""
+"""Single requests to an object store, with explained errors, and retries where they help."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of ``s3://bucket/key``, taken as they are: nothing is decoded.
+    """Return bucket and key of ``s3://bucket/key``, without decoding anything.
 
     The key is "" for a whole bucket. Raises StoreError for anything else.
     """
@@ -48,21 +48,21 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def stored_object(bucket: str, entry: Any) -> StoredObject:
-    """Return what the client says of an object."""
+    """Return the metadata of an object from the client's entry."""
     modified = entry.last_modified or datetime.fromtimestamp(0, timezone.utc)
     uri = f"s3://{bucket}/{entry.object_name}"
     return StoredObject(uri, entry.object_name, entry.size or 0, entry.etag or "", modified)
 
 
 def changed(uri: str) -> StoreError:
-    """Return the error that an object is not the one any more that was looked at."""
+    """Return the error for an object that changed since its metadata was read."""
     return ChangedError(
         f"{redact(uri)}: it changed while it was being read; run it again when it is complete"
     )
 
 
 class StoreRequests:
-    """What is asked through ``client``; ``credentials`` are kept out of what it answers."""
+    """Requests through ``client``; ``credentials`` are redacted from its errors."""
 
     def __init__(self, client: Minio, credentials: CredentialSource | None = None) -> None:
         self._client = client
@@ -70,7 +70,7 @@ class StoreRequests:
         keep_secrets_out_of_logs()
 
     def ask(self, uri: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return what ``function`` of the client returns; raise StoreError, about ``uri``."""
+        """Call ``function`` of the client and return its result; raise StoreError about ``uri``."""
         held = self._held()
         try:
             return function(*args, **options)
@@ -80,14 +80,14 @@ class StoreRequests:
         has_expired = isinstance(failure, ExpiredError)
         if has_expired and self._credentials and self._credentials.expire(held):
             failure = RenewedError(str(failure))
-        # Here, not in the block above: what the client raised quotes the whole request.
+        # Not inside the except block: the client's error quotes the whole request.
         raise failure
 
     def _held(self) -> Credentials | None:
         return self._credentials.held if self._credentials else None
 
     def head(self, uri: str) -> tuple[StoredObject, Mapping[str, str]]:
-        """Return an object, and the headers that the store has for it, checksums among them."""
+        """Return an object's metadata and its headers, which include checksums."""
         return self.retry(self._head_once, uri)
 
     def _head_once(self, uri: str) -> tuple[StoredObject, Mapping[str, str]]:
@@ -100,7 +100,7 @@ class StoreRequests:
             return stored_object(bucket, found), found.metadata
         except StoreAnswerError as error:
             refusal = error
-        # An answer to HEAD has no body; that to GET says what is wrong.
+        # An answer to HEAD has no body; the answer to GET explains the error.
         self.ask(uri, self._client.get_object, bucket, key, length=1).close()
         if self._held() is not held:
             # Another thread has renewed the keys between the two.
@@ -108,7 +108,7 @@ class StoreRequests:
         raise refusal
 
     def read(self, stored: StoredObject, start: int, size: int) -> bytes:
-        """Return ``size`` bytes of an object, which must still be the one that was looked at."""
+        """Return ``size`` bytes of an object; ChangedError if it has changed since ``head``."""
         return self.retry(self._read_once, stored, start, size)
 
     def _read_once(self, stored: StoredObject, start: int, size: int) -> bytes:
@@ -121,7 +121,7 @@ class StoreRequests:
             request_headers={"If-Match": f'"{stored.etag}"'},
         )
         with closing(response):
-            # Compared as well, for stores that overlook If-Match.
+            # Compared as well, for stores that ignore If-Match.
             if response.headers.get("ETag", "").replace('"', "") != stored.etag:
                 raise changed(stored.uri)
             content: bytes = self.ask(stored.uri, response.read, decode_content=False)
@@ -133,7 +133,7 @@ class StoreRequests:
         return content
 
     def retry(self, function: Callable[..., _Result], *args: Any) -> _Result:
-        """Call ``function`` again, after a while, as long as its transfer is interrupted."""
+        """Call ``function``, and again after a pause while its transfer is interrupted."""
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(InterruptedTransferError),
             stop=tenacity.stop_after_attempt(_ATTEMPTS),

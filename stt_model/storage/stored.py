@@ -1,4 +1,4 @@
-"""What every object store says of an object."""
+"""Metadata that every object store has for an object."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class StoredObject:
 
     @property
     def version(self) -> str:
-        """What tells this content at this address from any other, hexadecimal: a file's name."""
+        """An identifier of this content at this address, hexadecimal, usable as a file name."""
         return hashlib.sha256(f"{self.uri}\0{self.etag}".encode()).hexdigest()

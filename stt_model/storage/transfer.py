@@ -1,4 +1,4 @@
-"""Bring a folder or an archive from a URI to this machine, whole or not at all."""
+"""Fetch a folder or an archive from a URI, whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MACOS_FOLDER = "__MACOSX"
 
 @dataclass(frozen=True)
 class Fetched:
-    """What ``fetch`` brought: the folder, and digest and size of what it was made from.
+    """The result of ``fetch``: the folder, and digest and size of its source.
 
     For an archive, ``sha256`` and ``bytes`` are those of the archive file; for a folder, they are
     ``digest_directory`` and the sum of its files.
@@ -50,19 +50,19 @@ def fetch(
 ) -> Fetched:
     """Make ``target`` a folder with the content of ``uri``.
 
-    ``uri`` is a path, a ``file://``, ``s3://`` or ``http(s)://`` URI of a .zip, or of a .tar that
-    is plain or packed with gzip, bzip2 or xz; but for the last, it may also lead to a folder. An
-    archive is told by its content, not by its name. Where it holds nothing but one folder, the
-    content of that folder becomes ``target``. A broken download is continued by the next call
-    (see ``stt_model.storage.download`` and ``stt_model.storage.store_cache``).
+    ``uri`` is a path, ``file://``, ``s3://`` or ``http(s)://`` URI of a .zip, or of a .tar that is
+    plain or compressed with gzip, bzip2 or xz; except for http(s), it may also be a folder.
+    Archives are recognised by their content, not their name. If one holds only a single folder,
+    that folder's content becomes ``target``. The next call resumes an interrupted download (see
+    ``stt_model.storage.download`` and ``stt_model.storage.store_cache``).
 
     ``target`` must not exist, or be an empty folder. ``sha256`` (hexadecimal) is compared if
-    given. ``size_limit`` applies to the archive or the folder, ``unpacked_limit`` to what comes out
-    of an archive; both are in bytes. ``progress`` draws a bar where there is a terminal. ``check``
-    looks at the finished ``target`` and may refuse it by raising. ``is_wanted`` looks at a single
-    file before it is taken for an archive: one that it wants becomes the only file in ``target``.
+    given. ``size_limit`` applies to the archive or the folder, ``unpacked_limit`` to the unpacked
+    content; both are in bytes. ``progress`` draws a bar where there is a terminal. ``check``
+    may refuse the finished ``target`` by raising. ``is_wanted`` is asked about a single file
+    before it is taken for an archive: if true, it becomes the only file in ``target``.
 
-    Raises StorageError, one line, or what ``check`` raises, and leaves no ``target`` behind.
+    Raises StorageError, one line, or what ``check`` raises; ``target`` is not left behind.
     """
     limits = _Limits(size_limit, unpacked_limit, is_wanted)
     fetched = _bring(uri, Path(target), sha256, limits, progress)
@@ -76,7 +76,7 @@ def fetch(
 
 @dataclass(frozen=True)
 class _Limits:
-    """What may be fetched: bytes, bytes out of an archive, and which file stays as it is."""
+    """Limits of a fetch: bytes, unpacked bytes, and which file is not unpacked."""
 
     size: int
     unpacked: int
@@ -102,9 +102,9 @@ def _bring(uri: str, target: Path, sha256: str, limits: _Limits, progress: bool)
 
 @contextmanager
 def local_file(uri: str) -> Iterator[Path]:
-    """Yield where the one file that any URI names lies on this machine, while the block lasts.
+    """Yield a local path to the single file at any URI for the duration of the block.
 
-    Raises StorageError, one line; a path or ``file://`` URI is not looked at.
+    Raises StorageError, one line; a path or ``file://`` URI is not checked.
     """
     scheme = scheme_of(uri)
     with scheme.bring(uri, size_limit=SIZE_LIMIT) as path:
@@ -114,21 +114,21 @@ def local_file(uri: str) -> Iterator[Path]:
 
 
 def check_readable(uri: str) -> None:
-    """Raise StorageError if ``uri`` names nothing; of web addresses nothing is asked."""
+    """Raise StorageError if ``uri`` does not exist; web addresses are not checked."""
     scheme_of(uri).check(uri)
 
 
 def put(source: Path, uri: str) -> None:
     """Copy a file or a folder to ``uri``: a path, ``file://`` or ``s3://`` URI.
 
-    Each object or file appears whole or not at all, and those that hold the same already are not
-    sent again; others are left alone. A folder that is not there yet appears as a whole.
+    Each object or file appears whole or not at all; those with the same content are not sent
+    again, others are left alone. A new folder appears as a whole.
     """
     scheme_of(uri).put(source, uri)
 
 
 def local_path(uri: str) -> Path:
-    """Return the path that a path or a ``file://`` URI (percent-decoded) means; it need not exist.
+    """Return the path for a path or a ``file://`` URI (percent-decoded); it need not exist.
 
     Raises StorageError for every other URI.
     """
@@ -145,15 +145,15 @@ def sha256_file(path: Path) -> str:
 
 
 def digest_directory(path: Path) -> str:
-    """Return a SHA-256, hexadecimal, over names and contents of all files below a folder.
+    """Return a SHA-256, hexadecimal, over the names and contents of all files below a folder.
 
     Each file gives a record, ``SHA-256 of its bytes, two spaces, its name relative to the folder
-    with "/", NUL``; the records are sorted by the bytes of the names. Empty folders do not count,
-    links count as what they lead to. The shell says the same::
+    with "/", NUL``; the records are sorted by the bytes of the names. Empty folders are ignored,
+    links are followed. The equivalent in the shell::
 
         find -L . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum -z | sha256sum
 
-    Raises StorageError for what is neither file nor folder; OSError of the disk passes through.
+    Raises StorageError for anything but files and folders; OSError of the disk passes through.
     """
     digest = hashlib.sha256()
     for name in _files(Path(path)):
@@ -203,13 +203,13 @@ def _fetch_archive(
 
 
 def _file_name(uri: str) -> str:
-    """Return what a file is called at its URI, without what may follow the path."""
+    """Return the file name in a URI, without query or fragment."""
     path = re.sub(r"[?#].*", "", uri) if is_remote(uri) else uri
     return Path(unquote(path)).name or "model"
 
 
 def _content_root(folder: Path) -> Path:
-    """Return the first folder, from ``folder`` down, that holds more than a folder alone."""
+    """Return the first folder, from ``folder`` down, that holds more than a single folder."""
     entries = [entry for entry in folder.iterdir() if entry.name != _MACOS_FOLDER]
     alone = len(entries) == 1 and entries[0].is_dir()
     return _content_root(entries[0]) if alone else folder

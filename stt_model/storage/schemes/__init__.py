@@ -1,5 +1,4 @@
-"""What URIs lead to: one module a scheme, and the registry of them.
+"""URI schemes, one module each, and their registry.
 
-To add a scheme, write a class with what ``Scheme`` asks for in a module of its own, and name it in
-``registry.SCHEMES``.
+To add a scheme, implement ``Scheme`` in a module of its own and list it in ``registry.SCHEMES``.
 """

@@ -14,7 +14,7 @@ from stt_model.storage.schemes.protocol import split_scheme
 
 
 class LocalScheme:
-    """What lies on this machine, or is mounted there."""
+    """Files on this machine, or mounted there."""
 
     names: tuple[str, ...] = ("", "file")
     shown = "a path, file://"
@@ -22,7 +22,7 @@ class LocalScheme:
 
     @contextmanager
     def bring(self, uri: str, *, size_limit: int, progress: bool = False) -> Iterator[Path]:
-        """Yield the path, which is not looked at."""
+        """Yield the path without checking it."""
         yield self.path(uri)
 
     def check(self, uri: str) -> None:
@@ -31,7 +31,7 @@ class LocalScheme:
             raise StorageError(f"{redact(uri)}: no such file or folder; check the path")
 
     def put(self, source: Path, uri: str) -> None:
-        """Copy to a path; in a folder that is there, files of other names are left alone."""
+        """Copy to a path; other files in an existing folder are left alone."""
         target = self.path(uri)
         if source.is_dir() and target.is_dir() and any(target.iterdir()):
             for path in sorted(each for each in source.rglob("*") if each.is_file()):
@@ -58,15 +58,15 @@ class LocalScheme:
 
 
 def check_target(target: Path) -> None:
-    """Raise StorageError unless something can be put there without losing what is there."""
+    """Raise StorageError if writing there would overwrite something."""
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise StorageError(f"{target}: there is something already; give a new or an empty folder")
+        raise StorageError(f"{target}: not empty; give a new or an empty folder")
 
 
 def _put_file(source: Path, target: Path) -> None:
-    """Copy a file, unless the same is there."""
+    """Copy a file, unless the target has the same content."""
     if target.is_dir():
-        raise StorageError(f"{target}: expected the place of a file, found a folder; remove it")
+        raise StorageError(f"{target}: expected a file or nothing, found a folder; remove it")
     if target.is_file() and filecmp.cmp(source, target, shallow=False):
         return
     with atomic_write(target) as beside:

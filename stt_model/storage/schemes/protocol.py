@@ -1,4 +1,4 @@
-"""What a scheme has to do."""
+"""The interface of a scheme."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from stt_model.storage.stored import StoredObject
 
 
 class Scheme(Protocol):
-    """Everything that is done with the URIs of one scheme.
+    """Everything that can be done with the URIs of one scheme.
 
     Every method raises StorageError, one line; OSError of the disk passes through.
     """
 
     names: tuple[str, ...]
-    """What stands before ``://``, in small letters; "" for a plain path."""
+    """The part before ``://``, in lower case; "" for a plain path."""
     shown: str
-    """How such a URI is written, for messages."""
+    """The scheme as messages show it."""
     is_local: bool
-    """Whether it leads to the file systems of this machine."""
+    """Whether its URIs are on this machine's file systems."""
 
     def bring(
         self, uri: str, *, size_limit: int, progress: bool = False
     ) -> AbstractContextManager[Path]:
-        """Yield where the file or folder lies on this machine, while the block lasts.
+        """Yield the local path of the file or folder for the duration of the block.
 
         ``size_limit`` is in bytes; ``progress`` draws a bar where there is a terminal.
         """
         ...
 
     def check(self, uri: str) -> None:
-        """Raise unless there is something, as far as that can be known without fetching it."""
+        """Raise unless the URI exists, as far as that can be known without fetching it."""
         ...
 
     def put(self, source: Path, uri: str) -> None:
@@ -46,16 +46,16 @@ class Store(Protocol):
     """An object store: objects have URIs, and can be listed and read in part.
 
     Threads may share one; processes make their own. Every method raises StoreError, one line
-    without a credential: MissingError where there is no such object, ChangedError where it is no
-    longer the one that was looked at. OSError of the disk passes through.
+    without a credential: MissingError if there is no such object, ChangedError if it has changed
+    since its metadata was read. OSError of the disk passes through.
     """
 
     def list(self, uri: str) -> Iterator[StoredObject]:
-        """Yield the objects below ``uri``, as below a folder, by name."""
+        """Yield the objects below ``uri``, as in a folder, by name."""
         ...
 
     def stat(self, uri: str) -> StoredObject:
-        """Return what the store says of one object."""
+        """Return the metadata of one object."""
         ...
 
     def open(self, uri: str) -> BinaryIO:
@@ -63,7 +63,7 @@ class Store(Protocol):
         ...
 
     def read(self, stored: StoredObject, start: int, size: int) -> bytes:
-        """Return ``size`` bytes of an object that was looked at."""
+        """Return ``size`` bytes of this version of an object."""
         ...
 
     def download(self, uri: str, target: Path) -> None:
@@ -71,7 +71,7 @@ class Store(Protocol):
         ...
 
     def download_version(self, stored: StoredObject, target: Path) -> None:
-        """Do so for an object that was looked at."""
+        """Like ``download``, of exactly this version."""
         ...
 
     def download_objects(
@@ -82,7 +82,7 @@ class Store(Protocol):
         *,
         advance: Callable[[int], object] = bool,
     ) -> int:
-        """Download objects below ``uri`` under their names into a folder; return how many."""
+        """Download objects below ``uri`` into a folder, keeping names; return how many."""
         ...
 
     def upload(self, path: Path, uri: str) -> None:
@@ -90,13 +90,13 @@ class Store(Protocol):
         ...
 
     def remove(self, uri: str) -> None:
-        """Remove an object; where there is none, that is no error."""
+        """Remove an object, if it exists."""
         ...
 
 
 @runtime_checkable
 class StoreScheme(Protocol):
-    """What the scheme of an object store has besides."""
+    """A scheme that leads into an object store."""
 
     def store(self, environ: Mapping[str, str]) -> Store:
         """Return the store that environment variables describe."""
@@ -104,13 +104,13 @@ class StoreScheme(Protocol):
 
 
 def split_scheme(uri: str) -> tuple[str, str]:
-    """Return scheme ("" for a path) and what follows ``://``."""
+    """Return the scheme ("" for a path) and the part after ``://``."""
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
     return (found[1].lower(), uri[found.end() :]) if found else ("", uri)
 
 
 def split_root(uri: str) -> tuple[str, str]:
-    """Return the bucket that the URI of an object begins with, ``s3://bucket``, and the rest."""
+    """Return the bucket of an object's URI, ``s3://bucket``, and the rest."""
     scheme, rest = split_scheme(uri)
     bucket, _, path = rest.partition("/")
     return f"{scheme}://{bucket}", path

@@ -1,4 +1,4 @@
-"""Which schemes there are."""
+"""The known schemes."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def scheme_of(uri: str) -> Scheme:
 
 
 def store_of(uri: str, environ: Mapping[str, str] = os.environ) -> Store:
-    """Return the object store that a URI leads into, with what ``environ`` says of it.
+    """Return the object store of a URI, configured by ``environ``.
 
     Raises:
-        StorageError: the URI leads into none, or a variable is missing or wrong.
+        StorageError: the URI is not in a store, or a variable is missing or wrong.
     """
     scheme = scheme_of(uri)
     if not isinstance(scheme, StoreScheme):
@@ -53,10 +53,10 @@ def store_of(uri: str, environ: Mapping[str, str] = os.environ) -> Store:
 
 
 def is_stored(uri: str) -> bool:
-    """Tell whether a URI leads into an object store."""
+    """Tell whether a URI is in an object store."""
     return split_scheme(uri)[0] in _STORED
 
 
 def is_remote(uri: str) -> bool:
-    """Tell whether a URI leads away from this machine's file systems."""
+    """Tell whether a URI is outside this machine's file systems."""
     return split_scheme(uri)[0] in _REMOTE

@@ -1,4 +1,4 @@
-"""``s3://`` URIs: Amazon S3, MinIO and whatever else speaks S3."""
+"""``s3://`` URIs: Amazon S3, MinIO and other stores that speak S3."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stt_model.storage.store_cache import brought, find_objects
 
 
 class S3Scheme:
-    """Objects and the folders that their names make up."""
+    """Objects, and the folders that their names imply."""
 
     names: tuple[str, ...] = ("s3",)
     shown = "s3://"
@@ -22,7 +22,7 @@ class S3Scheme:
     def bring(
         self, uri: str, *, size_limit: int, progress: bool = False
     ) -> AbstractContextManager[Path]:
-        """Bring one object as a file, or all below a prefix as a folder."""
+        """Fetch one object as a file, or all below a prefix as a folder."""
         return brought(self.store(os.environ), uri, size_limit=size_limit, progress=progress)
 
     def check(self, uri: str) -> None:

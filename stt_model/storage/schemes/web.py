@@ -19,11 +19,11 @@ class WebScheme:
     def bring(
         self, uri: str, *, size_limit: int, progress: bool = False
     ) -> AbstractContextManager[Path]:
-        """Download the file; a broken download is continued by the next call."""
+        """Download the file; the next call resumes an interrupted download."""
         return downloaded(uri, size_limit=size_limit, progress=progress)
 
     def check(self, uri: str) -> None:
-        """Ask nothing: some servers answer only to the download itself."""
+        """Do nothing: some servers answer only the download itself."""
 
     def put(self, source: Path, uri: str) -> None:
         """Refuse."""

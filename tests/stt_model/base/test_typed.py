@@ -35,7 +35,7 @@ def test_what_json_has_becomes_what_the_fields_say():
         ({"count": 1.0}, "count"),
         ({"count": None}, "count"),
         ({"count": 1, "flag": 1}, "flag"),
-        ({"count": 1, "other": 1}, "what is not known: other"),
+        ({"count": 1, "other": 1}, "an unknown key: other"),
         ({"count": 1, "inner": {}}, "inner lacks number"),
         ({"count": 1, "inner": []}, "inner"),
         ({"count": 1, "inner": {"number": float("nan")}}, "inner.number"),

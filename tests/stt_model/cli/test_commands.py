@@ -174,7 +174,7 @@ LIGHT = {
     "fetch s3://bucket/checkpoint.zip {out}": "AWS_ACCESS_KEY_ID is not set",
     "fetch ftp://host/checkpoint.zip {out}": "unknown scheme ftp://; supported are",
     "fetch {in}/good.csv {out}": "{in}/good.csv: not a whole tar or zip archive",
-    "fetch {coqui} {in}": "{in}: there is something already; give a new or an empty folder",
+    "fetch {coqui} {in}": "{in}: not empty; give a new or an empty folder",
     "fetch {in}/cut-data {out}": "{in}/cut-data: fetched, but not kept: {in}/cut-data/" + DATA,
     "fetch {coqui} {out} --sha256 abc": "sha256: expected 64 hexadecimal digits, found 'abc'",
     f"fetch {{coqui}} {{out}} --sha256 {'0' * 64}": f"expected sha256 {'0' * 64}, found ",

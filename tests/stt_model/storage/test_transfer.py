@@ -140,7 +140,7 @@ class TestLocal:
     def test_a_filled_target_is_left_alone(self, tmp_path: Path, out: Path) -> None:
         source = self.write(tmp_path / "source")
         target = self.write(out / "target")
-        with pytest.raises(StorageError, match="there is something already"):
+        with pytest.raises(StorageError, match="not empty; give a new"):
             fetch(str(source), target)
         assert contents(target) == contents(source)
 
@@ -247,7 +247,7 @@ class TestHttp:
         (part,) = cache.glob("*.part")
         assert part.read_bytes() == ARCHIVE[:100_000]
         assert "broke off after 100000 bytes" in message
-        assert f"run it again to go on from {part}" in message
+        assert f"run it again to resume from {part}" in message
         fetch_it = (
             "import sys; from pathlib import Path; from stt_model.storage.transfer import fetch;"
             "print(fetch(sys.argv[1], Path(sys.argv[2])).sha256)"
@@ -285,7 +285,7 @@ class TestHttp:
         self, server: FileServer, resource: Resource, out: Path, cache: Path
     ) -> None:
         resource.version, resource.break_after = "", [100_000] * 6
-        assert "run it again to begin anew" in failure(server.url("/model.tar.gz"), out)
+        assert "run it again to start over" in failure(server.url("/model.tar.gz"), out)
         assert list(cache.iterdir()) == []
 
     def test_full_cache(self, server: FileServer, out: Path, cache: Path) -> None:
