@@ -1,4 +1,4 @@
-"""Audio files as samples: any rate and channel count in, mono at the model's rate out."""
+"""Read audio files of any rate and channel count as mono samples at the model's rate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stt_model.corpus.clips import open_clip, open_header, open_stored_header
 from stt_model.storage import MissingError, StoredObject
 
 SAMPLE_RATE = 16000
-"""Samples a second of everything behind this module, unless a model asks for others."""
+"""Samples per second that this module returns, unless a model needs another rate."""
 WINDOW = 512
 """Samples of one feature frame (32 ms)."""
 STRIDE = 320
@@ -32,7 +32,7 @@ STRIDE = 320
 
 @dataclass(frozen=True)
 class AudioSettings:
-    """How the features of a model are cut out of sound; names are those of Coqui STT's flags."""
+    """How a model cuts audio into frames; names are those of Coqui STT's flags."""
 
     audio_sample_rate: int = SAMPLE_RATE
     """Hz."""
@@ -52,30 +52,30 @@ class AudioSettings:
         return self.audio_sample_rate * self.feature_win_step // 1000
 
     def frame_count(self, samples: int) -> int:
-        """Return how many frames samples at the model's rate give: only whole windows count."""
+        """Return the frames of ``samples`` at the model's rate; only whole windows count."""
         return 0 if samples < self.window else 1 + (samples - self.window) // self.stride
 
 
 USUAL_AUDIO = AudioSettings()
-"""What every published model was trained with."""
+"""The settings of every published model."""
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
-"""What `find_audio` takes for audio inside a folder."""
+"""Suffixes that `find_audio` takes for audio inside a folder."""
 
 DIGEST_LENGTH = 32
 """Characters that ``clip_digest`` returns."""
 
 _BLOCK = 1 << 18
-"""Samples a channel decoded at once: what a header claims is never allocated up front."""
+"""Samples per channel decoded at once: the length in a header is not trusted for allocation."""
 
 
 def frame_count(samples: int) -> int:
-    """Return how many feature frames ``samples`` at 16 kHz give: only whole windows count."""
+    """Return the number of feature frames of ``samples`` at 16 kHz; only whole windows count."""
     return USUAL_AUDIO.frame_count(samples)
 
 
 class AudioError(DataError):
-    """A file that is no audio; ``found`` says what it is instead."""
+    """A file that is not readable audio; ``found`` says what it is instead."""
 
     def __init__(self, path: Path | str, found: str) -> None:
         super().__init__(f"{path}: expected readable audio, found {found}")
@@ -84,12 +84,12 @@ class AudioError(DataError):
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of an audio file says."""
+    """The header of an audio file."""
 
     sample_rate: int
     channels: int
     samples: int
-    """Samples a channel, at ``sample_rate``."""
+    """Samples per channel, at ``sample_rate``."""
 
     @property
     def duration(self) -> float:
@@ -107,16 +107,16 @@ class AudioInfo:
 
 
 def audio_info(path: Path | str) -> AudioInfo:
-    """Read the header only; AudioError if the file is missing, empty or no audio.
+    """Read the header only; AudioError if the file is missing, empty or not audio.
 
-    Of an object in a store, no more is asked for than the format needs to tell the length.
+    Of an object in a store, only the parts that the format needs for its length are fetched.
     """
     with _open(path, open_header) as sound:
         return AudioInfo(sound.rate, sound.channels, sound.frames)
 
 
 def ranged_info(stored: StoredObject) -> AudioInfo:
-    """Do as ``audio_info`` for an object that was looked at: its version is not asked for."""
+    """Like ``audio_info``, for an object whose metadata is known already."""
     with _open(stored.uri, lambda _: open_stored_header(stored)) as sound:
         return AudioInfo(sound.rate, sound.channels, sound.frames)
 
@@ -172,14 +172,14 @@ def _decode(
 def resample(
     samples: NDArray[np.float32], rate: int, wanted: int = SAMPLE_RATE
 ) -> NDArray[np.float32]:
-    """Return mono samples, float32 [n], of any rate in Hz at another."""
+    """Resample mono samples, float32 [n], from one rate in Hz to another."""
     if rate == wanted:
         return samples
     return np.asarray(soxr.resample(samples, rate, wanted, quality="VHQ"), np.float32)
 
 
 def clip_digest(path: Path | str) -> str:
-    """Return what tells a clip's content from any other's, in hexadecimal.
+    """Return a digest of a clip's content, in hexadecimal.
 
     AudioError if it cannot be read.
     """
@@ -187,7 +187,7 @@ def clip_digest(path: Path | str) -> str:
 
 
 def read_clip(path: Path | str) -> bytes:
-    """Return a clip as it is stored; AudioError if it cannot be read."""
+    """Return the bytes of a clip; AudioError if it cannot be read."""
     with _explained(path):
         _check_kind(path)
         with open_clip(path) as clip:
@@ -195,7 +195,7 @@ def read_clip(path: Path | str) -> bytes:
 
 
 def find_audio(paths: Sequence[Path]) -> list[Path]:
-    """Return the files, and of each folder the audio files anywhere below it, sorted.
+    """Return the files, and for each folder all audio files below it, sorted.
 
     Raises:
         DataError: a path that is not there, or a folder without audio.
@@ -222,14 +222,14 @@ def _blocks(sound: _Sound, samples: float) -> Iterator[NDArray[np.float32]]:
 
 
 class _FailedError(Exception):
-    """What the library says of a file; apart from all that the reader of the file may raise."""
+    """The library's error, kept apart from errors of reading the file."""
 
 
 @contextmanager
 def _open(
     path: Path | str, open_file: Callable[[Path | str], BinaryIO] = open_clip
 ) -> Iterator[_Sound]:
-    """Yield an audio file, opened; AudioError for what is wrong with it, then or in reading it."""
+    """Yield an opened audio file; AudioError for errors while opening or reading it."""
     with _explained(path):
         _check_kind(path)
         with open_file(path) as handle:
@@ -247,17 +247,17 @@ def _sound_of(handle: BinaryIO) -> _Sound:
     try:
         return _Sound(handle)
     except _FailedError:
-        # The library only says that it could not read; the store has said why.
+        # The library only reports that it could not read; the store's error says why.
         if isinstance(handle, RangedReader) and handle.failure:
             raise handle.failure from None
         raise
 
 
 class _Sound:
-    """An audio file as soundfile reads it; _FailedError for whatever it raises."""
+    """An audio file read by soundfile, whose exceptions become _FailedError."""
 
     def __init__(self, handle: BinaryIO) -> None:
-        # By handle, not by name: the library would guess the format of a *.raw from its name.
+        # By handle, not by name: by its name the library would take a *.raw file for raw samples.
         self._file = self._ask(soundfile.SoundFile, handle)
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
@@ -288,7 +288,7 @@ class _Sound:
             with native_lines_dropped():
                 return function(*arguments, **options)
         except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-            # The library's own reason, without the handle that it was given.
+            # The library's reason, without the handle that it includes.
             reason = getattr(error, "error_string", str(error))
             raise _FailedError(" ".join(reason.split())) from error
 

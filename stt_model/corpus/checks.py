@@ -23,14 +23,14 @@ from stt_model.text import (
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the checks draw their lines; only ``max_seconds_read`` rejects a row."""
+    """The thresholds of the checks; only ``max_seconds_read`` rejects a row."""
 
     min_seconds: float = 0.3
-    """Shorter is hardly a word."""
+    """Shorter clips hardly hold a word."""
     max_seconds: float = 30.0
-    """Longer needs much memory a batch, and CTC learns little from it."""
+    """Longer clips need much memory, and CTC learns little from them."""
     max_seconds_read: float = 300.0
-    """Longer is a recording that was never cut into utterances: an error, and not decoded."""
+    """Longer files were never cut into utterances: an error, and not decoded."""
     silence_dbfs: float = -60.0
     """Root mean square of the whole utterance, relative to full scale."""
     clipped_share: float = 0.01
@@ -38,7 +38,7 @@ class Limits:
     pace_deviations: float = 5.0
     """Robust standard deviations of log seconds per character, from the corpus' median."""
     pace_utterances: int = 20
-    """With fewer utterances nothing is said about their pace."""
+    """With fewer utterances their pace is not checked."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,26 @@ class Item:
     split: str
     utterance: Utterance
     text: str
-    """The transcript in NFC, as the clean manifest will have it."""
+    """The transcript in NFC, as in the clean manifest."""
     audio: Measurement | None
     audio_problem: str
     """Why there is no measurement."""
     normalised: NormalisedText | None = None
-    """What the normaliser made of the transcript, where there is one."""
+    """The normaliser's outcome, if there is a normaliser."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the checks compare with."""
+    """The settings of the checks."""
 
     alphabet: Alphabet | None
     limits: Limits
     dropped: Mapping[str, str] = field(default_factory=dict)
-    """Why clips are to be left out of training, by their place."""
+    """Reasons to leave clips out of training, by clip."""
 
 
 class Discrepancy(NamedTuple):
-    """What a check on one row returns."""
+    """The finding of a check on one row."""
 
     expected: str
     found: str
@@ -78,7 +78,9 @@ def suspect_dropped(item: Item, settings: Settings) -> Discrepancy | None:
     why = settings.dropped.get(item.utterance.place)
     if why is None or item.split == "test":
         return None
-    return Discrepancy("a row that is not to be dropped", f"a suspect: {why or 'no reason given'}")
+    return Discrepancy(
+        "a row that is not marked to be dropped", f"a suspect: {why or 'no reason given'}"
+    )
 
 
 def audio_readable(item: Item, settings: Settings) -> Discrepancy | None:
@@ -125,13 +127,13 @@ def transcript_fits_audio(item: Item, settings: Settings) -> Discrepancy | None:
     if frames >= needed:
         return None
     found = f"{frames} frames ({item.audio.seconds:.2f} s) for {shorten(item.text)!r}"
-    return Discrepancy(f"at least {needed} frames of 20 ms, a label each and one a repeat", found)
+    return Discrepancy(f"at least {needed} frames of 20 ms, one per label and repeat", found)
 
 
 def transcript_normal_form(item: Item, settings: Settings) -> Discrepancy | None:
     """The transcript is not in NFC; the clean manifest has it in NFC."""
     written = item.utterance.transcript
-    # With a normaliser, whose report shows this among its rules, nothing is to be said here.
+    # A normaliser's own report shows this change.
     if item.normalised or item.text == written:
         return None
     changed = describe_characters(sorted(set(written) - set(item.text))) or "marks in another order"
@@ -183,7 +185,7 @@ def audio_clipped(item: Item, settings: Settings) -> Discrepancy | None:
 
 
 def audio_sample_rate(item: Item, settings: Settings) -> Discrepancy | None:
-    """The audio has less than 16 kHz, so the upper half of the features' band is empty."""
+    """The audio is sampled below 16 kHz, so the upper part of the features' band is empty."""
     if item.audio is None or item.audio.sample_rate >= SAMPLE_RATE:
         return None
     return Discrepancy(f"at least {SAMPLE_RATE} Hz", f"{item.audio.sample_rate} Hz")
@@ -222,10 +224,10 @@ MANIFEST, FIELDS = "manifest", "fields"
 
 
 def _labels(text: str, alphabet: Alphabet | None) -> Sequence[Hashable]:
-    """Return what CTC has to write; code points as long as no alphabet says otherwise."""
+    """Return the labels that CTC has to write; code points if there is no alphabet."""
     return text if alphabet is None or alphabet.missing(text) else alphabet.encode(text)
 
 
 def place_of(item: Item) -> str:
-    """Return where an utterance stands, for messages."""
+    """Return where an utterance is, for messages."""
     return f"row {item.utterance.row} of {item.utterance.source.name}"

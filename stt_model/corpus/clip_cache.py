@@ -31,16 +31,16 @@ DEFAULT_GIB = 10.0
 _GIB = 2**30
 _KNOWN_VERSIONS = 1 << 17
 _HEADER_PART = 1 << 13
-"""Bytes of an object that are asked for at once where only its header is wanted."""
+"""Bytes of an object per request when only its header is needed."""
 _HEADER_PARTS = 64
 
 
 class RangedReader(io.BufferedReader):
-    """Reads an object in small parts, and asks the store for no more than those that are read."""
+    """Reads an object in small parts, fetching only those that are read."""
 
     def __init__(self, store: Store, stored: StoredObject) -> None:
         self.failure: StoreError | None = None
-        """What the store raised, which the library that reads here does not hand on."""
+        """The store's exception, which the library that reads does not pass on."""
         self._part = functools.lru_cache(_HEADER_PARTS)(
             lambda start: store.read(stored, start, min(_HEADER_PART, stored.size - start))
         )
@@ -56,11 +56,10 @@ class RangedReader(io.BufferedReader):
 
 
 class ClipCache:
-    """Objects of a store, kept in ``folder`` in no more than about ``limit`` bytes.
+    """A cache of a store's objects in ``folder``, limited to about ``limit`` bytes.
 
-    Kept by URI and ETag, as files that are written beside their place and renamed. What goes first
-    where room is needed: ``stt_model.storage.BoundedFolder``. What finds no room is read from the
-    store each time.
+    Files are kept by URI and ETag, written under another name and then renamed. For eviction see
+    ``stt_model.storage.BoundedFolder``. Objects that do not fit are read from the store each time.
     """
 
     def __init__(self, folder: Path, limit: int, store: Store) -> None:
@@ -70,11 +69,11 @@ class ClipCache:
         )
         self._lock = threading.Lock()
         self._holders: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        # Asked once a process: an epoch costs no request for what is kept.
+        # Asked once per process, so that an epoch costs no requests for cached objects.
         self._stat = functools.lru_cache(_KNOWN_VERSIONS)(store.stat)
 
     def read(self, place: Place) -> bytes:
-        """Return the bytes of a clip; errors as of ``open_clip``."""
+        """Return the bytes of a clip; errors as in ``open_clip``."""
         stored = self._stat(place.holder)
         size = checked_size(place, stored.size)
         kept = self._path(stored)
@@ -94,11 +93,11 @@ class ClipCache:
         return self._stat(uri)
 
     def open_header(self, place: Place) -> BinaryIO:
-        """Return an object as a stream that reads it in small parts; errors as of ``open_clip``."""
+        """Return an object as a stream that reads it in small parts; errors as in ``open_clip``."""
         return self.open_stored_header(self._stat(place.holder))
 
     def open_stored_header(self, stored: StoredObject) -> BinaryIO:
-        """Do so for an object that was looked at."""
+        """Like ``open_header``, for an object whose metadata is known."""
         with contextlib.suppress(FileNotFoundError):
             return io.BytesIO(self._read_kept(self._path(stored), Place(stored.uri)))
         return RangedReader(self._store, stored)
@@ -118,7 +117,7 @@ class ClipCache:
                     beside.write_bytes(content)
 
     def _bring_shard(self, stored: StoredObject, kept: Path) -> None:
-        """Bring a whole shard, unless there is no room or another process is doing so."""
+        """Fetch a whole shard, unless there is no room or another process is doing so."""
         with self._lock:
             holder = self._holders[stored.uri]
         with holder, contextlib.suppress(AlreadyLockedError):
@@ -140,7 +139,7 @@ class ClipCache:
                 os.utime(arriving)
                 arriving.replace(kept)
             except OSError:
-                # A disk that is full is not left so.
+                # Free the disk again if it is full.
                 for part in kept.parent.glob(f"*{arriving.name}*"):
                     part.unlink(missing_ok=True)
                 raise
@@ -152,20 +151,20 @@ _caches: dict[tuple[int, str, bytes], ClipCache] = {}
 
 
 def cache_of(uri: str) -> ClipCache:
-    """Return the one cache that this process has, in its environment, for what lies at a URI.
+    """Return this process's cache for the store of a URI.
 
-    Raises DataError, one line, where it cannot be written to.
+    Raises DataError, one line, if it cannot be written to.
     """
     settings = (
         f"{name}={value}"
         for name, value in sorted(os.environ.items())
         if name.startswith(("AWS_", "S3_ADDRESSING", "STT_BOOTSTRAP_"))
     )
-    # Of credentials no more than a digest. By process, as connections cannot be shared with the one
-    # that this one was forked from.
+    # Only a digest of the credentials. Per process, since a forked process cannot share its
+    # parent's connections.
     digest = hashlib.sha256(os.fsencode("\0".join(settings))).digest()
     key = os.getpid(), uri.partition("://")[0].lower(), digest
-    # Of threads that come here at once, all take the one that was first.
+    # If several threads come here at once, all use the first one's cache.
     return _caches.get(key) or _caches.setdefault(key, _open_cache(uri))
 
 

@@ -1,6 +1,6 @@
-"""How clips are named: files, objects of a store, or members of tar shards in either.
+"""Names of clips: files, objects of a store, or members of tar shards in either.
 
-A member is named by ``SHARD.tar#NAME@OFFSET+SIZE`` (bytes), so that it is found without reading the
+A member's name is ``SHARD.tar#NAME@OFFSET+SIZE`` (bytes), so that it is found without reading the
 shard.
 """
 
@@ -15,17 +15,17 @@ from stt_model.base import DataError, open_regular
 from stt_model.storage import is_stored
 
 CLIP_LIMIT = 2**30
-"""Bytes of a clip, which is read whole: an hour of the best recording is below that."""
+"""Maximum size of a clip in bytes, which is read whole: more than an hour of studio quality."""
 
 _MEMBER = re.compile(
     r"(?P<holder>.*\.(?:tar|sdb))#(?P<name>[^#]*)@(?P<start>[0-9]+)\+(?P<size>[0-9]+)", re.DOTALL
 )
 _LONGEST_NUMBER = 18
-"""Digits of a place within a shard; more of them lie behind the end of every shard."""
+"""Maximum digits of an offset in a shard; larger ones are beyond the end of any shard."""
 
 
 class ShardError(DataError):
-    """A shard that ends before a clip does; ``found`` says so without its name."""
+    """A shard that ends before a clip does; ``found`` is the message without the shard's name."""
 
     def __init__(self, holder: str, expected: int, found: int) -> None:
         self.found = f"a shard of {found} bytes, not {expected} or more; pack the dataset again"
@@ -33,7 +33,7 @@ class ShardError(DataError):
 
 
 class ClipSizeError(DataError):
-    """A clip that is too large to be read; ``found`` says so without its name."""
+    """A clip that is too large to be read; ``found`` is the message without the clip's name."""
 
     def __init__(self, place: str, size: int) -> None:
         self.found = f"{size} bytes, where at most {CLIP_LIMIT} are read; cut it into utterances"
@@ -41,23 +41,23 @@ class ClipSizeError(DataError):
 
 
 class Place(NamedTuple):
-    """Where the bytes of a clip lie."""
+    """Where the bytes of a clip are."""
 
     holder: str
-    """The file or object that the bytes are in."""
+    """The file or object that holds the bytes."""
     start: int = 0
     size: int | None = None
-    """None for all of ``holder``."""
+    """None for the whole ``holder``."""
 
 
 def member_name(shard: str, name: str, start: int, size: int) -> str:
-    """Return how a manifest names a member of a shard, whose content starts at a byte."""
-    # What divides the name from the shard's can be no part of it.
+    """Return a manifest's name for the member of a shard whose content starts at byte ``start``."""
+    # The separator cannot be part of the name.
     return f"{shard}#{name.replace('#', '_')}@{start}+{size}"
 
 
 def file_name(place: str) -> str:
-    """Return the name of a clip, without that of its folder or shard."""
+    """Return the name of a clip, without its folder or shard."""
     match = _MEMBER.fullmatch(place)
     return match["name"] if match else place.rpartition("/")[2]
 
@@ -73,7 +73,7 @@ def is_file(place: Path | str) -> bool:
 
 
 def parse_place(place: str) -> Place:
-    """Return where a clip of this name lies."""
+    """Return where the clip of this name is."""
     if match := _MEMBER.fullmatch(place):
         return Place(match["holder"], _number(match["start"]), _number(match["size"]))
     return Place(place)
@@ -84,7 +84,7 @@ def _number(digits: str) -> int:
 
 
 def read_part(path: Path, place: Place) -> bytes:
-    """Return the bytes of a clip out of a file; errors as of ``open_clip``."""
+    """Return the bytes of a clip from a file; errors as in ``open_clip``."""
     with open_regular(path) as file:
         total = os.fstat(file.fileno()).st_size
         size = checked_size(place, total)
@@ -96,7 +96,7 @@ def read_part(path: Path, place: Place) -> bytes:
 
 
 def checked_size(place: Place, total: int) -> int:
-    """Return the bytes of a clip whose holder has ``total``, before any memory is taken for it."""
+    """Return the size of a clip within ``total`` bytes, checked before memory is allocated."""
     size = total if place.size is None else place.size
     if place.start + size > total:
         raise ShardError(place.holder, place.start + size, total)

@@ -1,6 +1,6 @@
-"""Open clips, wherever they lie: in files, in an object store, or in tar shards in either.
+"""Open clips wherever they are: in files, in an object store, or in tar shards in either.
 
-What comes from a store goes through a bounded cache: single clips, and shards whole.
+Clips and whole shards from a store go through a bounded cache.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from stt_model.storage import StoredObject, is_stored
 
 
 def open_clip(place: Path | str) -> BinaryIO:
-    """Open a clip for reading, wherever it lies.
+    """Open a clip for reading, wherever it is.
 
-    Raises OSError for a file that cannot be read or is a pipe or a device, MissingError for an
-    object that is not there, any other StoreError for a store that does not answer, ShardError for
-    a shard that is too short, and ClipSizeError for what is above ``CLIP_LIMIT``.
+    Raises OSError for a file that cannot be read or is a pipe or a device, MissingError for a
+    missing object, another StoreError for a store that does not answer, ShardError for a shard
+    that is too short, and ClipSizeError for clips above ``CLIP_LIMIT``.
     """
     if is_file(place):
         file = open_regular(place)
@@ -53,9 +53,9 @@ def open_clip(place: Path | str) -> BinaryIO:
 
 
 def open_header(place: Path | str) -> BinaryIO:
-    """Open a clip for reading its header: of an object only the parts that are read are asked for.
+    """Open a clip for reading its header: of an object only the parts that are read are fetched.
 
-    A clip that is kept already, or lies in a shard, is opened as by ``open_clip``; errors as there.
+    A clip that is cached already, or is in a shard, is opened as by ``open_clip``; errors as there.
     """
     if is_file(place) or is_member(place):
         return open_clip(place)
@@ -74,5 +74,5 @@ def look_at(uri: str) -> StoredObject:
 
 
 def open_stored_header(stored: StoredObject) -> BinaryIO:
-    """Do as ``open_header`` for an object that was looked at."""
+    """Like ``open_header``, for an object whose metadata is known."""
     return cache_of(stored.uri).open_stored_header(stored)

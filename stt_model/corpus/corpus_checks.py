@@ -16,7 +16,7 @@ from stt_model.corpus.findings import Severity
 from stt_model.text import shorten
 
 _PACE_FLOOR = 0.05
-"""Least spread of the pace: evenly synthesised speech must not make every small change odd."""
+"""Minimum spread of the pace, so that very even (synthesised) speech does not flag every clip."""
 DIGEST = 16
 """Bytes of a digest."""
 
@@ -58,7 +58,7 @@ class Utterances:
         self.texts += text
 
     def place(self, at: int) -> str:
-        """Return where an utterance stands, for messages."""
+        """Return where an utterance is, for messages."""
         return f"row {self.rows[at]} of {self.manifests[self.splits[at]].name}"
 
     @cached_property
@@ -70,7 +70,7 @@ class Utterances:
 def audio_across_splits(
     found: Utterances, kept: NDArray[np.bool_], settings: Settings
 ) -> Iterator[tuple[int, Discrepancy]]:
-    """The same audio is in a split further from training, which keeps it: this copy is rejected."""
+    """The same audio is in a more held-out split, which keeps it: this copy is rejected."""
     for at, last in _held_out(found, found.sounds, kept):
         yield at, Discrepancy("audio of this split only", f"it is {found.place(last)} too")
 
@@ -92,7 +92,7 @@ def audio_repeated(
 def text_across_splits(
     found: Utterances, kept: NDArray[np.bool_], settings: Settings
 ) -> Iterator[tuple[int, Discrepancy]]:
-    """The same transcript is in a split further from training, which makes that test easier."""
+    """The same transcript is in a more held-out split, which makes that test easier."""
     for at, last in _held_out(found, found.texts, kept):
         yield at, Discrepancy("text of this split only", f"it is {found.place(last)} too")
 
@@ -100,7 +100,7 @@ def text_across_splits(
 def odd_pace(
     found: Utterances, kept: NDArray[np.bool_], settings: Settings
 ) -> Iterator[tuple[int, Discrepancy]]:
-    """Seconds per character are far from the corpus' median: the text may be of other audio."""
+    """Seconds per character are far from the median: the text may belong to other audio."""
     limits = settings.limits
     spoken = np.flatnonzero(kept)
     if len(spoken) < limits.pace_utterances:

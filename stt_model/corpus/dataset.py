@@ -1,4 +1,4 @@
-"""Manifests to samples: utterances with their labels and lengths, on disk but for the lengths."""
+"""Samples of manifests: utterances with labels and lengths; only the lengths are in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ADVICE = "`stt-bootstrap validate` lists every such row and writes manifests without them"
 
 HEADER_THREADS = 32
-"""Threads that read headers: what takes time is a network disk's answer, not the processor."""
+"""Threads that read headers: they mostly wait for the disk or the network."""
 _HEADERS_AT_ONCE = 64
 _NAMED_TOO_SHORT = 20
 _MANY = 5000
@@ -34,7 +34,7 @@ _MANY = 5000
 
 @dataclass(frozen=True)
 class Sample:
-    """One utterance ready to be fed: its labels, and its length as its file's header tells it."""
+    """One utterance ready for training: its labels, and its length from the file's header."""
 
     utterance: Utterance
     labels: tuple[int, ...]
@@ -43,7 +43,7 @@ class Sample:
 
 
 class Samples:
-    """Samples by their row, of which only the lengths are in memory: 24 bytes a row.
+    """Samples by row; only their lengths are in memory, 24 bytes per row.
 
     ``frames`` int32 [rows] and ``seconds`` float64 [rows] are each clip's length, ``frames_needed``
     int32 [rows] is what CTC needs for its labels. ``audio`` says how clips are cut into frames.
@@ -85,7 +85,7 @@ class Samples:
         return self._spool.read(int(self._places[row]))
 
     def select(self, rows: NDArray[Any]) -> Samples:
-        """Return the samples of these rows, in this order; or those where a mask is true."""
+        """Return the samples of these rows, in this order, or those where a mask is true."""
         return Samples(
             self._spool,
             self._alphabet,
@@ -100,10 +100,10 @@ class Samples:
 def read_samples(
     manifests: Sequence[Path], alphabet: Alphabet, audio: AudioSettings = USUAL_AUDIO
 ) -> Samples:
-    """Read manifests and every clip's header, and make sure that the alphabet can write every row.
+    """Read manifests and every clip's header, and check every transcript against the alphabet.
 
-    A transcript that only fits in NFC is taken in NFC. ``audio`` is the model's, which says how
-    many frames a clip has.
+    A transcript that fits only in NFC is converted to NFC. ``audio`` are the model's settings,
+    which determine how many frames a clip has.
 
     Raises:
         DataError: if there is no row, or a row has a blank transcript, characters outside the
@@ -144,7 +144,7 @@ def read_samples(
 
 
 def drop_too_short(samples: Samples) -> Samples:
-    """Return the samples that can be trained on; the others are named in the log.
+    """Return the samples that can be trained on; the log names the others.
 
     CTC has no path through fewer frames than ``frames_needed``.
 
@@ -176,13 +176,13 @@ def drop_too_short(samples: Samples) -> Samples:
 
 
 def frames_needed(labels: Sequence[int]) -> int:
-    """Return the frames that CTC needs: one a label, and a blank between two that are the same."""
+    """Return the frames that CTC needs: one per label, and a blank between equal neighbours."""
     return len(labels) + sum(first == second for first, second in pairwise(labels))
 
 
 @contextmanager
 def row_named(utterance: Utterance) -> Iterator[None]:
-    """Add to what is wrong with a clip which row it is of."""
+    """Add the row to error messages about its clip."""
     try:
         yield
     except AudioError as error:
@@ -209,7 +209,7 @@ def _lengths(
             frames[row], seconds[row] = info.frames_for(audio), info.duration
 
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        # One error is enough, and it is the first: the parts are waited for in their order.
+        # The first error is raised: results are awaited in order.
         parts = [pool.submit(read_headers, at) for at in range(0, len(places), _HEADERS_AT_ONCE)]
         try:
             for part in parts:

@@ -19,7 +19,7 @@ SUSPECT_DROPPED = "suspect_dropped"
 
 
 class Check(NamedTuple):
-    """A check as the report explains it."""
+    """A check and its explanation for the report."""
 
     name: str
     severity: Severity
@@ -28,7 +28,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; ``str()`` is one line."""
+    """A finding of a check; ``str()`` is one line."""
 
     check: str
     severity: Severity
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that cannot be trained on, and all that was found about it."""
+    """A row that cannot be trained on, with all its findings."""
 
     split: str
     row: Utterance | RaggedRow

@@ -1,4 +1,4 @@
-"""A corpus on disk: CSV manifests in Coqui's form, one a split."""
+"""A corpus on disk: CSV manifests in Coqui's format, one per split."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _COLLECTIONS = {
     tar_samples.SUFFIX: tar_samples.iter_samples,
 }
 
-# Transcripts longer than the csv module's default limit of 128 KiB are still rows, not failures.
+# Transcripts longer than the csv module's default limit of 128 KiB are valid rows.
 _FIELD_LIMIT = 1 << 27
 
 
 class ManifestError(DataError):
-    """A file that is no manifest, or not to its end."""
+    """A file that is not a valid manifest."""
 
     def __init__(self, source: Path, expected: str, found: str) -> None:
         super().__init__(f"{source}: expected {expected}, found {found}")
@@ -40,11 +40,11 @@ class Utterance:
     """One row of a manifest."""
 
     wav_filename: str
-    """As the manifest has it."""
+    """As it is in the manifest."""
     path: Path
-    """Absolute; a relative ``wav_filename`` starts at the folder of the manifest."""
+    """Absolute; a relative ``wav_filename`` is relative to the manifest's folder."""
     wav_filesize: int
-    """Bytes; 0 where the manifest has no whole number there."""
+    """Bytes; 0 if the manifest has no whole number there."""
     transcript: str
     row: int
     """Data row in ``source``, from 1: the header and blank lines do not count."""
@@ -54,7 +54,7 @@ class Utterance:
 
     @property
     def place(self) -> str:
-        """Where the clip lies, as ``corpus.clips`` opens it: ``path``, or a URI in a store."""
+        """Where the clip is, as ``corpus.clips`` opens it: ``path``, or a URI in a store."""
         return self.wav_filename if is_stored(self.wav_filename) else str(self.path)
 
 
@@ -83,10 +83,10 @@ def iter_manifest(csv_path: Path | str) -> Iterator[Utterance | RaggedRow]:
     """Yield every row of a manifest, in order, without keeping any.
 
     It may also be a sample database of Coqui (``.sdb``) or an uncompressed tar file in WebDataset's
-    form (``.tar``), whose samples are the rows, with an empty transcript where they have none.
+    format (``.tar``), whose samples are the rows, with an empty transcript if they have none.
     A CSV file is UTF-8, with or without a byte order mark; any line ends; fields may be quoted.
-    ManifestError, naming the file, if it cannot be read, lacks a column, is not UTF-8, or its
-    quotes do not match (rows can then not be told apart).
+    ManifestError, naming the file, if it cannot be read, lacks a column, is not UTF-8, or has
+    unbalanced quotes (rows cannot be separated then).
     """
     source = Path(csv_path).absolute()
     check_name(source)
@@ -161,7 +161,7 @@ def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
 
 def _parse_size(text: str) -> int:
     try:
-        # Tools that met an empty field write the whole column as "93638.0".
+        # Tools that find an empty field write the whole column as "93638.0".
         number = float(text)
     except ValueError:
         return 0
@@ -169,7 +169,7 @@ def _parse_size(text: str) -> int:
 
 
 def iter_utterances(csv_path: Path | str) -> Iterator[Utterance]:
-    """Yield every row of a manifest whose rows are all whole, in order, without keeping any.
+    """Yield every row of a manifest, in order, without keeping any.
 
     ManifestError as in ``iter_manifest``; DataError for a row with too many or too few fields.
     """
@@ -189,9 +189,9 @@ def write_manifest(
 ) -> None:
     """Write a manifest, whole or not at all.
 
-    Audio paths are absolute, or as the utterances have them if ``relative``.
+    Audio paths are absolute, or as in the utterances if ``relative``.
 
-    Extra columns are kept; an utterance that lacks one that others have gets an empty field.
+    Extra columns are kept; an utterance without one of them gets an empty field.
     """
     utterances = list(utterances)
     extra = dict.fromkeys(column for each in utterances for column in each.extra)
@@ -201,7 +201,7 @@ def write_manifest(
             (*COLUMNS, *extra),
             restval="",
             lineterminator="\n",
-            # Minimal quoting leaves a bare CR unquoted, which a reader takes for a line end.
+            # Minimal quoting leaves a bare CR unquoted, which readers take for a line end.
             quoting=csv.QUOTE_NONNUMERIC,
         )
         writer.writeheader()
@@ -217,8 +217,8 @@ def write_manifest(
 def find_splits(root: Path | str) -> dict[str, Path]:
     """Return the manifests in a folder (a path, ``file://`` or ``s3://`` URI) by split.
 
-    ``train.csv`` and ``dev.csv`` must be there, DataError names what is not; ``test.csv`` may be
-    absent: a corpus can be trained on without being tested on. Those of a store are brought here
+    ``train.csv`` and ``dev.csv`` must exist, otherwise DataError names what is missing;
+    ``test.csv`` is optional. Manifests in a store are fetched
     (``stt_model.corpus.stored_manifests``); StoreError if it does not answer.
     """
     if is_stored(str(root)):
@@ -238,5 +238,5 @@ def find_splits(root: Path | str) -> dict[str, Path]:
 
 
 def _only(found: Mapping[str, Path]) -> str:
-    """Return the name of the one manifest that there is; "" for none or several."""
+    """Return the name of the only manifest; "" for none or several."""
     return next(iter(found)) if len(found) == 1 else ""

@@ -17,7 +17,7 @@ FULL_SCALE = 0.999
 
 
 class Measurement(NamedTuple):
-    """What is kept of an utterance's audio; the samples themselves are not."""
+    """Measurements of an utterance's audio; the samples are not kept."""
 
     file_bytes: int
     sample_rate: int

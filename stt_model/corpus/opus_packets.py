@@ -1,4 +1,4 @@
-"""Opus as Coqui's sample databases hold it, made into an Ogg stream that sound libraries read.
+"""Convert the Opus of Coqui's sample databases into an Ogg stream that sound libraries read.
 
 Coqui frames the packets itself, in big-endian numbers: bytes of 16-bit samples in all (4), sample
 rate (4), channels (1), bytes a sample (1); then the length (2) of each packet, and the packet.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from stt_model.base import DataError
 
 SUFFIX = ".packets"
-"""How the name of such a clip ends."""
+"""The suffix of such a clip's name."""
 
 _HEADER = struct.Struct(">IIBB")
 _TICKS_A_MS = 48
@@ -36,7 +36,7 @@ def to_ogg(content: bytes) -> bytes:
     head = struct.pack("<8sBBHIhB", b"OpusHead", 1, channels, 0, rate, 0, 0)
     tags = struct.pack("<8sI0sI", b"OpusTags", 0, b"", 0)
     pages = [_page(head, 0, 0, _FIRST), _page(tags, 0, 1, 0)]
-    # The last packet is filled up with silence, which the end's position leaves out.
+    # The last packet is padded with silence, which the final position excludes.
     end = size // (width * channels) * 48_000 // rate
     position = 0
     for number, packet in enumerate(packets, start=1):
@@ -58,7 +58,7 @@ def _packets(content: bytes) -> Iterator[bytes]:
 
 
 def _ticks(packet: bytes) -> int:
-    """Return how long a packet sounds, from its first bytes (RFC 6716, section 3.1)."""
+    """Return the duration of a packet from its first bytes (RFC 6716, section 3.1)."""
     configuration, code = packet[0] >> 3, packet[0] & 3
     if configuration < 12:
         milliseconds: float = (10, 20, 40, 60)[configuration % 4]
@@ -71,7 +71,7 @@ def _ticks(packet: bytes) -> int:
 
 
 def _page(packet: bytes, position: int, number: int, flags: int) -> bytes:
-    """Return one Ogg page that holds one packet of at most 64 KiB."""
+    """Return an Ogg page with one packet of at most 64 KiB."""
     lacing = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
     if len(lacing) > 255:
         raise DataError(f"expected Opus packets, found one of {len(packet)} bytes")
@@ -94,7 +94,7 @@ _CHECKSUMS = _table()
 
 
 def _checksum(page: bytes) -> int:
-    """Return Ogg's CRC-32, which counts bits from the highest and begins with 0."""
+    """Return Ogg's CRC-32, which starts at the highest bit with the initial value 0."""
     rest = 0
     for byte in page:
         rest = ((rest << 8) & 0xFFFFFFFF) ^ _CHECKSUMS[(rest >> 24) ^ byte]

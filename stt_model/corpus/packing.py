@@ -1,8 +1,8 @@
-"""Datasets with their clips in tar shards, laid out as WebDataset does.
+"""Pack the clips of a dataset into tar shards in WebDataset's layout.
 
-A shard is a plain POSIX tar with two members a clip: ``KEY.wav`` (or what else the clip is) and
-``KEY.txt``, its transcript. The manifests beside the shards name the members and where they lie, so
-that a packed dataset is taken wherever a loose one is. Same dataset, same bytes.
+A shard is a plain POSIX tar with two members per clip: ``KEY.wav`` (or the clip's own suffix) and
+``KEY.txt``, its transcript. The manifests beside the shards give the position of each member, so a
+packed dataset works wherever an unpacked one does. The same dataset gives the same bytes.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _SHARD = re.compile(r"\w+-\d{6}\.tar")
 
 
 def pack(dataset: str, target: str, *, shard_mib: int = 256) -> int:
-    """Pack a dataset into ``target``, which is empty or not there, and return how many clips.
+    """Pack a dataset into ``target``, which is empty or missing, and return the number of clips.
 
-    Either is a path, ``file://`` or ``s3://``. A shard takes up to ``shard_mib`` MiB, or one clip
-    that is larger. In a store the manifests come last: without them there is no dataset, and the
-    next call goes on where one was broken off.
+    Either is a path, ``file://`` or ``s3://``. A shard holds up to ``shard_mib`` MiB, or one larger
+    clip. In a store the manifests are written last: without them there is no dataset, and the next
+    call resumes an interrupted one.
 
-    Raises DataError for a row or clip that cannot be used, or a target that holds something, and
+    Raises DataError for a row or clip that cannot be used, or a target that is not empty, and
     StoreError if a store does not answer.
     """
     if shard_mib < 1:
@@ -63,7 +63,7 @@ def pack(dataset: str, target: str, *, shard_mib: int = 256) -> int:
 
 
 class _Shards:
-    """Writes the shards of a split into a folder, one after the other."""
+    """Writes the shards of a split into a folder, one after another."""
 
     def __init__(
         self, folder: Path, split: str, limit: int, finished: Callable[[Path], None]
@@ -74,7 +74,7 @@ class _Shards:
         self._tar: tarfile.TarFile | None = None
 
     def add(self, utterance: Utterance, content: bytes) -> Utterance:
-        """Pack a clip, and return its row as the manifest beside the shards has it."""
+        """Pack a clip, and return its row for the manifest beside the shards."""
         if self._tar and self._tar.offset + len(content) > self._limit:
             self.close()
         if not self._tar:
@@ -98,7 +98,7 @@ class _Shards:
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> int:
-    """Add a member that tells no time and no owner; return where its content starts, in bytes."""
+    """Add a member without time and owner; return the offset of its content in bytes."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     start = tar.offset + tarfile.BLOCKSIZE
@@ -113,7 +113,7 @@ def _read(utterance: Utterance) -> tuple[Utterance, bytes]:
 
 @contextmanager
 def _folder(target: str) -> Iterator[tuple[Path, Callable[[Path], None]]]:
-    """Yield a folder to write to, and what to call with each file in it that is finished."""
+    """Yield a folder to write to, and a function to call with each finished file."""
     if not is_stored(target):
         folder = local_path(target)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -128,10 +128,10 @@ def _folder(target: str) -> Iterator[tuple[Path, Callable[[Path], None]]]:
 
 
 class _Upload:
-    """A packed dataset on its way into a store, where a marker lies until it is complete.
+    """Uploads a packed dataset into a store, with a marker there until it is complete.
 
-    The marker tells what a broken call left from shards of other origin, which many people name
-    alike.
+    The marker distinguishes the leftovers of an interrupted call from other shards of the same
+    name.
     """
 
     def __init__(self, target: str, scratch: Path) -> None:
@@ -154,7 +154,7 @@ class _Upload:
         path.unlink()
 
     def finish(self) -> None:
-        """Remove shards that only a broken call had, of another size perhaps, and the marker."""
+        """Remove the marker, and shards that only an interrupted call wrote."""
         for uri in self._found.keys() - self._sent:
             if _SHARD.fullmatch(uri.removeprefix(f"{self._root}/")):
                 self._store.remove(uri)

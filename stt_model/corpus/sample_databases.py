@@ -34,7 +34,7 @@ _AUDIO = {
 
 @dataclass(frozen=True)
 class StoredSample:
-    """One sample: where its audio lies in the file, and its transcript, if the file has any."""
+    """One sample: the position of its audio in the file, and its transcript, if there is one."""
 
     name: str
     start: int
@@ -43,10 +43,10 @@ class StoredSample:
 
 
 def iter_samples(path: Path) -> Iterator[StoredSample]:
-    """Yield the samples of a database in their order, without reading the audio.
+    """Yield the samples of a database in order, without reading the audio.
 
     Raises:
-        DataError: it is no such database, or not to its end.
+        DataError: it is not a sample database, or is damaged.
         OSError: it cannot be read.
     """
     with open_regular(path) as file:
@@ -61,7 +61,7 @@ class _Reader:
         self._path, self._file, self._size = path, file, size
 
     def read_schema(self) -> tuple[list[str], str]:
-        """Return what each column holds, and how the names of the clips end."""
+        """Return what each column holds, and the suffix of the clips."""
         if self._file.read(len(_MAGIC)) != _MAGIC:
             self._refuse("a sample database, which begins with SAMPLEDB", "something else")
         length = self._number(8)
@@ -79,7 +79,7 @@ class _Reader:
         return columns, _AUDIO[kind]
 
     def read_index(self) -> list[int]:
-        """Return where each sample lies."""
+        """Return the position of each sample."""
         length = self._number(8)
         self._go_to(self._file.tell() + length)
         self._number(8)
@@ -89,7 +89,7 @@ class _Reader:
         return list(struct.unpack(f">{count}Q", self._file.read(8 * count)))
 
     def read_sample(self, place: int, columns: list[str], name: str) -> StoredSample:
-        """Return the sample that lies at a place."""
+        """Return the sample at a position."""
         self._go_to(place + 4)
         start = size = 0
         transcript = None

@@ -1,9 +1,9 @@
-"""Digests of what lies behind URIs, by which a later run can tell whether anything changed.
+"""Digests of the content behind URIs, so that a later run can tell whether it has changed.
 
-Files are read: times of change can be wrong, and another text of the same length is another text.
-Objects of a store are not: one listing has the ETags, which change with the content. An ETag can
-change without it, as when a large object is stored again in parts of another size; work is then
-done again that need not be, never the other way round.
+Files are read, because modification times can be wrong. Objects of a store are not: a listing has
+their ETags, which change with the content. An ETag can also change without it, for example if an
+object is uploaded again with another part size; then work is repeated needlessly, but a change is
+never missed.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _TIMEOUT = (10, 60)  # seconds to connect, and until the answer begins
 def digest_dataset(root: str) -> str:
     """Return a SHA-256 over the manifests of a dataset and every clip that they name, hexadecimal.
 
-    Of one place, it changes with a byte of any of these, and with nothing else: not with other
-    files beside them, nor with times. A clip that is not there counts as absent; to report it is
-    for validation. Raises DataError or StorageError for a dataset without readable manifests.
+    For one location, it changes with any byte of these and with nothing else: not with other files
+    or times. A missing clip counts as absent; validation reports it. Raises DataError or
+    StorageError for a dataset without readable manifests.
     """
     manifests = find_splits(root)
     versions = {f"{split}.csv": sha256_file(path) for split, path in manifests.items()}
@@ -54,8 +54,8 @@ def digest_dataset(root: str) -> str:
 def digest_source(uri: str) -> str:
     """Return a digest of the file, archive or folder that a URI names; "" for an empty URI.
 
-    ``unknown_digest`` where a server does not say which version it has (no strong ETag).
-    Raises StorageError for what is not there.
+    ``unknown_digest`` if a server does not identify the version (no strong ETag).
+    Raises StorageError if there is nothing.
     """
     if not uri:
         return ""
@@ -71,24 +71,24 @@ def digest_source(uri: str) -> str:
 
 
 def unknown_digest() -> str:
-    """Return another digest each time, so that nothing that depends on it is taken as unchanged."""
+    """Return a different digest each time, so that no result that depends on it is reused."""
     return f"unknown-{uuid.uuid4().hex}"
 
 
 def _rows(manifest: Path) -> Iterator[Utterance]:
-    # A row that cannot be read names no clip for sure; its manifest counts byte by byte anyway.
+    # An invalid row names no certain clip; the manifest's bytes are part of the digest anyway.
     return (row for row in iter_manifest(manifest) if isinstance(row, Utterance))
 
 
 def _place(row: Utterance) -> str:
-    """Return where the clip of a row lies: a URI in a store, or a path."""
+    """Return where the clip of a row is: a URI in a store, or a path."""
     place = row.wav_filename if is_stored(row.wav_filename) else str(row.path)
-    # A clip in a packed dataset is of the version that its shard is of.
+    # A clip in a packed dataset has the version of its shard.
     return re.sub(r"\.(tar|sdb)#.*", r".\1", place)
 
 
 def _versions(root: str, clips: set[str]) -> dict[str, str]:
-    """Return the version of every clip that is there, by its place."""
+    """Return the version of every existing clip, by its place."""
     stored = set(filter(is_stored, clips))
     files = sorted(clips - stored)
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
@@ -108,7 +108,7 @@ def _digest_file(path: str) -> str:
 
 
 def _folders(root: str, stored: set[str]) -> Iterator[str]:
-    """Yield as few folders as hold all these objects: the dataset's, and one of each bucket."""
+    """Yield few folders that hold all these objects: the dataset's, and one per other bucket."""
     below_root = {uri for uri in stored if uri.startswith(f"{root.rstrip('/')}/")}
     if below_root:
         yield root
@@ -132,11 +132,11 @@ def _digest_stored(uri: str) -> str:
 def _digest_served(uri: str) -> str:
     keep_secrets_out_of_logs()
     try:
-        # Not a HEAD: an address that is signed for GET refuses it.
+        # Not a HEAD request: addresses that are signed for GET refuse it.
         with requests.get(uri, stream=True, timeout=_TIMEOUT) as response:
             tag = response.headers.get("ETag", "") if response.ok else ""
     except requests.RequestException:
-        tag = ""  # The step that fetches it tries again, and says what is wrong.
+        tag = ""  # The step that fetches it will report the error.
     return _digest({"": tag}) if tag.startswith('"') else unknown_digest()
 
 

@@ -1,4 +1,4 @@
-"""How large the splits of a corpus shall be, and what they must not share."""
+"""The intended sizes of a corpus's splits, and what they must not share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPLIT_BY = ("auto", "speaker+text", "speaker", "text")
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """How large the splits shall be, and what they must not share."""
+    """The intended sizes of the splits, and what they must not share."""
 
     dev_share: float = real(
         0.1, "Share of all audio that becomes the dev split.", minimum=0, below=1
@@ -42,7 +42,7 @@ class SplitPlan:
             )
 
     def seconds(self, split: int, total: float) -> float:
-        """Return how much audio a held-out split shall have of ``total`` seconds."""
+        """Return the intended seconds of a held-out split of a corpus of ``total`` seconds."""
         hours = self.dev_hours if split == DEV else self.test_hours
         share = self.dev_share if split == DEV else self.test_share
         return hours * 3600 if hours else share * total

@@ -1,12 +1,12 @@
-"""Train, dev and test of one corpus: no speaker and no text in two of them.
+"""Split a corpus into train, dev and test, sharing no speaker and no text.
 
-Speakers are given to dev and test until these are large enough; a text that speakers of several
-splits read stays in one of them, and its other clips are set aside. So that few are, dev and test
-get speakers whose texts nobody else reads, and never one who would fill them alone. Speakers of
-each gender and accent are drawn in proportion.
+Speakers are assigned to dev and test until these are large enough. A text that speakers of several
+splits read stays in one split, and its other clips are set aside. To set few aside, dev and test
+prefer speakers whose texts nobody else reads, and avoid one who would fill a split alone. Speakers
+of each gender and accent are drawn in proportion.
 
-The draw is by a digest of the speaker's name, so it is the same every time. What was in a split
-before stays there: a clip never moves, a speaker and a text stay where they were.
+The draw uses a digest of the speaker's name, so it is the same every time. Clips, speakers and
+texts that are already in a split stay there.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SET_ASIDE, NEW = -1, -2
 _HELD_OUT = (TEST, DEV)
 _NAMES = {TRAIN: "train", DEV: "dev", TEST: "test"}
 _LARGE = 0.1
-"""Share of dev or test from which a speaker is only taken where others do not do."""
+"""Share of dev or test above which a speaker is used only if others do not suffice."""
 _SMALL_STRATUM = 5
-"""Speakers below which a gender and accent is drawn together with others as small."""
+"""Groups of gender and accent with fewer speakers are drawn together."""
 _LOSSES = (0.02, 0.05, 0.1, 0.2, 0.4)
-"""Shares of a speaker's audio that may be lost to other splits, for texts that these have; tried in
+"""Shares of a speaker's audio that may be lost because other splits have the same texts; tried in
 this order, until dev and test are large enough."""
 _LEAST_TEXTS = 0.25
-"""Share of its size that a split gets of texts that all speakers read."""
+"""Share of a split's size that may be texts that all speakers read."""
 
 _Seconds = NDArray[np.float64]
 _Keys = NDArray[np.uint64]
@@ -43,17 +43,17 @@ _Splits = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Speech:
-    """What splits are drawn from, all arrays [clips]."""
+    """The clips to split, all arrays [clips]."""
 
     speakers: _Keys
-    """Digests of the speakers' names; 0 where the speaker is not known."""
+    """Digests of the speakers' names; 0 for an unknown speaker."""
     texts: _Keys
     """Digests of ``text_key``."""
     seconds: _Seconds
     strata: _Keys
-    """Digests of what to draw in proportion, such as gender and accent."""
+    """Digests of the properties to draw in proportion, such as gender and accent."""
     previous: _Splits
-    """The split that a clip is in already, or NEW."""
+    """The split that a clip is already in, or NEW."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Splits:
 
 
 def text_key(text: str) -> str:
-    """Return what two transcripts of the same sentence have in common: letters and digits."""
+    """Return a key that is equal for transcripts of the same sentence: its letters and digits."""
     folded = unicodedata.normalize("NFC", text).casefold()
     return "".join(filter(str.isalnum, folded)) or folded.strip()
 
@@ -84,9 +84,9 @@ def digest(text: str) -> int:
 
 
 def draw_splits(speech: Speech, plan: SplitPlan) -> Splits:
-    """Give every clip a split.
+    """Assign every clip to a split.
 
-    DataError where the corpus is empty, or has too few speakers or texts for what ``plan`` asks.
+    DataError if the corpus is empty, or has too few speakers or texts for ``plan``.
     """
     if not len(speech.seconds):
         raise DataError("expected clips to split, found none")
@@ -147,9 +147,9 @@ def _shares_speakers(speech: Speech) -> bool:
 
 
 def _draw(speech: Speech, plan: SplitPlan, by: str) -> _Splits:
-    # Whole milliseconds, of which sums are exact: the same in whatever order the clips come.
+    # Whole milliseconds, so that sums are exact and do not depend on the order of the clips.
     seconds = np.round(speech.seconds * 1000)
-    # A clip whose speaker is not known is drawn by its text.
+    # A clip of an unknown speaker is drawn by its text.
     known = (speech.speakers != 0) & (by != "text")
     keys, units = np.unique(np.where(known, speech.speakers, speech.texts), return_inverse=True)
     texts = np.unique(speech.texts, return_inverse=True)[1]
@@ -175,7 +175,7 @@ def _draw(speech: Speech, plan: SplitPlan, by: str) -> _Splits:
 
 
 def _placed(members: NDArray[np.int64], previous: _Splits, count: int) -> _Splits:
-    """Return where each unit, or text, is already; NEW where it is nowhere."""
+    """Return the split that each unit or text is already in, or NEW."""
     placed = np.full(count, NEW, np.int8)
     known = previous >= 0
     np.maximum.at(placed, members[known], previous[known])
@@ -183,7 +183,7 @@ def _placed(members: NDArray[np.int64], previous: _Splits, count: int) -> _Split
 
 
 class _Texts:
-    """Who reads what, and which split has how much of a text."""
+    """Which units read which texts, and how much of each text is in which split."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class _Texts:
         self._audio = np.bincount(texts * 3 + at, seconds, count * 3).reshape(count, 3)
 
     def try_out(self, unit: int, split: int) -> tuple[float, float]:
-        """Return what ``split`` wins, and what is lost on the whole, if the unit moves there."""
+        """Return what ``split`` gains, and what is lost in total, if the unit moves there."""
         before, after = self._moved(unit, split)
         placed = self._placed[self._texts[self._starts[unit] : self._starts[unit + 1]]]
         won = _kept(after, placed, split) - _kept(before, placed, split)
@@ -224,20 +224,20 @@ class _Texts:
 
 
 def _kept(audio: _Seconds, placed: _Splits, split: int | None = None) -> float:
-    """Return how much of texts is kept, in all splits or one: each text stays in one of them."""
+    """Return how much audio is kept, in all splits or one, if each text stays in one split."""
     owners = np.where(placed >= 0, placed, _majority(audio))
     kept = audio[np.arange(len(audio)), owners]
     return float(kept.sum() if split is None else kept[owners == split].sum())
 
 
 def _majority(audio: _Seconds) -> NDArray[np.int64]:
-    """Return the split that has most of each text; of equal amounts the most held out."""
+    """Return the split that has most of each text; for equal amounts the most held out."""
     return 2 - np.argmax(audio[:, ::-1], axis=1)
 
 
 @dataclass
 class _Pool:
-    """The units to draw from, speakers or texts, all arrays [units]."""
+    """The units to draw, speakers or texts, all arrays [units]."""
 
     keys: _Keys
     total: _Seconds
@@ -251,7 +251,7 @@ class _Pool:
         for loss in _LOSSES if self.texts else (0.0,):
             self._fill_in_proportion(split, target, loss)
         have = self._have(split)
-        # What is still lacking is taken from whoever is there, the smallest first.
+        # Fill the rest from all remaining units, the smallest first.
         free = np.flatnonzero(self.splits == NEW)
         free = free[np.lexsort((self.keys[free], self.total[free]))]
         for loss in (_LOSSES[-1], np.inf):
@@ -282,9 +282,9 @@ class _Pool:
         need: float,
         limits: tuple[float, float],
     ) -> float:
-        """Give units to a split until it has what it needs; return what it has then.
+        """Give units to a split until it is large enough; return its size then.
 
-        ``limits`` are how large a unit may be, and what share of it may be lost to other splits.
+        ``limits`` are a unit's maximum size, and the share of it that other splits may take.
         """
         largest, loss = limits
         for unit in free:
@@ -336,7 +336,7 @@ def _owners(
 
 
 def _problem(speech: Speech, plan: SplitPlan, splits: _Splits) -> str:
-    """Return which held-out split is far from its size, in words; "" if none is."""
+    """Describe a held-out split that is far from its intended size; "" if none is."""
     total = float(speech.seconds.sum())
     for split in _HELD_OUT:
         wanted = plan.seconds(split, total)
@@ -359,5 +359,5 @@ def _empty(plan: SplitPlan, splits: _Splits) -> str:
 
 
 def stratum(values: Sequence[str]) -> int:
-    """Return a number for what is drawn in proportion; 0 where nothing is known."""
+    """Return a number for the properties to draw in proportion; 0 if they are unknown."""
     return digest("\0".join(values)) if any(values) else 0

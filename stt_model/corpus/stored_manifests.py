@@ -1,4 +1,4 @@
-"""Bring the manifests of a dataset in an object store here; its audio stays where it is."""
+"""Fetch the manifests of a dataset in an object store; the audio stays there."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FIELD_LIMIT = 1 << 27  # bytes, as for reading manifests (stt_model.corpus.mani
 
 
 def bring_manifests(root: str, names: Iterable[str]) -> dict[str, Path]:
-    """Return those of the manifests ``names`` below ``root`` that there are, by name, as files.
+    """Return local files of the existing manifests among ``names`` below ``root``, by name.
 
-    ``root`` is the URI of a folder in an object store. Audio that a manifest names relative to
-    itself has its whole URI in the file; rows, columns and everything else are as in the store. The
-    files lie in the cache folder and stay there: each version of a manifest is fetched once.
+    ``root`` is the URI of a folder in an object store. Relative audio names become whole URIs in
+    the local file; rows, columns and everything else are unchanged. The files are kept in the cache
+    folder: each version of a manifest is fetched once.
 
     Raises StoreError; OSError of the disk passes through.
     """
@@ -64,11 +64,11 @@ def _copy_with_uris(manifest: Path, target: Path, folder: str) -> None:
             manifest.open(encoding="utf-8-sig", newline="") as source,
             target.open("w", encoding="utf-8", newline="") as handle,
         ):
-            # Quoted throughout, as a reader takes a bare CR for a line end.
+            # Everything is quoted, since readers take a bare CR for a line end.
             writer = csv.writer(handle, quoting=csv.QUOTE_ALL, lineterminator="\n")
             writer.writerows(_with_uris(csv.reader(source, strict=True), folder))
     except (csv.Error, UnicodeDecodeError):
-        # As it is: whoever reads it finds the same, and says where.
+        # Copied unchanged: the reader will report the error with its position.
         shutil.copyfile(manifest, target)
 
 

@@ -1,4 +1,4 @@
-"""The list of suspects, as a person hands it back: which clips the next run leaves out."""
+"""Read the list of suspects after a person's review: which clips the next run leaves out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ COLUMNS = ("drop", "why", "wav_filename")
 
 
 def read_dropped(path: Path | str) -> dict[str, str]:
-    """Return why clips are to be dropped, by their place, for the rows that say ``drop`` yes.
+    """Return the reasons to drop clips, by place, for the rows whose column ``drop`` is yes.
 
-    DataError, naming the file and the row, for a file that is no list of suspects.
+    DataError, naming the file and the row, for a file that is not a list of suspects.
     """
     dropped = {}
     try:

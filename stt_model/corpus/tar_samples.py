@@ -1,7 +1,7 @@
-"""WebDataset's tar files: members that share a name but for its suffix are one sample.
+"""WebDataset's tar files: members whose names differ only in the suffix are one sample.
 
-Of each, the audio and ``.txt``, the transcript, are taken; suffixes may be double, as in
-``a.seg.wav``: what comes behind the first dot of the file's name is the suffix.
+The audio and ``.txt``, the transcript, are used; the suffix is everything after the first dot
+of the file's name, as in ``a.seg.wav``.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class _Part(NamedTuple):
 
 
 def iter_samples(path: Path) -> Iterator[StoredSample]:
-    """Yield the samples of a tar file in their order, without reading the audio.
+    """Yield the samples of a tar file in order, without reading the audio.
 
     Raises:
-        DataError: it is no tar file, is compressed, ends too early, or a sample has no audio.
+        DataError: it is not a tar file, is compressed or truncated, or a sample has no audio.
         OSError: it cannot be read.
     """
     try:

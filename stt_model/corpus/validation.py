@@ -49,7 +49,7 @@ _TOGETHER = 16
 _HEADERS_NEED_ALL = (".mp3",)
 """Formats whose length is told only by reading all of it: asked for at once, not in parts."""
 CHECKS: tuple[Check, ...] = (
-    Check(MANIFEST, "error", "The file is no manifest that can be read to its end."),
+    Check(MANIFEST, "error", "The file is not a valid manifest."),
     Check(FIELDS, "error", "The row has more or fewer fields than the header has columns."),
     *(
         Check(check.__name__, severity, (check.__doc__ or "").strip())

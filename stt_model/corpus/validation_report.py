@@ -1,4 +1,4 @@
-"""The outcome of validation: clean manifests, rejected rows, and a report with pictures."""
+"""The result of validation: clean manifests, rejected rows, and a report with pictures."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BARS = 60
-"""Characters that the histogram shows; the most frequent."""
+"""Number of characters in the histogram, the most frequent ones."""
 _COLOUR = "#4c72b0"
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What to keep of a corpus, what not, and why."""
+    """Which rows of a corpus to keep, which not, and why."""
 
     manifests: Mapping[str, Path]
     """The manifest of each split, as given."""
@@ -45,7 +45,7 @@ class ValidationResult:
     findings: Sequence[Finding]
     """In the order of splits and rows."""
     accepted: Mapping[str, Sequence[Utterance]]
-    """By split, as the clean manifests have them: transcripts in NFC, sizes right."""
+    """By split, as in the clean manifests: transcripts in NFC, correct sizes."""
     seconds: Mapping[str, NDArray[np.float64]]
     """By split, the durations of the accepted utterances: float64 [utterances]."""
     rejected: Sequence[Rejected]
@@ -53,7 +53,7 @@ class ValidationResult:
     """What was counted of all these."""
     strict: bool
     normalisation: NormalisationLog | None = None
-    """What the normaliser did to the transcripts, where there was one."""
+    """The normaliser's changes to the transcripts, if there was one."""
     by_header: int = 0
     """Clips in a store of which only the header was read."""
 
@@ -87,13 +87,13 @@ class ValidationResult:
         )
 
     def advice(self) -> str:
-        """Return what a normaliser would take out of the transcripts; empty where there is one."""
+        """Return what a normaliser would remove from the transcripts; empty if one was used."""
         kinds = {} if self.normalisation else needless_characters(self.characters)
         if not kinds:
             return ""
         return (
-            f"The transcripts hold {describe_kinds(kinds)}, which few models learn well; to write"
-            f" them without, give {FLAG_HINT}"
+            f"The transcripts hold {describe_kinds(kinds)}, which few models learn well; to remove"
+            f" these, give {FLAG_HINT}"
         )
 
     def unread(self) -> str:
@@ -107,7 +107,7 @@ class ValidationResult:
         )
 
     def problem(self) -> str | None:
-        """Return why nothing may be trained on this corpus, in one line; None if it may."""
+        """Return why the corpus must not be trained on, in one line; None if it may."""
         tally = self.tally
         if tally.unreadable:
             return str(tally.unreadable)
@@ -219,9 +219,9 @@ class ValidationResult:
 
 
 def _write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
-    """Write the original columns of each row, then where it was and why it was rejected.
+    """Write the original columns of each row, then its place and the reasons for rejection.
 
-    ``surplus`` holds the fields beyond the last column of a row that had too many.
+    ``surplus`` holds the extra fields of a row that had too many.
     """
     extra = dict.fromkeys(column for each in rejected for column in _fields(each.row)[0])
     columns = list(dict.fromkeys((*COLUMNS, *extra)))
@@ -246,10 +246,10 @@ def _write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
 
 
 def _inert(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula, with ' before it if need be.
+    """Return a cell that no spreadsheet takes for a formula, prefixed with ' if needed.
 
-    The file is made to be opened by people; what a dataset of foreign origin says there could
-    otherwise send them somewhere, or send something away.
+    People open this file in a spreadsheet, where a formula in an untrusted dataset could send
+    data elsewhere.
     """
     if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{cell}"
@@ -289,14 +289,14 @@ def _draw_characters(counts: Counter[str]) -> Figure:
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
         if label.startswith("U+"):
             tick.set(rotation=90, fontsize=6)
-    # From below 1, so that a character that occurs once has a bar too.
+    # Start below 1, so that a character that occurs once has a bar too.
     axes.set(ylabel="occurrences", yscale="log", xlim=(-1, len(labels)), ylim=(0.7, None))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     return figure
 
 
 def _tick(character: str) -> str:
-    """Return a character as the font can show it, or its number."""
+    """Return a character if the font can show it, otherwise its number."""
     shown = show_characters(character)
     known = all(ord(part) in _glyphs() for part in shown)
     # A dollar sign would start a formula.

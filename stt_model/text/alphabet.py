@@ -14,7 +14,7 @@ from stt_model.text.characters import describe_character, describe_characters, i
 
 
 class Alphabet(ABC):
-    """What the output layer can write: labels 0 to ``size - 1``, then the blank. Immutable."""
+    """The classes of the output layer: labels 0 to ``size - 1``, then the blank. Immutable."""
 
     labels: tuple[str, ...]
     is_bytes: bool
@@ -36,17 +36,17 @@ class Alphabet(ABC):
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of the kind of alphabet and its labels in their order."""
+        """SHA-256, in hexadecimal, of the kind of alphabet and its labels in order."""
         kind = "bytes" if self.is_bytes else "characters"
         return hashlib.sha256("\n".join((kind, *self.labels)).encode()).hexdigest()
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Return the labels of ``text``; AlphabetError names the characters it cannot write."""
+        """Return the labels of ``text``; AlphabetError names characters without a label."""
 
     @abstractmethod
     def decode(self, labels: Iterable[int]) -> str:
-        """Return the text of ``labels``; AlphabetError for a number that is no label."""
+        """Return the text of ``labels``; AlphabetError for an invalid label."""
 
     @abstractmethod
     def missing(self, text: str) -> set[str]:
@@ -80,8 +80,8 @@ class Alphabet(ABC):
 class CharacterAlphabet(Alphabet):
     """Labels that are code points, in the order of the output layer.
 
-    AlphabetError unless they are at least one, single code points, unique, and none of them a
-    line end, NUL or surrogate, which an alphabet file cannot hold.
+    AlphabetError unless there is at least one label and all are single, unique code points, without
+    line ends, NUL and surrogates, which an alphabet file cannot hold.
     """
 
     is_bytes = False
@@ -102,7 +102,7 @@ class CharacterAlphabet(Alphabet):
             self._index[label] = number
 
     def encode(self, text: str) -> list[int]:
-        """Return one label for each code point of ``text``, as it is written (no normal form)."""
+        """Return one label for each code point of ``text``, without normalising it."""
         try:
             return [self._index[character] for character in text]
         except KeyError:
@@ -113,7 +113,7 @@ class CharacterAlphabet(Alphabet):
         return "".join(self.labels[label] for label in self._check_labels(labels))
 
     def missing(self, text: str) -> set[str]:
-        """Return the code points of ``text`` that are no labels."""
+        """Return the code points of ``text`` that have no label."""
         return set(text) - self._index.keys()
 
 
@@ -133,7 +133,7 @@ class BytesAlphabet(Alphabet):
         return [byte - 1 for byte in text.encode()]
 
     def decode(self, labels: Iterable[int]) -> str:
-        """Return the text; bytes that are no UTF-8 become U+FFFD."""
+        """Return the text; invalid UTF-8 becomes U+FFFD."""
         data = bytes(label + 1 for label in self._check_labels(labels))
         return data.decode("utf-8", errors="replace")
 
@@ -143,18 +143,18 @@ class BytesAlphabet(Alphabet):
 
 
 def normalise(text: str) -> str:
-    """Return ``text`` in NFC, the form in which this project compares and trains on transcripts."""
+    """Return ``text`` in NFC, the form that this project compares and trains on."""
     return unicodedata.normalize("NFC", text)
 
 
 def build_alphabet(
     transcripts: Iterable[str], order: Literal["frequency", "codepoint"] = "codepoint"
 ) -> CharacterAlphabet:
-    """Return an alphabet of every code point that the transcripts hold in NFC.
+    """Return an alphabet of all code points of the transcripts in NFC.
 
-    A combining mark that has no composed form with its letter becomes a label of its own.
-    ``order`` is by code point, or by falling frequency (ties by code point).
-    Nothing is dropped: AlphabetError names the transcript that holds a control character.
+    A combining mark without a composed form becomes a label of its own.
+    ``order`` is by code point, or by descending frequency (ties by code point).
+    Nothing is dropped: AlphabetError names a transcript with a control character.
     """
     counts: Counter[str] = Counter()
     for number, transcript in enumerate(transcripts, start=1):
@@ -162,7 +162,7 @@ def build_alphabet(
         if control := sorted(filter(is_control, characters)):
             raise AlphabetError(
                 f"transcript {number} ({shorten(transcript)!r}) holds "
-                f"{describe_characters(control)}, which cannot be a label; take it out of the text"
+                f"{describe_characters(control)}, which cannot be a label; remove it from the text"
             )
         counts.update(characters)
     if not counts:
@@ -177,7 +177,7 @@ def _is_unwritable(character: str) -> bool:
 
 
 def problem_with_label(label: str) -> str | None:
-    """Return why a label cannot be one, None if it can."""
+    """Return why a label is invalid, None if it is valid."""
     if len(label) != 1:
         return f"expected one code point, found {len(label)}: {shorten(label)!r}"
     if label in "\r\n" or _is_unwritable(label):

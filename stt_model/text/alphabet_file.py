@@ -32,7 +32,7 @@ def parse_alphabet(data: bytes, name: str = "alphabet") -> CharacterAlphabet:
         if label in labels:
             raise AlphabetError(
                 f"{name}, line {number}: {describe_character(label)} is on line "
-                f"{labels[label]} already; each label may be there once"
+                f"{labels[label]} already; each label may occur once"
             )
         labels[label] = number
     if not labels:
@@ -70,10 +70,10 @@ def read_alphabet(path: Path | str) -> CharacterAlphabet:
 
 
 def format_alphabet(alphabet: Alphabet) -> bytes:
-    """Return an alphabet file that ``parse_alphabet`` and Coqui STT read back as the same labels.
+    """Return an alphabet file from which ``parse_alphabet`` and Coqui STT read the same labels.
 
-    In bytes mode nothing but a comment: its labels cannot be lines, and readers of such a
-    checkpoint go by its flags and its number of classes.
+    In bytes mode it is only a comment: its labels cannot be lines, and readers of such a
+    checkpoint rely on its flags and its number of classes.
     """
     if alphabet.is_bytes:
         return _BYTES_NOTE.encode()

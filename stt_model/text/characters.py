@@ -1,4 +1,4 @@
-"""Characters as people can tell them apart in a message."""
+"""Show characters in messages so that people can tell them apart."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import unicodedata
 from collections.abc import Iterable
 
 _NAMED = 5
-"""Characters that a one-line message names before it only counts the rest."""
+"""Maximum number of characters that a one-line message names; the rest is counted."""
 
 
 def is_control(character: str) -> bool:
-    """Whether a character can be no part of a transcript: a control character or a surrogate."""
+    """Whether a character cannot be part of a transcript: a control character or a surrogate."""
     return unicodedata.category(character) in ("Cc", "Cs")
 
 
 def is_mark(character: str) -> bool:
-    """Whether a character joins the one before it: an accent, a vowel sign."""
+    """Whether a character combines with the one before it, such as an accent or a vowel sign."""
     return unicodedata.category(character).startswith("M")
 
 
 def show_characters(characters: Iterable[str]) -> str:
-    """Return characters side by side, each as a reader can see it: a space as ``␣``."""
+    """Return characters side by side, with invisible ones made visible: a space as ``␣``."""
     return " ".join(map(_show, characters))
 
 
@@ -33,14 +33,14 @@ def _show(character: str) -> str:
 
 
 def describe_character(character: str) -> str:
-    """Return a character as a reader can tell it from its look-alikes: ``'ñ' U+00F1 NAME``."""
+    """Return a character with number and name, to tell look-alikes apart: ``'ñ' U+00F1 NAME``."""
     name = unicodedata.name(character, "")
     shown = f"'{character if character == ' ' else _show(character)}' "
     return f"{shown if character.isprintable() else ''}U+{ord(character):04X} {name}".rstrip()
 
 
 def describe_characters(characters: Iterable[str]) -> str:
-    """Return the first few characters described, and how many more there are."""
+    """Describe the first few characters, and say how many more there are."""
     return join_some([describe_character(character) for character in characters])
 
 

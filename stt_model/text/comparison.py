@@ -17,24 +17,24 @@ from stt_model.text.characters import (
 )
 
 _TABLED = 40
-"""Missing characters that the report lists."""
+"""Maximum number of missing characters that the report lists."""
 
 
 @dataclass(frozen=True)
 class MissingCharacter:
-    """A character that an alphabet lacks: how often it occurs, and the first place."""
+    """A character that an alphabet lacks: how often and where it occurs."""
 
     char: str
     count: int
     example: str
     """The first transcript that holds it."""
     line: int
-    """The place of that transcript in the order given, from 1."""
+    """The number of that transcript, from 1."""
 
 
 @dataclass(frozen=True)
 class AlphabetComparison:
-    """How an alphabet fits transcripts; ``missing`` decides, the rest explains and advises."""
+    """How an alphabet fits transcripts; ``missing`` decides, the rest is explanation and advice."""
 
     size: int
     """Labels of the alphabet."""
@@ -43,23 +43,23 @@ class AlphabetComparison:
     unused: tuple[str, ...]
     """Labels that no transcript holds."""
     lookalikes: tuple[tuple[str, str], ...]
-    """Missing character, and the label that it can be taken for (Unicode TR39)."""
+    """Missing characters, each with the label that it resembles (Unicode TR39)."""
     uppercase: tuple[tuple[str, str], ...]
-    """Missing capital, and the label that is its lower case."""
+    """Missing capitals, each with the label that is its lower case."""
     decomposed: tuple[str, ...]
-    """Missing characters that are gone once the transcripts are in NFC."""
+    """Missing characters that disappear in NFC."""
     marks: tuple[str, ...]
-    """Missing combining marks that stay in NFC and need a label of their own."""
+    """Missing combining marks that remain in NFC and need a label of their own."""
     digits: tuple[str, ...]
     control: tuple[str, ...]
 
     @property
     def fits(self) -> bool:
-        """Whether every transcript can be written with the alphabet as it is."""
+        """Whether every character of the transcripts has a label."""
         return not self.missing
 
     def to_dict(self) -> dict[str, object]:
-        """Return the comparison as JSON can hold it."""
+        """Return the comparison as JSON types."""
         return {
             "fits": self.fits,
             "labels": self.size,
@@ -84,8 +84,12 @@ class AlphabetComparison:
     def to_markdown(self) -> str:
         """Return the comparison as a Markdown section, with what to do about each finding."""
         lines = [
-            f"{self.size} labels against {self.transcripts} transcripts: "
-            + ("every character has a label." if self.fits else f"{len(self.missing)} lack one."),
+            f"The alphabet has {self.size} labels; {self.transcripts} transcripts were compared: "
+            + (
+                "every character has a label."
+                if self.fits
+                else f"{len(self.missing)} characters have no label."
+            ),
             "",
         ]
         if self.missing:
@@ -111,25 +115,25 @@ class AlphabetComparison:
             for char, label in self.lookalikes
         )
         sections = {
-            "Look-alikes (replace them if the label was meant)": ", ".join(alike),
-            "Capitals whose small letter is a label (write the transcripts in lower case)":
+            "Look-alikes (replace them if the label is meant)": ", ".join(alike),
+            "Capitals whose lower case is a label (write the transcripts in lower case)":
                 show_characters(capital for capital, _ in self.uppercase),
-            "Decomposed letters (write the transcripts in NFC and these are gone)":
+            "Decomposed letters (write the transcripts in NFC to avoid them)":
                 ", ".join(map(describe_character, self.decomposed)),
             "Combining marks without a composed form (each needs a label of its own)":
                 ", ".join(map(describe_character, self.marks)),
             "Digits (spell the numbers out as they are spoken)": show_characters(self.digits),
-            "Control characters (take them out of the transcripts)": show_characters(self.control),
+            "Control characters (remove them from the transcripts)": show_characters(self.control),
             "Labels that no transcript uses": show_characters(self.unused),
         }  # fmt: skip
         return [f"{title}: {escape_markdown(found)}" for title, found in sections.items() if found]
 
 
 def compare_alphabet(alphabet: Alphabet, transcripts: Iterable[str]) -> AlphabetComparison:
-    """Compare the text as it is written with what the alphabet can write.
+    """Compare transcripts, as they are written, with the labels of an alphabet.
 
-    ``transcripts`` is read once. Code points are compared one by one, so that a letter and its
-    combining mark count as two characters where NFC has no single one for them.
+    ``transcripts`` is read once. Code points are compared one by one, so a letter and its combining
+    mark count as two characters unless NFC composes them.
     """
     missing: dict[str, MissingCharacter] = {}
     missing_in_nfc: set[str] = set()
@@ -166,14 +170,14 @@ def _labels_used(alphabet: Alphabet, text: str) -> set[str]:
 
 
 def _lookalikes(missing: Iterable[str], labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    # A megabyte of tables, read only once there is something to look up.
+    # A megabyte of tables, loaded only when needed.
     from confusable_homoglyphs import categories, confusables
 
     pairs = []
     for char in sorted(missing):
         alike = {entry["c"] for entry in confusables.confusables_data.get(char, ())}
         for label in labels:
-            # Latin I and l, or the digit 1, are confusable too, but nobody types one for the other.
+            # Latin I, l and the digit 1 are confusable too, but nobody types one for the other.
             scripts = {categories.alias(char), categories.alias(label)}
             if label in alike and not char.isdigit() and (len(scripts) > 1 or "COMMON" in scripts):
                 pairs.append((char, label))

@@ -1,10 +1,10 @@
-"""Fine-tune, transfer or refuse: decided by what a checkpoint's output layer can write.
+"""Choose between fine-tuning, transfer and refusal from the labels of a checkpoint.
 
-A bytes-output checkpoint writes every language, so it is fine-tuned. One with an alphabet is
+A bytes-output checkpoint can write every language, so it is fine-tuned. One with an alphabet is
 fine-tuned if its labels cover every character of the transcripts; otherwise its output layer is
-replaced (transfer). Where all that the labels lack is capitals, punctuation, digits or look-alikes,
-``auto`` stops: normalised transcripts are fine-tuned on, and a transfer would lose letters. A mode
-that was asked for and cannot work is refused, never bent.
+replaced (transfer). If only capitals, punctuation, digits or look-alikes have no label, ``auto``
+stops: normalised transcripts would allow fine-tuning, and a transfer would lose letters. A
+requested mode that cannot work is refused, never changed to another.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODES = ("auto", "fine-tune", "transfer")
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, to which alphabet, and why."""
+    """The chosen mode, the alphabet to train with, and the reason."""
 
     mode: Literal["fine-tune", "transfer", "refuse"]
     requested: str
@@ -40,28 +40,28 @@ class Decision:
     """One line."""
     source: Alphabet
     alphabet: Alphabet | None
-    """Of the model to be trained; None if refused."""
+    """The alphabet of the model to be trained; None if refused."""
     comparison: AlphabetComparison
-    """The source alphabet against the transcripts."""
+    """The comparison of the source alphabet with the transcripts."""
     warnings: tuple[str, ...] = ()
-    """What to look at before training goes on, one line each."""
+    """What to check before training, one line each."""
 
     @property
     def new_labels(self) -> tuple[str, ...]:
-        """Characters that become labels and were none in the checkpoint, in their order."""
+        """Characters that are labels only in the new alphabet, in order."""
         known = set(_characters(self.source))
         return tuple(label for label in _characters(self.alphabet) if label not in known)
 
     @property
     def dropped_labels(self) -> tuple[str, ...]:
-        """Characters that are labels of the checkpoint only, in their order."""
+        """Characters that are labels only in the checkpoint, in order."""
         if self.alphabet is None:
             return ()
         kept = set(_characters(self.alphabet))
         return tuple(label for label in _characters(self.source) if label not in kept)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the decision and its evidence as JSON can hold them."""
+        """Return the decision and its evidence as JSON types."""
         return {
             "mode": self.mode,
             "requested": self.requested,
@@ -77,7 +77,7 @@ class Decision:
     def to_markdown(self) -> str:
         """Return the decision and its evidence as a Markdown document."""
         rows = [
-            ("asked for", self.requested),
+            ("requested", self.requested),
             ("decided", self.mode),
             ("checkpoint", _describe(self.source)),
             ("model to be trained", _describe(self.alphabet) if self.alphabet else "none"),
@@ -96,7 +96,7 @@ class Decision:
             "| --- | --- |",
             *(f"| {name} | {escape_markdown(value)} |" for name, value in rows),
             "",
-            "## The checkpoint's alphabet against the transcripts",
+            "## The checkpoint's alphabet and the transcripts",
             "",
             self.comparison.to_markdown(),
         ]
@@ -111,12 +111,12 @@ def decide(
     alphabet: Alphabet | None = None,
     keep_source_labels: bool = False,
 ) -> Decision:
-    """Decide how a checkpoint with ``source_alphabet`` comes to write ``transcripts``.
+    """Decide how to train a checkpoint with ``source_alphabet`` to write ``transcripts``.
 
     ``transcripts`` are those of every split, as training will see them. ``mode`` is in ``MODES``.
     ``alphabet``, if given, is the one to train with; a bytes-output checkpoint needs none and keeps
-    its own. With ``keep_source_labels``, the alphabet after a transfer has all labels of the
-    checkpoint, before those that are new. Raises nothing: what cannot work is a decision to refuse.
+    its own. With ``keep_source_labels``, the alphabet after a transfer starts with all labels of
+    the checkpoint, followed by new ones. Raises nothing: a mode that cannot work is refused.
     """
     texts = list(transcripts)
     comparison = compare_alphabet(source_alphabet, texts)
@@ -124,7 +124,7 @@ def decide(
         if mode not in MODES:
             raise _Refusal(f"mode {mode!r} was asked for; allowed: {', '.join(MODES)}")
         if not any(texts):
-            raise _Refusal("there is no transcript to decide by; allowed: a corpus with text")
+            raise _Refusal("there are no transcripts to decide by; allowed: a corpus with text")
         if source_alphabet.is_bytes:
             outcome = _decide_bytes(source_alphabet, comparison, mode, alphabet)
         else:
@@ -148,7 +148,7 @@ class _Outcome:
 
 
 class _Refusal(Exception):
-    """Why nothing can be done as asked, in one line."""
+    """Why the request cannot be met, in one line."""
 
 
 def _decide_bytes(
@@ -181,7 +181,7 @@ def _decide_characters(
     if mode != "transfer" and not obstacle:
         reason = f"every character of the {len(texts)} transcripts is a label of the checkpoint"
         if alphabet is not None and alphabet != source:
-            reason += "; its labels are put in the order of the given alphabet"
+            reason += "; its labels are reordered as in the given alphabet"
         return _Outcome("fine-tune", alphabet or source, reason)
     if mode == "auto" and alphabet is None:
         _stop_for_what_a_normaliser_mends(comparison)
@@ -207,26 +207,26 @@ def _obstacle_to_fine_tuning(
 
 def _stop_for_what_a_normaliser_mends(comparison: AlphabetComparison) -> None:
     kinds, needed = kinds_of_missing(comparison)
-    # Without NFC no alphabet can be built either, which is refused in its own words.
+    # Without NFC no alphabet can be built either; that has a message of its own.
     if set(kinds) - {DECOMPOSED} and not needed:
         raise _Refusal(
-            f"all that the checkpoint's alphabet lacks is {describe_kinds(kinds)}; normalised"
-            f" transcripts can be fine-tuned on: give {FLAG_HINT}; or --mode transfer for a model"
+            f"the checkpoint's alphabet lacks only {describe_kinds(kinds)}; to fine-tune on"
+            f" normalised transcripts, give {FLAG_HINT}; or --mode transfer for a model"
             " that writes them too"
         )
 
 
 def _warnings(decision: Decision, texts: Sequence[str]) -> Iterator[str]:
-    """Yield what an alphabet that was built from the transcripts may have too much or too little.
+    """Yield warnings about needless or missing labels in an alphabet built from transcripts.
 
-    A letter that no transcript holds may be one of the language even so: the corpus is small.
+    The language may have letters that a small corpus lacks.
     """
     source = set(_characters(decision.source))
     characters = Counter(character for text in texts for character in text)
     if kinds := needless_characters(characters, known=source):
         yield (
-            f"The model will have to learn {describe_kinds(kinds)}; transcripts are written without"
-            f" them by {FLAG_HINT}"
+            f"The model will have to learn {describe_kinds(kinds)}; to write transcripts without"
+            f" them, give {FLAG_HINT}"
         )
     scripts = {script_of(character) for character in characters} - {""}
     lost = [
@@ -234,20 +234,20 @@ def _warnings(decision: Decision, texts: Sequence[str]) -> Iterator[str]:
     ]
     if lost:
         yield (
-            f"The new alphabet loses {show_characters(lost)} of the checkpoint's, which no"
-            " transcript holds; if the language has them, give --keep_source_labels"
+            f"The new alphabet lacks {show_characters(lost)} of the checkpoint's, which occur in no"
+            " transcript; if the language has them, give --keep_source_labels"
         )
 
 
 def with_labels(alphabet: Alphabet, kept: Sequence[str]) -> Alphabet:
-    """Return the alphabet with these labels before its own others; unchanged where it has all."""
+    """Return these labels followed by the alphabet's others; unchanged if it has them all."""
     if alphabet.is_bytes or set(kept) <= set(alphabet.labels):
         return alphabet
     return CharacterAlphabet(dict.fromkeys((*kept, *alphabet.labels)))
 
 
 def _target_alphabet(texts: Sequence[str], alphabet: Alphabet | None) -> Alphabet:
-    """Return the alphabet to train with; it covers the transcripts, or the mode is refused."""
+    """Return the alphabet to train with; refuse if it does not cover the transcripts."""
     target = alphabet or build_alphabet(texts)
     fit = compare_alphabet(target, texts)
     if fit.fits:
@@ -264,13 +264,13 @@ def _target_alphabet(texts: Sequence[str], alphabet: Alphabet | None) -> Alphabe
 
 
 def _characters(alphabet: Alphabet | None) -> tuple[str, ...]:
-    # The bytes of bytes mode are no characters, even where their labels look the same.
+    # The labels of bytes mode are not characters, even where they look the same.
     return alphabet.labels if alphabet and not alphabet.is_bytes else ()
 
 
 def _describe(alphabet: Alphabet) -> str:
     if alphabet.is_bytes:
-        return f"{alphabet.size} labels, one for each byte of UTF-8 but NUL"
+        return f"{alphabet.size} labels, one for each byte of UTF-8 except NUL"
     return f"{alphabet.size} labels: {show_characters(alphabet.labels)}"
 
 

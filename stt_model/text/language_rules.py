@@ -1,6 +1,6 @@
-"""How a language is written, as data: one YAML file a language, over generic rules for all.
+"""Rules for writing a language: one YAML file per language, on top of generic rules.
 
-``docs/transcripts.md`` explains each key of these files for those who write them.
+``docs/transcripts.md`` explains each key of these files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stt_model.base import RulesError
 GENERIC = "generic"
 _FOLDER = Path(__file__).with_name("rules")
 _EXTENDED = ("annotations", "unintelligible", "lookalikes")
-"""Lists that a language adds to; any other key replaces what the generic rules say."""
+"""Lists that a language extends; its other keys replace those of the generic rules."""
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "case": ("lower", "keep"),
     "hyphen": ("space", "remove", "keep"),
@@ -32,7 +32,7 @@ _RANGE = re.compile(r"U\+([0-9A-F]{4,6})(?:-U\+([0-9A-F]{4,6}))?")
 
 @dataclass(frozen=True)
 class Pattern:
-    """A regular expression (Python's ``re``), what takes its place, and when it is applied."""
+    """A regular expression (Python's ``re``), its replacement, and when it is applied."""
 
     find: re.Pattern[str]
     replace: str
@@ -41,7 +41,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Example:
-    """A text, and what the rules make of it: another text, or words of the reason against it."""
+    """A text and the expected outcome: another text, or words of the reason to set it aside."""
 
     text: str
     becomes: str = ""
@@ -50,14 +50,14 @@ class Example:
 
 @dataclass(frozen=True)
 class LanguageRules:
-    """All that the normaliser asks about a language; the fields are the keys of the YAML files."""
+    """All rules of a language; the fields are the keys of the YAML files."""
 
     language: str
     name: str
     script: str
-    """As in Unicode's character names, in capitals; empty for any."""
+    """The script as in Unicode's character names, in capitals; empty for any."""
     letters: frozenset[str]
-    """The language's own, small; empty where no list is kept."""
+    """The language's own letters in lower case; empty if there is no list."""
     keep: frozenset[str]
     case: str
     lower: Mapping[str, str]
@@ -69,9 +69,9 @@ class LanguageRules:
     compatibility: frozenset[str]
     apostrophes: frozenset[str]
     apostrophe: str
-    """What an apostrophe becomes; empty to take it out."""
+    """The character for apostrophes; empty to remove them."""
     apostrophe_at: frozenset[str]
-    """Where it is one, and no quotation mark: ``inside``, ``start`` or ``end`` of a word."""
+    """Where it is one and no quotation mark: ``inside``, ``start`` or ``end`` of a word."""
     hyphens: frozenset[str]
     hyphen: str
     accents: str
@@ -83,20 +83,20 @@ class LanguageRules:
     unintelligible: frozenset[str]
     lookalikes: tuple[str, ...]
     numbers: str
-    """The language's name in ``num2words``; empty where that has none."""
+    """The language's name in ``num2words``; empty if it is not supported there."""
     years: str
     examples: tuple[Example, ...]
 
 
 def rule_languages() -> tuple[str, ...]:
-    """Return the languages that rules are shipped for, without the generic ones."""
+    """Return the languages with shipped rules, without ``generic``."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml") if path.stem != GENERIC))
 
 
 def read_rules(language: str) -> LanguageRules:
     """Return the rules for a language tag (``de``, ``pt-BR``), ``generic``, or a YAML file.
 
-    RulesError for a language without rules, and for a file that cannot be understood.
+    RulesError for a language without rules, and for an invalid file.
     """
     if language.endswith((".yaml", ".yml")):
         return _build(Path(language))
@@ -106,12 +106,12 @@ def read_rules(language: str) -> LanguageRules:
             return _build(path)
     raise RulesError(
         f"no rules for writing {language!r}; there are {', '.join(rule_languages())}; give"
-        f" {GENERIC!r} for what holds in any language, or a YAML file of your own"
+        f" {GENERIC!r} for rules that suit any language, or your own YAML file"
     )
 
 
 def _build(path: Path) -> LanguageRules:
-    """Lay the keys of a file over those of the file it builds on, and these over the generic."""
+    """Merge the keys of a file into those of its base file, and these into the generic rules."""
     own = _load(path)
     values = dict(_generic())
     base = own.pop("like", None)
@@ -154,7 +154,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _convert(values: Mapping[str, Any]) -> LanguageRules:
-    """Return the values in the types of ``LanguageRules``; ValueError names the key."""
+    """Convert the values to the types of ``LanguageRules``; ValueError names the key."""
     for key, choices in _CHOICES.items():
         if values[key] not in choices:
             raise ValueError(f"{key}: expected {' or '.join(choices)}, found {values[key]!r}")
@@ -187,7 +187,7 @@ def _nfc(text: str) -> str:
 
 
 def _expand(key: str, entries: Iterable[str]) -> Iterator[str]:
-    """Yield characters, given as themselves or as ``U+064B`` or ``U+064B-U+0652``."""
+    """Yield characters, written literally or as ``U+064B`` or ``U+064B-U+0652``."""
     for entry in entries:
         if match := _RANGE.fullmatch(entry):
             first, last = (int(number, 16) for number in (match[1], match[2] or match[1]))

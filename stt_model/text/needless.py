@@ -9,7 +9,7 @@ from stt_model.text.characters import show_characters
 from stt_model.text.comparison import AlphabetComparison
 
 _WITHIN_WORDS = frozenset("'-\u2019\u02bc\u02bb\u00b7")
-"""Punctuation that may well be a label: it is part of words in some languages."""
+"""Punctuation that may be a label: in some languages it is part of words."""
 _SHOWN = 12
 DECOMPOSED = "letters that are not in NFC"
 
@@ -20,10 +20,10 @@ FLAG_HINT = (
 
 
 def kinds_of_missing(comparison: AlphabetComparison) -> tuple[dict[str, dict[str, int]], set[str]]:
-    """Sort the characters that an alphabet lacks by why a normaliser would take them away.
+    """Group the characters that an alphabet lacks by why a normaliser would remove them.
 
-    Returns counts by character by kind, and the characters that are of no such kind: letters that
-    the language needs.
+    Returns counts by character by kind, and the remaining characters: letters that the language
+    needs.
     """
     doubles = {char for char, _ in comparison.lookalikes}
     capitals = {char for char, _ in comparison.uppercase}
@@ -50,7 +50,7 @@ def needless_characters(
 ) -> dict[str, dict[str, int]]:
     """Return capitals, punctuation, digits and invisible characters, with counts, by kind.
 
-    What is ``known`` as a label is left out, and so is what joins parts of words.
+    ``known`` labels are left out, and so are characters that join parts of words.
     """
     kinds: dict[str, dict[str, int]] = {}
     for char, count in characters.items():

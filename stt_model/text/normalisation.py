@@ -1,9 +1,8 @@
-"""Transcripts as a model can learn them: the sounds that were said, each written in one way.
+"""Normalise transcripts for training: what was said, with one spelling for each sound.
 
-A text goes through the steps of its language's rules until nothing changes any more. Each step that
-changed it is told with the text before and after. Where what was said cannot be known from the text
-(a number, a symbol, ``[inaudible]``), or nothing would be left, the text is set aside with the
-reason and stays as it was: nothing is made up, and nothing is emptied.
+The steps of the language's rules are repeated until nothing changes. Each step that changed the
+text is reported with the text before and after. If the text does not tell what was said (a number,
+a symbol, ``[inaudible]``), or nothing would be left, it is set aside unchanged, with the reason.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from stt_model.text.numbers import NumberReader
 NUMBERS = ("set_aside", "spell", "keep")
 
 _ROUNDS = 5
-"""Passes after which rules that still change something are taken for ones that never end."""
+"""Maximum number of passes; rules that still change something then never end."""
 _MARKED_INVISIBLE = frozenset(
     map(chr, (0x034F, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x115F, 0x1160, 0x3164))
 )
-"""Variation selectors and fillers, which Unicode counts among marks and letters."""
+"""Variation selectors and fillers, which Unicode classes as marks and letters."""
 _STARRED = re.compile(r"\*([^*]+)\*")
 
 
@@ -42,13 +41,13 @@ class Action:
 
 @dataclass(frozen=True)
 class NormalisedText:
-    """What became of a text."""
+    """The outcome for one text."""
 
     text: str
-    """As it was if there is a ``problem``; otherwise never empty."""
+    """Unchanged if there is a ``problem``; otherwise never empty."""
     actions: tuple[Action, ...] = ()
     problem: str = ""
-    """Why the clip is to be set aside, in one line; empty where it is not."""
+    """Why the clip is to be set aside, in one line; empty if it is not."""
 
 
 class _SetAside(Exception):
@@ -59,7 +58,7 @@ _Step = tuple[str, Callable[[str], str]]
 
 
 class Normaliser:
-    """Writes texts by the rules of a language. Calling it is free of side effects: threads may."""
+    """Normalises texts by the rules of a language. It has no side effects: threads may share it."""
 
     def __init__(self, rules: LanguageRules, numbers: str = "set_aside") -> None:
         if numbers not in NUMBERS:
@@ -69,7 +68,7 @@ class Normaliser:
         self._steps = tuple(_steps(rules, numbers))
 
     def __call__(self, text: str) -> NormalisedText:
-        """Return the text as the rules write it, and every step that changed it."""
+        """Return the normalised text, and every step that changed it."""
         actions: list[Action] = []
         current = text
         try:
@@ -86,7 +85,7 @@ class Normaliser:
             return NormalisedText(text, problem=str(reason))
 
     def beyond(self, text: str) -> set[str]:
-        """Return the letters and marks of a text that the language's own list does not have."""
+        """Return the letters and marks of a text that are not in the language's list."""
         if not self.rules.letters:
             return set()
         return {
@@ -104,10 +103,9 @@ class Normaliser:
 def open_normaliser(language: str = GENERIC, *, numbers: str = "set_aside") -> Normaliser:
     """Return the normaliser of a language tag, of ``generic`` rules, or of a YAML rules file.
 
-    ``numbers`` says what becomes of a text with digits: it is set aside, they are spelled out by
-    ``num2words`` where there is one way to read them, or they are kept.
-    RulesError for rules that are not there, cannot be understood, or do not do what their own
-    examples say.
+    ``numbers`` says what to do with digits: set the text aside, spell them out with ``num2words``
+    where there is one way to read them, or keep them.
+    RulesError for rules that are missing, invalid, or contradict their own examples.
     """
     rules = read_rules(language or GENERIC)
     check_examples(rules)
@@ -115,7 +113,7 @@ def open_normaliser(language: str = GENERIC, *, numbers: str = "set_aside") -> N
 
 
 def check_examples(rules: LanguageRules) -> None:
-    """Raise RulesError, naming the example, if rules do not do what their examples say."""
+    """Raise RulesError, naming the example, if rules contradict one of their examples."""
     normalise_text = Normaliser(rules)
     for example in rules.examples:
         found = normalise_text(example.text)
@@ -133,7 +131,7 @@ def check_examples(rules: LanguageRules) -> None:
 
 
 def _steps(rules: LanguageRules, numbers: str) -> Iterator[_Step]:
-    """Yield the steps in their order: what later ones look for, earlier ones leave in place."""
+    """Yield the steps in order: earlier ones keep what later ones need."""
     keep = rules.keep | set(rules.apostrophe) | ({"-"} if rules.hyphen == "keep" else set())
     yield "white space", _translator(lambda each: " " if _is_space(each) else each)
     invisible = rules.keep_invisible
@@ -147,7 +145,7 @@ def _steps(rules: LanguageRules, numbers: str) -> Iterator[_Step]:
     if numbers == "spell":
         yield "numbers spelled out", NumberReader(rules.numbers, rules.years)
     if numbers != "keep":
-        # Before the punctuation goes, without which 3.5 is 3 and 5.
+        # Before punctuation is removed, which would turn 3.5 into 3 and 5.
         yield "numbers", _refuse_numbers
     yield "apostrophes", _joiner(rules.apostrophes, rules.apostrophe, rules.apostrophe_at)
     becomes = {"space": " ", "remove": "", "keep": "-"}[rules.hyphen]
@@ -176,7 +174,7 @@ def _pattern_steps(patterns: tuple[Pattern, ...]) -> Iterator[_Step]:
 
 
 class _Table(dict[int, str]):
-    """For ``str.translate``: asks about each code point once."""
+    """A table for ``str.translate`` that computes each code point once."""
 
     def __init__(self, change: Callable[[str], str]) -> None:
         super().__init__()
@@ -238,7 +236,7 @@ def _without_accent(character: str, letters: Container[str]) -> str:
 
 
 def _joiner(marks: frozenset[str], becomes: str, places: Container[str]) -> Callable[[str], str]:
-    """Return a step for marks within words: in these places they become one, elsewhere a space."""
+    """Return a step for marks: ``becomes`` in these places of a word, elsewhere a space."""
     if not marks:
         return lambda text: text
     found = re.compile(f"[{re.escape(''.join(sorted(marks)))}]")
@@ -254,7 +252,7 @@ def _joiner(marks: frozenset[str], becomes: str, places: Container[str]) -> Call
 
 
 def _take_out_annotations(rules: LanguageRules, text: str) -> str:
-    """Take out what was not said; _SetAside where something was said that is not written."""
+    """Remove what was not said; _SetAside if something was said that is not written."""
     for pair, action in rules.brackets.items():
         if pair[0] in text:
             opening, closing = map(re.escape, pair)
@@ -314,7 +312,7 @@ def _in_one_script(
     scripts = Counter(script_of(each) for each in word if each.isalpha())
     target = rules.script or _majority(scripts)
     foreign = scripts.total() - scripts[target]
-    # A longer word that is wholly in another script is a word of another language.
+    # A longer word that is entirely in another script is a foreign word.
     if not foreign or not target or (not scripts[target] and len(word) > 1):
         return word
     return "".join(
@@ -326,7 +324,7 @@ def _in_one_script(
 
 
 def _majority(scripts: Counter[str]) -> str:
-    """Return the script of most letters, if one has more than all others together."""
+    """Return the script of more than half of the letters, if there is one."""
     if not scripts:
         return ""
     script, count = scripts.most_common(1)[0]
@@ -335,5 +333,5 @@ def _majority(scripts: Counter[str]) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def script_of(character: str) -> str:
-    """Return the script of a letter as Unicode's names have it (``LATIN``); empty for others."""
+    """Return a letter's script as in Unicode's names (``LATIN``); empty for other characters."""
     return unicodedata.name(character, "").partition(" ")[0] if character.isalpha() else ""

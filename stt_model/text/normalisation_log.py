@@ -1,4 +1,4 @@
-"""What the normaliser did to a corpus: each rule that acted, how often, before and after."""
+"""A log of the normaliser: which rules changed how many texts, with examples."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from stt_model.text.normalisation import NormalisedText, Normaliser
 
 _EXAMPLES = 3
 _CONTEXT = 20
-"""Characters shown on each side of what changed."""
+"""Characters shown on each side of a change."""
 _LETTERS_SHOWN = 40
 
 
 @dataclass
 class RuleCount:
-    """How many texts a rule changed, and the first of them: place, before, after."""
+    """How many texts a rule changed, with the first: place, before, after."""
 
     texts: int = 0
     examples: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 class NormalisationLog:
-    """Counts while texts go through a normaliser; its size does not grow with the corpus."""
+    """Counts of a normaliser's changes; its size does not grow with the corpus."""
 
     def __init__(self, normaliser: Normaliser) -> None:
         self.normaliser = normaliser
         self.texts = self.changed = self.set_aside = 0
         self.rules: dict[str, RuleCount] = {}
         self.reasons: dict[str, RuleCount] = {}
-        """By the words of the reason that come before its colon or its quotation."""
+        """By the words of the reason before its colon or quotation."""
         self.beyond: Counter[str] = Counter()
-        """Letters that the language's own list does not have, by the texts that hold them."""
+        """How many texts hold each letter that is not in the language's list."""
         self._beyond_examples: dict[str, str] = {}
 
     def add(self, place: str, text: str, outcome: NormalisedText) -> None:
-        """Count what became of a text; ``place`` says where it stands."""
+        """Count the outcome for a text; ``place`` says where it is."""
         self.texts += 1
         if outcome.problem:
             self.set_aside += 1
@@ -61,7 +61,7 @@ class NormalisationLog:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return the counts as JSON can hold them."""
+        """Return the counts as JSON types."""
         return {
             "language": self.normaliser.rules.language,
             "texts": self.texts,
@@ -73,14 +73,14 @@ class NormalisationLog:
         }
 
     def to_markdown(self) -> str:
-        """Return the section of a report: every rule that acted, with examples."""
+        """Return the section of a report: every rule that changed a text, with examples."""
         summary = self.summary()
         lines = ["## Transcripts", "", escape_markdown(f"{summary[0].upper()}{summary[1:]}."), ""]
         lines += self._table("rule", ("before", "after"), self.rules)
         lines += self._table("set aside, for", ("transcript", "reason"), self.reasons)
         if self.beyond:
             lines += [
-                "Letters beyond the language's own, which stay as they are:",
+                "Letters that are not in the language's list; they are kept:",
                 "",
                 "| letter | transcripts | the first |",
                 "| --- | ---: | --- |",
@@ -121,7 +121,7 @@ def _count(counts: dict[str, RuleCount], name: str, place: str, before: str, aft
 
 
 def _around(before: str, after: str) -> tuple[str, str]:
-    """Return both texts cut to where they differ, with a little around it."""
+    """Return both texts cut to where they differ, with a little context."""
     shortest = min(len(before), len(after))
     start = next((i for i in range(shortest) if before[i] != after[i]), shortest)
     end = 0
@@ -137,5 +137,5 @@ def _around(before: str, after: str) -> tuple[str, str]:
 
 
 def _visible(text: str) -> str:
-    """Return a text with what cannot be seen in it as its number."""
+    """Return a text with invisible characters shown as their numbers."""
     return "".join(each if each.isprintable() else f"⟨U+{ord(each):04X}⟩" for each in text).strip()

@@ -1,4 +1,4 @@
-"""Numbers as words, where the digits leave no doubt of how they were read."""
+"""Spell out numbers where there is only one way to read the digits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from stt_model.base import RulesError
 
-# A whole number that stands alone: no decimal, date, time, range, ordinal or number with a sign.
+# A whole number on its own: no decimal, date, time, range, ordinal or signed number.
 _ALONE = re.compile(
     r"(?<![\w.,:/'\u2019+\u2212\u2013-])(?!0\d)\d{1,12}(?![\w:/'\u2019\u2013-]|[.,]\w)"
 )
@@ -17,7 +17,7 @@ _YEARS = range(1100, 2100)
 
 
 class NumberReader:
-    """A step of the normaliser: spells out whole numbers, and leaves all others as they are."""
+    """A step of the normaliser that spells out whole numbers and leaves others unchanged."""
 
     def __init__(self, language: str, years: str) -> None:
         """Read numbers in a language of ``num2words``; years too if they are ``cardinal``."""

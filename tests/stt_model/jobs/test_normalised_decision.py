@@ -56,7 +56,7 @@ def test_the_command_stops_too(corpus, source):
     files = [corpus / f"{split}.csv" for split in TEXTS]
     outcome = call("alphabet", "--train_files", *files, "--checkpoint_dir", source)
     assert outcome.code == 1
-    assert outcome.error.startswith("all that the checkpoint's alphabet lacks is ")
+    assert outcome.error.startswith("the checkpoint's alphabet lacks only ")
     assert "--normalise" in outcome.error
 
 
@@ -66,6 +66,6 @@ def test_the_labels_of_the_checkpoint_can_be_kept_by_the_command(corpus, source,
     flags = ("--checkpoint_dir", source, "--output", tmp_path / "a.txt")
     outcome = call("alphabet", "--train_files", *files, *flags)
     assert outcome.code == 0
-    assert "warning: The new alphabet loses" in outcome.err
+    assert "warning: The new alphabet lacks" in outcome.err
     call("alphabet", "--train_files", *files, *flags, "--keep_source_labels")
     assert set(ENGLISH.labels) < set(read_alphabet(tmp_path / "a.txt").labels)

@@ -201,7 +201,8 @@ def test_a_comparison_that_fits_is_short():
     comparison = compare_alphabet(CharacterAlphabet("ab"), ["ab", "ba"])
     assert comparison.fits
     assert (
-        comparison.to_markdown() == "2 labels against 2 transcripts: every character has a label.\n"
+        comparison.to_markdown()
+        == "The alphabet has 2 labels; 2 transcripts were compared: every character has a label.\n"
     )
 
 
@@ -216,7 +217,7 @@ def test_markdown_shows_one_table_row_for_each_missing_character():
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(comparison.missing)
     assert all(row.replace("\\|", "").count("|") == 4 for row in rows)
-    assert "if the label was meant): '\u0430' U+0430 CYRILLIC SMALL LETTER A for a\n" in text
+    assert "if the label is meant): '\u0430' U+0430 CYRILLIC SMALL LETTER A for a\n" in text
 
 
 def test_unprintable_characters_are_described_by_number():
