@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stt_model.base import DataError, native_lines_dropped
 from stt_model.corpus.clip_cache import RangedReader
 from stt_model.corpus.clip_places import ClipSizeError, ShardError, is_file
-from stt_model.corpus.clips import open_clip, open_header, open_stored_header
+from stt_model.corpus.clips import open_clip, open_header, open_stored, open_stored_header
 from stt_model.storage import MissingError, StoredObject
 
 SAMPLE_RATE = 16000
@@ -140,13 +140,14 @@ def read_audio(
 
 
 def decode_clip(
-    path: Path | str, *, max_seconds: float
+    path: Path | str, stored: StoredObject | None = None, *, max_seconds: float
 ) -> tuple[int, AudioInfo, NDArray[np.float32] | None]:
     """Return the bytes of a clip, what its header says, and its samples as ``read_audio`` does.
 
-    No samples above ``max_seconds``. AudioError if the file is missing, empty or damaged.
+    ``stored`` is the object that it is, if that was looked at. No samples above ``max_seconds``.
+    AudioError if the file is missing, empty or damaged.
     """
-    with _open(path) as sound:
+    with _open(path, (lambda _: open_stored(stored)) if stored else open_clip) as sound:
         info = AudioInfo(sound.rate, sound.channels, sound.frames)
         samples = None
         if info.duration <= max_seconds:

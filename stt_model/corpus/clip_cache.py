@@ -75,18 +75,26 @@ class ClipCache:
     def read(self, place: Place) -> bytes:
         """Return the bytes of a clip; errors as in ``open_clip``."""
         stored = self._stat(place.holder)
+        if place.size is None:
+            return self.read_stored(stored)
         size = checked_size(place, stored.size)
         kept = self._path(stored)
         with contextlib.suppress(FileNotFoundError):
             return self._read_kept(kept, place)
-        if place.size is None:
-            content = self._store.read(stored, 0, stored.size)
-            self._keep(kept, content)
-            return content
         self._bring_shard(stored, kept)
         with contextlib.suppress(FileNotFoundError):
             return self._read_kept(kept, place)
         return self._store.read(stored, place.start, size)
+
+    def read_stored(self, stored: StoredObject) -> bytes:
+        """Return the bytes of a clip that is an object, which was looked at."""
+        place, kept = Place(stored.uri), self._path(stored)
+        size = checked_size(place, stored.size)
+        with contextlib.suppress(FileNotFoundError):
+            return self._read_kept(kept, place)
+        content = self._store.read(stored, 0, size)
+        self._keep(kept, content)
+        return content
 
     def look_at(self, uri: str) -> StoredObject:
         """Return what the store says of an object."""

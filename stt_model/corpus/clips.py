@@ -73,6 +73,11 @@ def look_at(uri: str) -> StoredObject:
     return cache_of(uri).look_at(uri)
 
 
+def open_stored(stored: StoredObject) -> BinaryIO:
+    """Do as ``open_clip`` for an object that was looked at."""
+    return io.BytesIO(cache_of(stored.uri).read_stored(stored))
+
+
 def open_stored_header(stored: StoredObject) -> BinaryIO:
     """Like ``open_header``, for an object whose metadata is known."""
     return cache_of(stored.uri).open_stored_header(stored)

@@ -45,9 +45,14 @@ class TooLongError(Exception):
         self.seconds = seconds
 
 
-def measure_clip(place: str, *, max_seconds: float) -> Measurement:
-    """Decode a clip; TooLongError above ``max_seconds``, AudioError for what is no audio."""
-    file_bytes, info, samples = decode_clip(place, max_seconds=max_seconds)
+def measure_clip(
+    place: str, stored: StoredObject | None = None, *, max_seconds: float
+) -> Measurement:
+    """Decode a clip, which may be an object that was looked at.
+
+    TooLongError above ``max_seconds``, AudioError for what is no audio.
+    """
+    file_bytes, info, samples = decode_clip(place, stored, max_seconds=max_seconds)
     if samples is None:
         raise TooLongError(info.duration)
     power = float(np.mean(np.square(samples)))

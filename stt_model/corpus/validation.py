@@ -48,6 +48,8 @@ _TOGETHER = 16
 """Of these, what a thread takes at once."""
 _HEADERS_NEED_ALL = (".mp3",)
 """Formats whose length is told only by reading all of it: asked for at once, not in parts."""
+_READ_WHOLE = 32 * 2**10
+"""Bytes of an object up to which one request for all of it costs less than some for its header."""
 CHECKS: tuple[Check, ...] = (
     Check(MANIFEST, "error", "The file is not a valid manifest."),
     Check(FIELDS, "error", "The row has more or fewer fields than the header has columns."),
@@ -217,6 +219,11 @@ class _Look:
     def _measure(self, place: str, stored: StoredObject | None) -> Measurement:
         limit = self.limits.max_seconds_read
         is_object = is_stored(place) and not holder_of(place)[1]
-        if self.by_header and is_object and not place.lower().endswith(_HEADERS_NEED_ALL):
-            return measure_header(place, stored, max_seconds=limit)
-        return measure_clip(place, max_seconds=limit)
+        is_small = stored is not None and stored.size <= _READ_WHOLE
+        if not (self.by_header and is_object) or is_small or _needs_all(place):
+            return measure_clip(place, stored, max_seconds=limit)
+        return measure_header(place, stored, max_seconds=limit)
+
+
+def _needs_all(place: str) -> bool:
+    return place.lower().endswith(_HEADERS_NEED_ALL)
