@@ -18,6 +18,8 @@ _EARLY = 0.05
 """Seconds before a token's first label from which on the pause behind it may begin."""
 _NEAR = 0.3
 """Seconds from a stretch's first or last label in which it must begin or end with a pause."""
+_AROUND = 10.0
+"""Seconds around two tokens in which the pause between them is looked for."""
 _CLIP = 2.5
 """What each clip is counted down by, in seconds, so that not each pause is cut in."""
 _GOOD = 0.6
@@ -78,6 +80,11 @@ def _pause_between(
 
     Tokens are their first and last label, in s; None stands for the world outside of a stretch.
     """
+    # Only those around are looked at, of what may be thousands.
+    around = [float(each[0]) for each in (before, behind) if each is not None]
+    first = int(np.searchsorted(pauses[:, 1], min(around) - _AROUND))
+    last = int(np.searchsorted(pauses[:, 0], max(around) + _AROUND))
+    pauses = pauses[first:last]
     begins, ends = pauses[:, 0], pauses[:, 1]
     fits = np.ones(len(pauses), bool)
     if before is not None:

@@ -18,6 +18,8 @@ _ENTER = 5.0
 """Labels of wrong text that it costs to leave the text, whatever comes then."""
 _SKIP = 0.2
 """Share of what a label of wrong text costs that a label without audio costs."""
+_BEAM = 300.0
+"""Labels of wrong text by which a way may be worse than the best before it is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def match(log_probabilities: NDArray[np.float16], text: Labels) -> Matched:
     def rows(begin: int, end: int) -> Floats:
         return relative(log_probabilities[begin:end], worth[begin:end])
 
-    costs = Costs(_ENTER * wrong_label, _SKIP * wrong_label)
+    costs = Costs(*(times * wrong_label for times in (_ENTER, _SKIP, _BEAM)))
     path = find_path(rows, frames, labels, starts, costs)
     return Matched(
         _spans(path.states, text),

@@ -35,7 +35,7 @@ class Costs:
     """To leave the text, whatever is left out of it, or of the audio."""
     skip: float
     """A label without audio."""
-    beam: float = 3000.0
+    beam: float
     """How far behind the best a path may fall before it is forgotten."""
 
 

@@ -119,7 +119,7 @@ def test_no_way_is_better(problem, chunk):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trellis, "CHUNK", chunk)
         found = find_path(
-            lambda begin, end: block[begin:end], len(block), labels, starts, Costs(enter, skip)
+            lambda begin, end: block[begin:end], len(block), labels, starts, Costs(enter, skip, 1e6)
         )
     assert found.score == pytest.approx(slow_score(block, labels, starts, enter, skip), abs=1e-3)
     assert score_of(found.states, block, labels, starts.tolist(), enter, skip) == pytest.approx(

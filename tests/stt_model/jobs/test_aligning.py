@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 import soundfile
 import soxr
 
+import stt_model.alignment
 from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
+from stt_bootstrap.demo.corpora import ENGLISH, MACEDONIAN
 from stt_bootstrap.demo.synthesis import synthesise
+from stt_model import jobs
 from stt_model.corpus import read_manifest
 from tests.command_line import call, tree
 
@@ -22,17 +26,20 @@ SENTENCES = (
 )
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recordings")
+def speak(folder, sentences, voice):
     pieces = [np.zeros(8000, np.float32)]
-    for sentence in SENTENCES:
-        speech, rate = synthesise(sentence, "en-us+m3", 140)
+    for sentence in sentences:
+        speech, rate = synthesise(sentence, voice, 140)
         pieces += [soxr.resample(speech, rate, 16000), np.zeros(9600, np.float32)]
     soundfile.write(folder / "talk.wav", np.concatenate(pieces), 16000, subtype="PCM_16")
-    text = "\n".join(f"{each.capitalize()}." for each in SENTENCES)
+    text = "\n".join(f"{each.capitalize()}." for each in sentences)
     (folder / "talk.txt").write_text(text, encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    return speak(tmp_path_factory.mktemp("recordings"), SENTENCES, "en-us+m3")
 
 
 def test_command_and_component_do_the_same(recordings, tmp_path):
@@ -101,3 +108,75 @@ def test_what_is_not_there_is_said_in_one_line(recordings, tmp_path):
     assert not (tmp_path / "new").exists()
     flags = ("--checkpoint_dir", tmp_path / "none")
     assert "none" in call("align", recordings, tmp_path / "new", *flags).err
+
+
+def test_the_second_round_is_aligned_with_a_model_of_the_language(tmp_path, monkeypatch):
+    """Macedonian with an English model: by romanisation first, then in its own letters."""
+    pytest.importorskip("uroman")
+    from stt_model.alignment import aligner
+    from stt_model.jobs import aligning, training
+
+    draw = np.random.default_rng(3)
+    sentences = [" ".join(draw.choice(MACEDONIAN, 5)) for _ in range(14)]
+    source = tmp_path / "source"
+    source.mkdir()
+    speak(source, sentences, "mk+m3")
+    monkeypatch.setattr(aligning, "_FEWEST", 5)
+    trained, alphabets = [], []
+
+    def note(files, dev_files, **settings):
+        texts = [row.transcript for path in (*files, *dev_files) for row in read_manifest(path)]
+        trained.append((sorted(texts), settings))
+        # The model that was aligned with: training is tested elsewhere.
+        shutil.copytree(settings["load_checkpoint_dir"], settings["save_checkpoint_dir"])
+
+    class Noting(aligner.Aligner):
+        def __init__(self, alphabet, *others):
+            alphabets.append(alphabet)
+            super().__init__(alphabet, *others)
+
+    monkeypatch.setattr(training, "train", note)
+    monkeypatch.setitem(vars(stt_model.alignment), "Aligner", Noting)
+    result = jobs.align(
+        source,
+        tmp_path / "clips",
+        SOURCE_CHECKPOINT,
+        rounds=2,
+        normalise="mk",
+        training={"epochs": 3},
+        min_confidence=0.1,
+        longest_clip=6.0,
+    )
+    (texts, settings), *others = trained
+    assert not others
+    assert len(texts) >= 5
+    assert set(" ".join(texts).split()) <= set(" ".join(sentences).split())
+    assert (settings["drop_source_layers"], settings["epochs"]) == (1, 3)
+    assert set("".join(texts)) <= set(settings["alphabet"].labels)
+    assert len(alphabets) == 2
+    assert "romanisation" in result.summary()
+    assert result.notes[-1] == "aligned in 2 rounds, the last with a model of its own"
+
+
+def test_too_few_confident_clips_for_another_round_are_said(recordings, tmp_path):
+    flags = ("--checkpoint_dir", SOURCE_CHECKPOINT, "--rounds", 2)
+    done = call("align", recordings, tmp_path / "clips", *flags)
+    assert done.code == 1
+    assert "expected 20 confident clips or more" in done.err
+    assert not (tmp_path / "clips").exists()
+
+
+@pytest.mark.slow
+def test_two_rounds_with_training(tmp_path):
+    draw = np.random.default_rng(3)
+    sentences = [" ".join(draw.choice(ENGLISH, 6)) for _ in range(40)]
+    source = tmp_path / "source"
+    source.mkdir()
+    speak(source, sentences, "en-us+m3")
+    flags = ("--checkpoint_dir", SOURCE_CHECKPOINT, "--rounds", 2, "--epochs", 2)
+    flags += ("--normalise", "en", "--longest_clip", 6)
+    done = call("align", source, tmp_path / "clips", *flags)
+    assert done.code == 0, done.err
+    rows = read_manifest(tmp_path / "clips" / "clips.csv")
+    assert len(rows) > 25
+    assert {row.transcript for row in rows} <= set(sentences)
