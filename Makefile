@@ -22,7 +22,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-step bench-evaluation bench-overheads bench-features bench-gpu bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

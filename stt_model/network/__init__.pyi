@@ -1,7 +1,10 @@
+from .arithmetic import bfloat16_speed as bfloat16_speed
+from .arithmetic import multiplies_bfloat16 as multiplies_bfloat16
 from .ctc import ctc_loss as ctc_loss
 from .devices import Workers as Workers
 from .devices import describe_devices as describe_devices
 from .devices import loss_noted as loss_noted
+from .devices import sum_over_workers as sum_over_workers
 from .devices import training_strategy as training_strategy
 from .devices import workers_of as workers_of
 from .layers import LAYER_NORM_EPSILON as LAYER_NORM_EPSILON
@@ -11,6 +14,7 @@ from .layers import export_slots as export_slots
 from .layers import export_weights as export_weights
 from .layers import load_slots as load_slots
 from .layers import load_weights as load_weights
+from .layers import set_precision as set_precision
 from .layers import variables_of as variables_of
 from .startup import import_tensorflow_quietly as import_tensorflow_quietly
 from .worker_environment import is_chief as is_chief

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -62,6 +63,23 @@ def workers_of(strategy: tf.distribute.Strategy) -> Workers:
     if count < 2:
         return Workers(1, 0)
     return Workers(count, resolver.task_id + (chiefs if resolver.task_type == "worker" else 0))
+
+
+def sum_over_workers(strategy: tf.distribute.Strategy, figures: Sequence[int]) -> list[int]:
+    """Return the sums of each figure over all workers, each of which calls this."""
+    workers = workers_of(strategy).count
+    if workers == 1:
+        return list(figures)
+
+    # The first replica of each worker has them, the others none.
+    def share(values: Any) -> Any:
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync // workers
+        is_first = context.replica_id_in_sync_group % replicas == 0
+        return values if is_first else tf.zeros_like(values)
+
+    counts = strategy.run(share, args=(tf.constant([figures], tf.int64),))
+    return [int(each) for each in strategy.gather(counts, axis=0).numpy().sum(axis=0)]
 
 
 def describe_devices(strategy: tf.distribute.Strategy) -> str:

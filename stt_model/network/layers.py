@@ -92,6 +92,18 @@ def build(
     return keras.Model(features, logits, name="deepspeech")
 
 
+def set_precision(model: keras.Model, precision: str) -> None:
+    """Have a network that ``build`` made compute under another of Keras's dtype policies.
+
+    Functions that were traced before go on as they were.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense | keras.layers.Dropout) and layer.name != "layer_6":
+            layer.dtype_policy = precision
+        elif isinstance(layer, keras.layers.LSTM):
+            layer.dtype_policy = layer.cell.dtype_policy = precision
+
+
 def variable_table(geometry: Geometry) -> dict[str, tuple[str, ...]]:
     """Return the checkpoint's variables of each Keras layer that has any, in the layer's order."""
     table: dict[str, tuple[str, ...]] = {

@@ -6,6 +6,10 @@ cell candidate, output. Going from one to the other is exact.
 
 With a GPU, Keras hands the layer to cuDNN. On a CPU, ``lstm`` takes its place: the loop over time
 keeps only what must be done frame by frame, which is one product with the recurrent kernel.
+
+In 16 bits, that kernel is read as 16 bits in every frame, which is half of the traffic. What is
+kept for the way back is in 16 bits too; activations, the cell's state from frame to frame and the
+sums of the weights' gradients are in float32.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-_ROWS_AT_ONCE = 2048
+_BYTES_AT_ONCE = 2**26
+"""Of the gates' gradients, which are gathered for the products after the loop back."""
 _ROWS_OF_A_BLOCK = 256
 
 
@@ -63,13 +68,13 @@ def lstm(
     gradients of the weights are one product each after the loop back.
 
     Args:
-        inputs: float32 [batch, frames, inputs].
-        kernel: float32 [inputs, 4 · units].
-        recurrent_kernel: float32 [units, 4 · units].
-        bias: float32 [4 · units].
+        inputs: [batch, frames, inputs], float32 or of 16 bits, and so is all else.
+        kernel: [inputs, 4 · units].
+        recurrent_kernel: [units, 4 · units].
+        bias: [4 · units].
 
     Returns:
-        float32 [batch, frames, units].
+        [batch, frames, units], of the inputs' type.
     """
     sequence = tf.transpose(inputs, [1, 0, 2])
     projected = tf.linalg.matmul(_flat(sequence), kernel) + bias
@@ -94,6 +99,8 @@ def _loop_forward(projected: Any, recurrent_kernel: Any) -> tuple[tf.TensorArray
     """
     frames, batch = _frames_and_batch(projected)
     units = recurrent_kernel.shape[0]
+    dtype = projected.dtype
+    product = product_of_frames(recurrent_kernel)
 
     def step(
         frame: Any,
@@ -103,24 +110,24 @@ def _loop_forward(projected: Any, recurrent_kernel: Any) -> tuple[tf.TensorArray
         cells: tf.TensorArray,
         outputs: tf.TensorArray,
     ) -> tuple[Any, ...]:
-        summed = gates.read(frame) + tf.linalg.matmul(output, recurrent_kernel)
+        summed = _full(gates.read(frame)) + _full(product(output))
         i, f, candidate, o = tf.split(summed, 4, axis=1)
         i, f, candidate, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(candidate), tf.sigmoid(o)
         cell = f * cell + i * candidate
-        output = o * tf.tanh(cell)
-        gates = gates.write(frame, tf.concat([i, f, candidate, o], axis=1))
-        cells, outputs = cells.write(frame, cell), outputs.write(frame, output)
-        return frame + 1, output, cell, gates, cells, outputs
+        output = tf.cast(o * tf.tanh(cell), dtype)
+        activated = tf.cast(tf.concat([i, f, candidate, o], axis=1), dtype)
+        gates, cells = gates.write(frame, activated), cells.write(frame, tf.cast(cell, dtype))
+        return frame + 1, output, cell, gates, cells, outputs.write(frame, output)
 
-    zeros = tf.zeros([batch, units], projected.dtype)
+    output, cell = tf.zeros([batch, units], dtype), tf.zeros([batch, units])
     gates, cells, outputs = (
-        tf.TensorArray(projected.dtype, frames, element_shape=[None, width], clear_after_read=False)
+        tf.TensorArray(dtype, frames, element_shape=[None, width], clear_after_read=False)
         for width in (4 * units, units, units)
     )
     *_, gates, cells, outputs = tf.while_loop(
         lambda frame, *_: frame < frames,
         step,
-        (0, zeros, zeros, gates.unstack(projected), cells, outputs),
+        (0, output, cell, gates.unstack(projected), cells, outputs),
         parallel_iterations=1,
     )
     return gates, cells, outputs.stack()
@@ -134,17 +141,17 @@ def _loop_back(
     It takes the place of the gates, frame by frame.
     """
     frames, batch = _frames_and_batch(upstream)
-    zeros = tf.zeros([batch, recurrent_kernel.shape[0]], upstream.dtype)
-    # Transposed once, not in every frame.
-    back_through_time = tf.transpose(recurrent_kernel)
+    dtype = upstream.dtype
+    zeros = tf.zeros([batch, recurrent_kernel.shape[0]])
+    product = product_of_frames(recurrent_kernel, back=True)
 
     def step(
         frame: Any, at_output: Any, at_cell: Any, cell: Any, gates: tf.TensorArray
     ) -> tuple[Any, ...]:
-        i, f, candidate, o = tf.split(gates.read(frame), 4, axis=1)
-        earlier_cell = tf.cond(frame > 0, lambda: cells.read(frame - 1), lambda: zeros)
+        i, f, candidate, o = tf.split(_full(gates.read(frame)), 4, axis=1)
+        earlier_cell = tf.cond(frame > 0, lambda: _full(cells.read(frame - 1)), lambda: zeros)
         tanh_cell = tf.tanh(cell)
-        at_output = upstream[frame] + at_output
+        at_output = _full(upstream[frame]) + at_output
         at_cell = at_cell + at_output * o * (1 - tf.square(tanh_cell))
         at_gates = tf.concat(
             [
@@ -155,17 +162,29 @@ def _loop_back(
             ],
             axis=1,
         )
-        at_earlier_output = tf.linalg.matmul(at_gates, back_through_time)
-        gates = gates.write(frame, at_gates)
-        return frame - 1, at_earlier_output, at_cell * f, earlier_cell, gates
+        at_gates = tf.cast(at_gates, dtype)
+        at_earlier_output = _full(product(at_gates))
+        return frame - 1, at_earlier_output, at_cell * f, earlier_cell, gates.write(frame, at_gates)
 
     *_, at_gates = tf.while_loop(
         lambda frame, *_: frame >= 0,
         step,
-        (frames - 1, zeros, zeros, cells.read(frames - 1), gates),
+        (frames - 1, zeros, zeros, _full(cells.read(frames - 1)), gates),
         parallel_iterations=1,
     )
     return at_gates
+
+
+def product_of_frames(recurrent_kernel: Any, *, back: bool = False) -> Callable[[Any], Any]:
+    """Return the product of the loop: of [batch, units] with the kernel, [batch, 4 · units].
+
+    With ``back`` it is that of [batch, 4 · units] with the transposed kernel. The kernel is laid
+    out once as its type is multiplied fastest with a few rows: in 16 bits, so that what is summed
+    lies side by side, since otherwise pairs of its rows are put together anew in every frame.
+    """
+    is_short = recurrent_kernel.dtype.size == 2
+    weights = recurrent_kernel if back == is_short else tf.transpose(recurrent_kernel)
+    return lambda rows: tf.linalg.matmul(rows, weights, transpose_b=is_short)
 
 
 def _products_back(
@@ -178,9 +197,11 @@ def _products_back(
     ``at_gates`` would be the largest array of training.
     """
     frames, batch = _frames_and_batch(sequence)
-    at_once = tf.maximum(1, _ROWS_AT_ONCE // batch)
-    pieces = -(-frames // at_once)
     units = earlier_outputs.shape[2]
+    most = tf.maximum(1, _BYTES_AT_ONCE // (4 * units * sequence.dtype.size * batch))
+    pieces = -(-frames // most)
+    # As large as each other: a short one at the end would cost the sums as much as a large one.
+    at_once = -(-frames // pieces)
 
     def step(
         piece: Any, at_sequence: tf.TensorArray, at_kernel: Any, at_recurrent: Any, at_bias: Any
@@ -188,28 +209,36 @@ def _products_back(
         start, end = piece * at_once, tf.minimum((piece + 1) * at_once, frames)
         rows = tf.reshape(at_gates.gather(tf.range(start, end)), [-1, 4 * units])
         at_rows = tf.linalg.matmul(rows, kernel, transpose_b=True)
+        at_these = (
+            tf.linalg.matmul(_flat(sequence[start:end]), rows, transpose_a=True),
+            tf.linalg.matmul(_flat(earlier_outputs[start:end]), rows, transpose_a=True),
+        )
         return (
             piece + 1,
             at_sequence.write(piece, at_rows),
-            at_kernel + tf.linalg.matmul(_flat(sequence[start:end]), rows, transpose_a=True),
-            at_recurrent
-            + tf.linalg.matmul(_flat(earlier_outputs[start:end]), rows, transpose_a=True),
-            at_bias + tf.reduce_sum(rows, axis=0),
+            at_kernel + _full(at_these[0]),
+            at_recurrent + _full(at_these[1]),
+            # Which sums 16 bits in float32, without a copy of them in float32.
+            at_bias + _full(tf.raw_ops.BiasAddGrad(out_backprop=rows)),
         )
 
     at_sequence = tf.TensorArray(
         sequence.dtype, pieces, element_shape=[None, kernel.shape[0]], infer_shape=False
     )
-    zeros = (
-        tf.zeros(shape, sequence.dtype) for shape in (kernel.shape, [units, 4 * units], [4 * units])
-    )
+    zeros = (tf.zeros(shape) for shape in (kernel.shape, [units, 4 * units], [4 * units]))
     _, at_sequence, *at_weights = tf.while_loop(
         lambda piece, *_: piece < pieces,
         step,
         (0, at_sequence, *zeros),
         parallel_iterations=1,
     )
-    return tf.reshape(at_sequence.concat(), tf.shape(sequence)), *at_weights
+    at_sequence = tf.reshape(at_sequence.concat(), tf.shape(sequence))
+    return at_sequence, *(tf.cast(each, sequence.dtype) for each in at_weights)
+
+
+def _full(values: Any) -> Any:
+    """Return them in float32, in which they may be already."""
+    return tf.cast(values, tf.float32)
 
 
 def _frames_and_batch(time_major: Any) -> tuple[Any, Any]:

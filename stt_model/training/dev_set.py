@@ -10,6 +10,7 @@ from rapidfuzz.distance import Levenshtein
 
 from stt_model.base import TrainingError
 from stt_model.decoding import collapse
+from stt_model.network import sum_over_workers
 from stt_model.text import Alphabet
 from stt_model.training.feed import Feed
 from stt_model.training.learner import Learner
@@ -67,7 +68,7 @@ class DevSet:
                         errors += self._errors(int(row), collapse(labels, self._alphabet))
                 progress.update(utterances, seconds, f"loss {total / count:.3f}")
                 after_batch()
-        words, said, characters, written = self._learner.sum_over_workers(errors.tolist())
+        words, said, characters, written = sum_over_workers(self._learner.strategy, errors.tolist())
         return DevFigures(total / count, words / max(said, 1), characters / max(written, 1))
 
     def _errors(self, row: int, understood: str) -> tuple[int, int, int, int]:

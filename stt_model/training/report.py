@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stt_model.base import atomic_write, cell, embed
 from stt_model.training.config import TrainingConfig
+from stt_model.training.precision import FULL, Precision
 from stt_model.training.state import Epoch
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class TrainingResult:
     epochs: Sequence[Epoch]
     """With a dev set the first is epoch 0, the source as it came."""
     stopped_early: bool
+    precision: Precision = FULL
     is_chief: bool = True
     """Whether, of several workers, this is the one that writes."""
 
@@ -69,7 +71,8 @@ class TrainingResult:
         sections = [
             "# Training",
             f"{self.train_utterances} utterances, {self.train_hours:.2f} h,"
-            f" {self.parameters:,} parameters, {self.devices};"
+            f" {self.parameters:,} parameters, {self.devices},"
+            f" computed {self.precision};"
             f" batch {self.config.train_batch_size}, learning rate {self.config.learning_rate:g},"
             f" dropout {self.config.dropout_rate:g}, seed {self.config.random_seed}.",
             *self._chosen(),

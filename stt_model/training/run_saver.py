@@ -18,7 +18,7 @@ from stt_model.checkpoint import (
     remove_leftovers,
     write_checkpoint,
 )
-from stt_model.network import workers_of
+from stt_model.network import sum_over_workers, workers_of
 from stt_model.storage import CONTINUABLE_ERRORS, StoreError
 from stt_model.training.config import TrainingConfig
 from stt_model.training.learner import Learner
@@ -103,7 +103,9 @@ class RunSaver:
         # A place for each worker, so that the sums are what each of them has.
         own = [state.epoch, state.totals.batches]
         places = [own if each == workers.index else [0, 0] for each in range(workers.count)]
-        sums = self._learner.sum_over_workers([part for place in places for part in place])
+        sums = sum_over_workers(
+            self._learner.strategy, [part for place in places for part in place]
+        )
         found = sorted(set(zip(sums[::2], sums[1::2], strict=True)))
         if len(found) > 1:
             raise TrainingError(
@@ -190,6 +192,7 @@ class RunSaver:
             **figures,
             "history": [asdict(epoch) for epoch in epochs],
             "settings": {"epochs": self._config.epochs, **self._config.settings()},
+            "precision": self._state.precision and asdict(self._state.precision),
             "train_digest": self._state.identity["train_files"],
             "source": self._state.source,
             **describe_run(),

@@ -13,7 +13,9 @@ from typing import Any
 
 from stt_model.base import TrainingError, build, one_line, read_json
 from stt_model.checkpoint import Checkpoint, open_checkpoint, state_path
+from stt_model.training.config import PRECISIONS
 from stt_model.training.loss_scale import LossScale
+from stt_model.training.precision import Precision
 from stt_model.training.schedule import DevRecord
 
 FORMAT = 1
@@ -72,6 +74,8 @@ class RunState:
     record: DevRecord = field(default_factory=DevRecord)
     random_state: dict[str, list[int]] = field(default_factory=dict)
     """Of dropout, by layer."""
+    precision: Precision | None = None
+    """What the run computes in; None in runs of older versions, which say so in ``identity``."""
     loss_scale: LossScale | None = None
     """Where the network computes in float16."""
     history: list[Epoch] = field(default_factory=list)
@@ -83,6 +87,13 @@ class RunState:
     def is_over(self) -> bool:
         """Whether the run came to the end that was asked for."""
         return self.stopped_early or 0 < self.epochs < self.epoch
+
+    @property
+    def precision_name(self) -> str:
+        """One of ``config.PRECISIONS``."""
+        if self.precision is None:
+            return str(self.identity.get("mixed_precision", "off"))
+        return self.precision.name
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -110,6 +121,7 @@ class RunState:
             "totals.audio_seconds": totals.audio_seconds >= 0,
             "record.epochs_without_improvement": record.epochs_without_improvement >= 0,
             "record.best_epoch": record.best_loss is None or record.best_epoch in known,
+            "precision": self.precision_name in PRECISIONS,
             "loss_scale": scale.factor > 0 and scale.good_steps >= 0,
             "history": [epoch.number for epoch in self.history]
             == [*range(self.epoch - len(self.history), self.epoch)],

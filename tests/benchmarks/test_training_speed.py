@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import subprocess
@@ -26,6 +27,7 @@ from tests.benchmarks.training_speed import (
     whole_batches,
 )
 
+PEAKS = {"float32": 1e11, "bfloat16": 4e11}
 CORPUS = NoiseCorpus(Path("train.csv"), Path("alphabet.txt"), 29, 10, 100.0, 5000)
 SETTINGS = Settings(n_hidden=512, batch_size=8, epochs=3)
 
@@ -162,14 +164,35 @@ def test_speed_counts_only_later_epochs():
 def test_ratios_go_pair_by_pair():
     seconds = {"ours": (10.0, 20.0), "theirs": (30.0, 40.0)}
     runs = [timed(name, seconds[name][turn]) for turn in range(2) for name in seconds]
-    assert ratios(runs) == [3.0, 2.0]
-    assert "pair by pair: 3.00, 2.00; median 2.50" in to_table(SETTINGS, runs, 1e11)
-    assert ratios(runs[::2]) == []
+    assert ratios(runs) == {"ours": [3.0, 2.0]}
+    table = to_table(SETTINGS, runs, PEAKS)
+    assert "ours: 2.50 times as fast as theirs; pair by pair: 3.00, 2.00" in table
+    assert ratios(runs[::2]) == {}
+
+
+def test_shares_are_of_the_peak_of_what_is_multiplied():
+    full = timed("full", 20.0)
+    short = dataclasses.replace(full, trainer="short", multiplies_in="bfloat16")
+    rows = to_table(SETTINGS, [full, short], PEAKS).splitlines()
+    shares = {row.split(",")[0].strip(): row.split()[4] for row in rows if "median" in row}
+    assert float(shares["full"].rstrip("%")) == pytest.approx(
+        4 * float(shares["short"].rstrip("%")), abs=0.3
+    )
+
+
+def test_a_precision_is_asked_for_by_its_flag(tmp_path):
+    trainers = {each: Bootstrap(each) for each in ("auto", "off", "bfloat16")}
+    for precision, trainer in trainers.items():
+        command = trainer.command(SETTINGS, CORPUS, tmp_path)
+        assert command[command.index("--mixed_precision") + 1] == precision
+    assert trainers["off"].name == "stt-bootstrap, float32"
+    assert trainers["bfloat16"].multiplies_in == "bfloat16"
+    assert "--mixed_precision" not in Bootstrap().command(SETTINGS, CORPUS, tmp_path)
 
 
 def test_medians_in_the_table():
     runs = [timed("ours", seconds) for seconds in (10.0, 20.0, 200.0)]
-    (row,) = (line for line in to_table(SETTINGS, runs, 1e11).splitlines() if "median" in line)
+    (row,) = (line for line in to_table(SETTINGS, runs, PEAKS).splitlines() if "median" in line)
     assert row.split()[2] == "10.0"
 
 

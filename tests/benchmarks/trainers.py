@@ -57,12 +57,13 @@ class Trainer(ABC):
     """How to run a trainer, and how to read its log.
 
     ``ready`` matches the line after which the first epoch begins, ``epoch_end`` the line after each
-    epoch, before its checkpoint.
+    epoch, before its checkpoint. ``multiplies_in`` names the type whose peak counts.
     """
 
     name: str
     ready: re.Pattern[str]
     epoch_end: re.Pattern[str]
+    multiplies_in: str = "float32"
     environment: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
@@ -112,11 +113,21 @@ class Bootstrap(Trainer):
     """``stt-bootstrap train`` of this project."""
 
     name = "stt-bootstrap"
+    """Without the precision, which follows it where one is given."""
     ready = re.compile(r"^training [\d,]+ parameters on ")
     epoch_end = re.compile(r"^epoch \d+: train loss ")
 
+    def __init__(self, precision: str = "") -> None:
+        """Compute in one of the choices of ``--mixed_precision``; by default in its default."""
+        self.precision = precision
+        if precision:
+            self.name = f"{type(self).name}, {'float32' if precision == 'off' else precision}"
+        if precision == "bfloat16":
+            self.multiplies_in = "bfloat16"
+
     def command(self, settings: Settings, corpus: NoiseCorpus, folder: Path) -> list[str]:
-        flags = _common_flags(settings, corpus, folder)
+        flags = ["--mixed_precision", self.precision] if self.precision else []
+        flags += _common_flags(settings, corpus, folder)
         return [sys.executable, "-m", "stt_bootstrap.pipelines.cli", "train", *flags]
 
     def last_epoch(self, lines: Sequence[Line], folder: Path) -> float:

@@ -12,13 +12,14 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from stt_model.base.files import atomic_write
 from stt_model.checkpoint.geometry import Geometry
+from stt_model.training.config import PRECISIONS
 from tests.benchmarks.matrix_product import peak_in_subprocess
 from tests.benchmarks.noise_corpus import NoiseCorpus, write_noise_corpus
 from tests.benchmarks.trainers import Bootstrap, Coqui, Settings, Timing, Trainer
@@ -35,6 +36,7 @@ class Run:
     settings: Settings
     corpus: NoiseCorpus
     timing: Timing
+    multiplies_in: str = "float32"
 
     @property
     def speed(self) -> float:
@@ -76,7 +78,7 @@ def useful_operations(geometry: Geometry, frames: int) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every combination of sizes, print tables, and write JSON if asked to."""
     args = _parse(arguments)
-    trainers: list[Trainer] = [Bootstrap()]
+    trainers: list[Trainer] = [Bootstrap(precision) for precision in args.precision]
     if args.reference:
         trainers.append(Coqui(args.reference))
     else:
@@ -84,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Coqui STT 1.4.0 is not measured: no --reference, no STT_REFERENCE_DIR"
             " (`make reference` installs it)"
         )
-    peaks = [peak_in_subprocess()]
+    peaks: dict[str, float] = {}
+    _measure_peaks(trainers, peaks)
     results: list[tuple[Settings, list[Run]]] = []
     for batch_size in args.batch_size:
         with tempfile.TemporaryDirectory(prefix="stt-bench-") as temporary:
@@ -94,12 +97,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for n_hidden in args.n_hidden:
                 settings = Settings(n_hidden, batch_size, args.epochs)
                 runs = measure(trainers, settings, corpus, args.runs)
-                peaks.append(peak_in_subprocess())
+                _measure_peaks(trainers, peaks)
                 results.append((settings, runs))
-                print(f"\n{to_table(settings, runs, max(peaks))}", flush=True)
-    print(f"\nmatrix products: {max(peaks) / 1e9:.0f} GFLOP/s at best, {describe_machine()}")
+                print(f"\n{to_table(settings, runs, peaks)}", flush=True)
+    best = ", ".join(f"{kind} {peak / 1e9:.0f} GFLOP/s" for kind, peak in peaks.items())
+    print(f"\nmatrix products at best: {best}; {describe_machine()}")
     if args.json:
-        _write_json(args.json, results, max(peaks))
+        _write_json(args.json, results, peaks)
+
+
+def _measure_peaks(trainers: Sequence[Trainer], peaks: dict[str, float]) -> None:
+    """Measure what the trainers multiply in, and keep the best that was ever found."""
+    for kind in sorted({trainer.multiplies_in for trainer in trainers}, reverse=True):
+        peaks[kind] = max(peaks.get(kind, 0.0), peak_in_subprocess(kind))
 
 
 def whole_batches(utterances: int, batch_size: int) -> int:
@@ -120,7 +130,7 @@ def measure(
         for trainer in trainers:
             with tempfile.TemporaryDirectory(prefix="stt-bench-run-") as folder:
                 timing = trainer.run(settings, corpus, Path(folder))
-            runs.append(Run(trainer.name, settings, corpus, timing))
+            runs.append(Run(trainer.name, settings, corpus, timing, trainer.multiplies_in))
     return runs
 
 
@@ -132,33 +142,38 @@ def by_trainer(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return groups
 
 
-def ratios(runs: Sequence[Run]) -> list[float]:
-    """Return how many times as fast as the second trainer the first is, for each pair of runs."""
-    groups = list(by_trainer(runs).values())
-    if len(groups) < 2:
-        return []
-    return [first.speed / second.speed for first, second in zip(*groups, strict=True)]
+def ratios(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """Return how many times as fast as the last trainer each other is, for each pair of runs."""
+    *others, last = by_trainer(runs).items()
+    return {
+        name: [one.speed / other.speed for one, other in zip(group, last[1], strict=True)]
+        for name, group in others
+    }
 
 
-def to_table(settings: Settings, runs: Sequence[Run], peak: float) -> str:
+def to_table(settings: Settings, runs: Sequence[Run], peaks: Mapping[str, float]) -> str:
     """Return the runs as text: one line each, then medians and ratios.
 
-    ``peak`` is in floating-point operations a second.
+    ``peaks`` are in floating-point operations a second, by what is multiplied.
     """
     corpus = runs[0].corpus
     lines = [
         f"n_hidden {settings.n_hidden}, batch {settings.batch_size}: {corpus.utterances}"
         f" utterances, {corpus.seconds:.0f} s of audio, {corpus.padding:.1%} padding;"
         f" {settings.epochs} epochs, of which the first is not counted",
-        f"  {'':22}{'audio s/s':>10}{'steps only':>12}{'of peak':>9}{'start-up s':>12}"
+        f"  {'':34}{'audio s/s':>10}{'steps only':>12}{'of peak':>9}{'start-up s':>12}"
         f"{'epoch 1 s':>11}{'checkpoint s':>14}{'memory GB':>11}",
     ]
-    for name, group in by_trainer(runs).items():
+    groups = by_trainer(runs)
+    for name, group in groups.items():
+        peak = peaks[group[0].multiplies_in]
         lines += [_row(f"{name}, run {place}", [run], peak) for place, run in enumerate(group, 1)]
         lines.append(_row(f"{name}, median", group, peak))
-    if pairs := ratios(runs):
+    for name, pairs in ratios(runs).items():
         each = ", ".join(f"{ratio:.2f}" for ratio in pairs)
-        lines.append(f"  times as fast, pair by pair: {each}; median {median(pairs):.2f}")
+        lines.append(
+            f"  {name}: {median(pairs):.2f} times as fast as {[*groups][-1]}; pair by pair: {each}"
+        )
     return "\n".join(lines)
 
 
@@ -167,7 +182,7 @@ def _row(label: str, runs: Sequence[Run], peak: float) -> str:
         return median(value(run) for run in runs)
 
     return (
-        f"  {label:22}"
+        f"  {label:34}"
         f"{middle(lambda run: run.speed):10.1f}"
         f"{middle(lambda run: run.speed_of_steps):12.1f}"
         f"{middle(lambda run: run.operations_a_second) / peak:9.1%}"
@@ -184,11 +199,13 @@ def describe_machine() -> str:
     return f"{cores} cores, {platform.system()} {platform.machine()}"
 
 
-def _write_json(path: Path, results: Sequence[tuple[Settings, Sequence[Run]]], peak: float) -> None:
+def _write_json(
+    path: Path, results: Sequence[tuple[Settings, Sequence[Run]]], peaks: Mapping[str, float]
+) -> None:
     report = {
         "machine": describe_machine(),
         "load_average": os.getloadavg(),
-        "peak_operations_a_second": peak,
+        "peak_operations_a_second": dict(peaks),
         "results": [
             {
                 **asdict(settings),
@@ -198,7 +215,7 @@ def _write_json(path: Path, results: Sequence[tuple[Settings, Sequence[Run]]], p
                         "trainer": run.trainer,
                         "audio_seconds_per_second": run.speed,
                         "audio_seconds_per_second_of_steps": run.speed_of_steps,
-                        "share_of_peak": run.operations_a_second / peak,
+                        "share_of_peak": run.operations_a_second / peaks[run.multiplies_in],
                         **asdict(run.timing),
                     }
                     for run in runs
@@ -237,6 +254,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--epochs", type=int, default=2, metavar="N", help="2 or more")
     parser.add_argument("--runs", type=int, default=2, metavar="N", help="runs of each trainer")
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        default=["off", "bfloat16"],
+        choices=["auto", *PRECISIONS],
+        help="what this project computes in",
+    )
     parser.add_argument(
         "--reference",
         type=Path,

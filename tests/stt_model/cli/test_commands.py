@@ -218,7 +218,7 @@ def test_bad_input_is_one_line_before_tensorflow_starts(line, inputs, tmp_path, 
 @pytest.mark.parametrize("line", HEAVY)
 def test_bad_input_is_one_line_before_training(line, inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "stt_model.training.trainer._Trainer.run", lambda self: pytest.fail("trained")
+        "stt_model.training.loop.TrainingLoop.run", lambda self: pytest.fail("trained")
     )
     assert HEAVY[line] in refuse(inputs, line, tmp_path)
 
@@ -457,7 +457,7 @@ def start(monkeypatch):
         seen.append(trainer.source)
         raise TrainingError("far enough")
 
-    monkeypatch.setattr("stt_model.training.trainer._Trainer.run", stop)
+    monkeypatch.setattr("stt_model.training.loop.TrainingLoop.run", stop)
     return seen
 
 

@@ -83,11 +83,11 @@ def test_outputs_and_gradients_equal_those_of_keras(batch, frames, in_graph):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("rows_at_once", [1, 4, 2048])
+@pytest.mark.parametrize("bytes_at_once", [1, 4 * 96, 2**26])
 @pytest.mark.parametrize(("batch", "frames"), [*SHAPES, (2, 5)])
-def test_gradients_equal_differences_of_the_obvious_loop(batch, frames, rows_at_once, monkeypatch):
+def test_gradients_equal_differences_of_the_obvious_loop(batch, frames, bytes_at_once, monkeypatch):
     # So that the weight gradients are summed over pieces of time, the last of which is shorter.
-    monkeypatch.setattr(lstm, "_ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(lstm, "_BYTES_AT_ONCE", bytes_at_once)
     inputs, kernel, bias = random_case(batch, frames)
     layer = built_layer(kernel, bias)
     with tf.GradientTape() as tape:

@@ -101,7 +101,7 @@ def test_the_best_by_error_rate_may_have_a_higher_loss(dataset, source, tmp_path
 
     figures = iter([DevFigures(9, 1, 0.9), DevFigures(8, 1, 0.5), DevFigures(10, 1, 0.4)])
     monkeypatch.setattr(
-        "stt_model.training.trainer._Trainer._measure_dev", lambda *_: next(figures)
+        "stt_model.training.loop.TrainingLoop._measure_dev", lambda *_: next(figures)
     )
     result = train(make_config(dataset, source, tmp_path / "out", best_by="cer"))
     assert result.best.number == 2

@@ -98,7 +98,7 @@ def test_a_plateau_after_the_thaw_goes_back_to_frozen_epochs_without_their_momen
 ):
     losses = iter([9.0, 5.0, 6.0, 7.0])
     monkeypatch.setattr(
-        "stt_model.training.trainer._Trainer._measure_dev",
+        "stt_model.training.loop.TrainingLoop._measure_dev",
         lambda *_: DevFigures(next(losses), 1.0, 1.0),
     )
     out = tmp_path / "out"

@@ -139,14 +139,16 @@ def test_the_scale_goes_up_after_long_and_never_below_one():
 
 
 def test_an_unknown_precision_is_one_line(dataset, source, tmp_path):
-    with pytest.raises(TrainingError, match="expected off, float16 or bfloat16, found 'half'"):
+    with pytest.raises(
+        TrainingError, match="expected auto, off, float16 or bfloat16, found 'half'"
+    ):
         train(make_config(dataset, source, tmp_path / "out", mixed_precision="half"))
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ([], "off"),
+        ([], "auto"),
         (["--automatic_mixed_precision"], "float16"),
         (["--automatic_mixed_precision", "false"], "off"),
         (["--mixed_precision", "bfloat16"], "bfloat16"),

@@ -142,7 +142,7 @@ def train_on_replicas(dataset, source, out):
             *(dataset, source, out / str(replicas)),
             **{"train_batch_size": 4, "dropout_rate": 0.0, "clip_norm": 1.0, "epochs": 5},
         )
-        with mock.patch("stt_model.training.trainer.training_strategy", return_value=strategy):
+        with mock.patch("stt_model.training.loop.training_strategy", return_value=strategy):
             train(settings)
 
 

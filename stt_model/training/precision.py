@@ -1,0 +1,121 @@
+"""What a run computes in where it may choose, and the look back that can change its mind."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stt_model.base import AUTO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import tensorflow as tf
+
+    from stt_model.checkpoint import Geometry
+    from stt_model.training.config import TrainingConfig
+    from stt_model.training.learner import Learner
+
+NARROW = 512
+"""Widths below this are not measured: most of a step is not in its products there."""
+CLEARLY_FASTER = 1.25
+"""How many times as fast products have to be in bfloat16."""
+LOSS_BOUND, LOSS_NATS = 0.01, 0.1
+"""What bfloat16 may change a loss by: a share of it, or nats where that is more."""
+GRADIENT_BOUND = 0.1
+"""The largest norm of what bfloat16 changes a gradient by, over the norm of the gradient."""
+UTTERANCES_COMPARED = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a run computes in: one of ``config.PRECISIONS``, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        shown = "float32" if self.name == "off" else self.name
+        return f"in {shown} ({self.reason})"
+
+
+FULL = Precision("off", "as asked for")
+
+
+def choose_precision(
+    config: TrainingConfig, geometry: Geometry, strategy: tf.distribute.Strategy
+) -> Precision:
+    """Return what to compute in: what was asked for, or for auto what is faster here.
+
+    Workers that train together come to the same.
+    """
+    if config.mixed_precision != AUTO:
+        return Precision(config.mixed_precision, "as asked for")
+    if geometry.n_hidden < NARROW:
+        return Precision("off", f"layers narrower than {NARROW} gain nothing from 16 bits")
+    from stt_model.network import (
+        bfloat16_speed,
+        multiplies_bfloat16,
+        sum_over_workers,
+        workers_of,
+    )
+
+    rows = max(1, config.train_batch_size // strategy.num_replicas_in_sync)
+    speed = bfloat16_speed(geometry.n_hidden, rows) if multiplies_bfloat16() else 0.0
+    (faster,) = sum_over_workers(strategy, [int(speed >= CLEARLY_FASTER)])
+    workers = workers_of(strategy).count
+    measured = f"products are {speed:.1f} times as fast in bfloat16"
+    if faster == workers:
+        return Precision("bfloat16", measured)
+    if speed >= CLEARLY_FASTER:
+        return Precision("off", "not all workers multiply bfloat16 faster")
+    if speed:
+        return Precision("off", measured)
+    return Precision("off", "no instructions for bfloat16 here")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a network's results are in 16 bits from those in float32."""
+
+    loss: float
+    """Nats an utterance, in float32."""
+    loss_difference: float
+    gradient_share: float
+    """The norm of the difference of the gradients, over the norm of that in float32."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the bounds hold; what is not a number is not small."""
+        bound = max(LOSS_BOUND * self.loss, LOSS_NATS)
+        return self.loss_difference <= bound and self.gradient_share <= GRADIENT_BOUND
+
+    def __str__(self) -> str:
+        return (
+            f"loss {self.loss:.3f}, which 16 bits change by {self.loss_difference:.3f}, and the"
+            f" gradient by {self.gradient_share:.1%}; allowed are {LOSS_BOUND:.0%} or"
+            f" {LOSS_NATS:g}, and {GRADIENT_BOUND:.0%}"
+        )
+
+
+def look_back(learner: Learner, batch: Mapping[str, Any], chosen: Precision) -> Precision:
+    """Return a precision that was chosen, or float32 where it changes the first step too much.
+
+    Losses and gradients of the first utterances of a batch are computed in both, without dropout.
+    The learner computes in what is returned from then on.
+    """
+    from stt_model.network import sum_over_workers, workers_of
+
+    difference = Difference(
+        *learner.compare_precisions(batch, UTTERANCES_COMPARED, "off", chosen.name)
+    )
+    (small,) = sum_over_workers(learner.strategy, [int(difference.is_small)])
+    if small == workers_of(learner.strategy).count:
+        log.debug("the first batch in float32 and in %s: %s", chosen.name, difference)
+        return chosen
+    learner.set_precision("off")
+    log.warning("computing in float32 after all: the first batch has a %s", difference)
+    return Precision("off", f"16 bits changed the first batch too much: {difference}")
