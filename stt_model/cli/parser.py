@@ -109,6 +109,10 @@ COMMANDS = {
         "print the text that a checkpoint or an exported model hears in audio files",
         "stt_model.cli.transcription:transcribe",
     ),
+    "suggest": (
+        "cut recordings into clips and rank them for transcription, with the model's text",
+        "stt_model.cli.suggesting:suggest",
+    ),
     "serve": (
         "serve a checkpoint or an exported model over HTTP, with a page to speak to it",
         "stt_model.cli.serving:serve",

@@ -19,6 +19,7 @@ SPECIFIC = (
     "voxforge",
     "kaldi",
     "nemo",
+    "label_studio",
     "lhotse_cuts",
     "audiofolder",
     "parquet",

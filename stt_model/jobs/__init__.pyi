@@ -48,6 +48,7 @@ from .settings import check_settings as check_settings
 from .sources import AnalysedSources as AnalysedSources
 from .sources import analyse_sources as analyse_sources
 from .startup import start_tensorflow as start_tensorflow
+from .suggesting import suggest as suggest
 from .suspicion import find_suspects as find_suspects
 from .sweep_plan import prepare_sweep as prepare_sweep
 from .sweeping import sweep as sweep

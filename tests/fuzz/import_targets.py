@@ -21,6 +21,7 @@ from stt_model.importing.formats import (
     audiofolder,
     elan,
     kaldi,
+    label_studio,
     lhotse_cuts,
     nemo,
     parquet,
@@ -77,6 +78,9 @@ ELAN = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_VALUE>some words</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
 <LINGUISTIC_TYPE LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true" GRAPHIC_REFERENCES="false"/>
 </ANNOTATION_DOCUMENT>
+"""
+LABEL_STUDIO = """[{"data": {"audio": "/data/local-files/?d=a.wav"}, "annotations": [{"result":
+[{"type": "textarea", "value": {"text": ["a b"], "start": 0, "end": 0.5}}]}]}]
 """
 NEMO = '{"audio_filepath": "a.wav", "duration": 1.5, "offset": 0.5, "text": "a", "channel": 0}\n'
 CUT = {
@@ -259,6 +263,7 @@ SOURCES = {
     ),
     "elan": source(elan, "a.eaf", lambda _: [ELAN.encode()]),
     "kaldi": kaldi_folder,
+    "label_studio": source(label_studio, "export.json", lambda _: [LABEL_STUDIO.encode()]),
     "lhotse": source(lhotse_cuts, "cuts.jsonl", cuts),
     "lhotse_packed": source(lhotse_cuts, "cuts.jsonl.gz", packed_cuts),
     "nemo": source(nemo, "manifest.json", lambda _: [NEMO.encode(), NEMO.encode() * 3]),

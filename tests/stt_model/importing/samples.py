@@ -167,6 +167,31 @@ def nemo(folder: Path) -> dict[str, float]:
     return found
 
 
+def label_studio(folder: Path) -> dict[str, float]:
+    """Write a project's export: whole recordings, one that was uploaded, and regions of one."""
+    found, tasks = {}, []
+    for number, (name, text, seconds) in enumerate(utterances(6)):
+        write_audio(folder / "clips" / f"{name}.wav", seconds)
+        addresses = (
+            f"/data/local-files/?d=clips/{name}.wav",
+            f"/data/upload/1/0a1b2c3d-{name}.wav",
+        )
+        result = {"type": "textarea", "value": {"text": [text]}}
+        task = {"data": {"audio": addresses[number % 2], "speaker": f"s{number}"}}
+        tasks.append({**task, "annotations": [{"result": [result]}]})
+        found[text] = seconds
+    write_audio(folder / "long.wav", 10.0)
+    regions = []
+    for number in range(3):
+        times = {"start": 3.0 * number, "end": 3.0 * number + 1.5}
+        regions.append({"type": "labels", "value": {**times, "labels": ["speech"]}})
+        regions.append({"type": "textarea", "value": {**times, "text": [f"teil {number}"]}})
+        found[f"teil {number}"] = 1.5
+    tasks.append({"data": {"audio": "long.wav"}, "annotations": [{"result": regions}]})
+    write_text(folder / "export.json", json.dumps(tasks))
+    return found
+
+
 def audiofolder(folder: Path) -> dict[str, float]:
     """Write a folder as ``load_dataset("audiofolder")`` takes it."""
     found = {}

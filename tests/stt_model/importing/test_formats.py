@@ -25,6 +25,7 @@ SAMPLES = {
     "text_beside_audio": samples.texts_beside,
     "kaldi": samples.kaldi,
     "nemo": samples.nemo,
+    "label_studio": samples.label_studio,
     "audiofolder": samples.audiofolder,
     "subtitles": samples.subtitles,
     "stm": samples.stm,

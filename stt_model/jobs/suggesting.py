@@ -1,0 +1,170 @@
+"""The job of suggesting: which clips of recordings without texts to transcribe first."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stt_model.base import DataError, atomic_directory, check_output
+from stt_model.corpus import SAMPLE_RATE, find_audio, read_audio
+from stt_model.jobs import startup
+from stt_model.jobs.clip_ranking import describe_sound, rank_clips, uncertainty
+from stt_model.jobs.reports import given_file
+from stt_model.jobs.speech_pieces import FRAME_MS, find_speech
+from stt_model.jobs.suggestion_files import Suggestion, write_suggestions
+
+log = logging.getLogger(__name__)
+
+SHORTEST, LONGEST = 0.5, 15.0
+"""Seconds of a clip; what is longer is cut where nobody speaks, or where it is quietest."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a recording that is to be a clip."""
+
+    recording: Path
+    start: float
+    """Seconds."""
+    end: float
+    samples: NDArray[np.float32]
+    """At 16 kHz, in [-1, 1]."""
+
+
+def suggest(
+    model: str | Path,
+    audio: Sequence[str | Path],
+    output: str | Path,
+    *,
+    minutes: float = 0.0,
+    aggressiveness: int = 3,
+    batch_size: int = 16,
+    scorer_uri: str = "",
+    **decoding: Any,
+) -> list[Suggestion]:
+    """Cut recordings into clips, rank them for transcription, and write them with the model's text.
+
+    Args:
+        model: checkpoint, or exported ``.tflite``, for the language of the recordings.
+        audio: recordings without texts, or folders of them.
+        output: a new or empty folder for ``clips``, ``suggestions.csv``, ``label-studio.json``,
+            ``label-studio.xml`` and ``elan``.
+        minutes: of speech to suggest, the most useful first; 0 for all of it.
+        aggressiveness: 0 to 3: how readily a sound counts as silence.
+        batch_size: clips that go through the network together.
+        scorer_uri: language model for the texts.
+        decoding: what else ``decoding.open_decoder`` takes.
+
+    Returns:
+        what was written, the most useful first.
+
+    Raises:
+        DataError: there is no speech in the recordings.
+        BootstrapError: the model, the scorer or a recording cannot be read.
+    """
+    check_output(Path(output), is_folder=True)
+    recordings = find_audio([Path(each) for each in audio])
+    startup.start_tensorflow()
+    from stt_model.decoding import open_decoder
+    from stt_model.jobs.recognition import open_model
+
+    alphabet, audio_settings, beam_width, infer = open_model(Path(model))
+    if audio_settings.audio_sample_rate != SAMPLE_RATE:
+        raise DataError(f"{model}: expected a model for {SAMPLE_RATE} Hz, found another")
+    decoding["beam_width"] = decoding.get("beam_width") or beam_width
+    texts, doubts, sounds = [], [], []
+    with (
+        given_file(scorer_uri) as scorer,
+        atomic_directory(output) as folder,
+    ):
+        clips = folder / "clips"
+        clips.mkdir()
+        decoder = open_decoder(alphabet, scorer_path=scorer, **decoding)
+        pieces = cut_recordings(recordings, aggressiveness)
+        found: list[tuple[Path, float, float]] = []
+        while batch := list(itertools.islice(pieces, batch_size)):
+            for piece in batch:
+                name = clips / f"{len(found) + 1:06}.wav"
+                soundfile.write(name, piece.samples, SAMPLE_RATE, subtype="PCM_16")
+                found.append((piece.recording, piece.start, piece.end))
+            logits, frames = infer([piece.samples for piece in batch])
+            heard = decoder.decode(logits, frames)
+            for row, (piece, text) in enumerate(zip(batch, heard, strict=True)):
+                texts.append(text)
+                doubts.append(uncertainty(logits[row, : frames[row]], text))
+                sounds.append(_sound_of(piece.samples))
+            log.info("%d clips heard", len(found))
+        if not found:
+            raise DataError(
+                f"{', '.join(map(str, audio))}: expected speech, found none in"
+                f" {len(recordings)} recordings; try a lower --vad_aggressiveness"
+            )
+        order = rank_clips(np.array(doubts), np.array(sounds))
+        suggestions: list[Suggestion] = []
+        seconds = 0.0
+        for row in order:
+            recording, start, end = found[row]
+            if minutes and seconds + end - start > 60 * minutes:
+                continue
+            seconds += end - start
+            clip = f"clips/{row + 1:06}.wav"
+            suggestions.append(
+                Suggestion(
+                    len(suggestions) + 1, clip, texts[row], doubts[row], recording, start, end
+                )
+            )
+        kept = {each.clip for each in suggestions}
+        for path in clips.iterdir():
+            if f"clips/{path.name}" not in kept:
+                path.unlink()
+        write_suggestions(suggestions, folder)
+    return suggestions
+
+
+def cut_recordings(recordings: Sequence[Path], aggressiveness: int = 3) -> Iterator[Piece]:
+    """Yield recordings of the length of a clip as they are, and the speech of longer ones."""
+    for path in recordings:
+        samples = read_audio(path)
+        seconds = len(samples) / SAMPLE_RATE
+        if seconds <= LONGEST:
+            if seconds >= SHORTEST:
+                yield Piece(path, 0.0, seconds, samples)
+            continue
+        for piece in find_speech(samples, aggressiveness):
+            start = piece.start / 1000
+            for first, last in _short_enough(piece.samples):
+                if last - first >= SHORTEST * SAMPLE_RATE:
+                    yield Piece(
+                        path,
+                        start + first / SAMPLE_RATE,
+                        start + last / SAMPLE_RATE,
+                        piece.samples[first:last],
+                    )
+
+
+def _short_enough(samples: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
+    """Yield the ends of parts of at most ``LONGEST``, cut where it is quietest."""
+    frame = SAMPLE_RATE * FRAME_MS // 1000
+    most, start = int(LONGEST * SAMPLE_RATE), 0
+    while len(samples) - start > most:
+        behind = samples[start + most // 2 : start + most]
+        count = len(behind) // frame
+        energy = (behind[: count * frame].reshape(count, frame) ** 2).sum(axis=1)
+        end = start + most // 2 + int(energy.argmin()) * frame + frame // 2
+        yield start, end
+        start = end
+    yield start, len(samples)
+
+
+def _sound_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+    from stt_model.features import extract_features
+
+    return describe_sound(extract_features(samples))
