@@ -23,6 +23,7 @@ from .dataset import read_samples as read_samples
 from .dataset import row_named as row_named
 from .findings import CHECK_AUDIO as CHECK_AUDIO
 from .findings import Finding as Finding
+from .library_stream import LibraryStream as LibraryStream
 from .manifests import COLUMNS as COLUMNS
 from .manifests import SPLITS as SPLITS
 from .manifests import Utterance as Utterance

@@ -20,6 +20,7 @@ from stt_model.base import DataError, native_lines_dropped
 from stt_model.corpus.clip_cache import RangedReader
 from stt_model.corpus.clip_places import ClipSizeError, ShardError, is_file
 from stt_model.corpus.clips import open_clip, open_header, open_stored, open_stored_header
+from stt_model.corpus.library_stream import LibraryStream
 from stt_model.storage import MissingError, StoredObject
 
 SAMPLE_RATE = 16000
@@ -259,7 +260,7 @@ class _Sound:
 
     def __init__(self, handle: BinaryIO) -> None:
         # By handle, not by name: by its name the library would take a *.raw file for raw samples.
-        self._file = self._ask(soundfile.SoundFile, handle)
+        self._file = self._ask(soundfile.SoundFile, LibraryStream(handle))
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames

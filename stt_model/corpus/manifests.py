@@ -25,6 +25,7 @@ _COLLECTIONS = {
 
 # Transcripts longer than the csv module's default limit of 128 KiB are valid rows.
 _FIELD_LIMIT = 1 << 27
+_LONGEST_HEADER = 1 << 16
 
 
 class ManifestError(DataError):
@@ -137,19 +138,16 @@ def _readable(source: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
         for row, fields in enumerate(reader):  # noqa: B007 (the number is for the message)
             yield fields
     except csv.Error as error:
+        if not row:
+            _check_separators(source, _first_line(source))
         found = f"after row {row}: {error}; check the quotes there"
         raise ManifestError(source, "rows that can be told apart", found) from error
 
 
 def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
     missing = [column for column in COLUMNS if column not in header]
-    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(header) == 1 and set(COLUMNS) <= set(header[0].split(separator)):
-            raise ManifestError(
-                source,
-                "columns separated by commas",
-                f"{name}; save it as CSV with commas (in a spreadsheet: Save As, field delimiter)",
-            )
+    if len(header) == 1:
+        _check_separators(source, header[0])
     if missing or len(set(header)) != len(header):
         raise ManifestError(
             source,
@@ -157,6 +155,22 @@ def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
             repr(",".join(header)[:200]),
         )
     return tuple(header)
+
+
+def _check_separators(source: Path, header: str) -> None:
+    """Refuse a table that is divided by other signs, by the name of the sign."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if set(COLUMNS) <= {each.strip('"') for each in header.strip().split(separator)}:
+            raise ManifestError(
+                source,
+                "columns separated by commas",
+                f"{name}; save it as CSV with commas (in a spreadsheet: Save As, field delimiter)",
+            )
+
+
+def _first_line(source: Path) -> str:
+    with open_regular(source) as file:
+        return file.readline(_LONGEST_HEADER).decode("utf-8-sig", "replace")
 
 
 def _parse_size(text: str) -> int:

@@ -18,6 +18,7 @@ from stt_model.base import atomic_write
 from stt_model.corpus import (
     AUDIO_SUFFIXES,
     AudioError,
+    LibraryStream,
     audio_info,
     file_name,
     is_file,
@@ -230,7 +231,7 @@ def _decode_to(path: Path, target: Path) -> None:
 
 def _sound(handle: Any, place: str) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(handle)
+        return soundfile.SoundFile(LibraryStream(handle))
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         reason = getattr(error, "error_string", str(error))
         raise UnusableError("audio_unreadable", f"{place}: {' '.join(reason.split())}") from error

@@ -1,3 +1,4 @@
+import gc
 import itertools
 import math
 
@@ -14,12 +15,14 @@ from stt_model.decoding.scorer import read_scorer
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
 from tests.stt_model.scorers import (
     ABC,
+    ENGLISH,
     LETTERS,
     UNIGRAMS,
     needs_flashlight,
     probability,
     write_arpa,
     write_letters_package,
+    write_words_package,
 )
 
 ALPHABET = CharacterAlphabet(" ab")
@@ -299,3 +302,18 @@ def test_without_flashlight_the_message_says_where_it_is_to_be_had(tmp_path, mon
     monkeypatch.setitem(__import__("sys").modules, "flashlight.lib.text", None)
     with pytest.raises(ScorerError, match=r"Python 3\.10 to 3\.12 on x86-64"):
         open_decoder(ABC, scorer_path=arpa)
+
+
+@needs_flashlight
+def test_no_process_outlives_the_decoder_that_started_it(tmp_path):
+    """Each holds a whole vocabulary."""
+    scorer = read_scorer(write_words_package(tmp_path / "a.scorer"), ENGLISH)
+    decoder = ScorerDecoder(scorer, ENGLISH.classes, SearchSettings(20), workers=1)
+    decoder.decode(np.zeros((1, 4, ENGLISH.classes), np.float32), [4])
+    processes = list(decoder._pool._processes.values())
+    assert processes
+    del decoder
+    gc.collect()
+    for process in processes:
+        process.join(20)
+        assert not process.is_alive()

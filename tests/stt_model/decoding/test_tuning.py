@@ -50,6 +50,13 @@ def test_one_trial_is_that_of_the_scorers_own_weights(config):
     assert result.rate == result.rate_before
 
 
+def test_the_scorers_own_weights_are_themselves_also_outside_of_what_is_searched(config):
+    """What was called their rate was that of the nearest weights within."""
+    beside = dataclasses.replace(config, n_trials=1, lm_alpha_max=0.1)
+    within = dataclasses.replace(config, n_trials=1)
+    assert tune(beside).rate_before == tune(within).rate_before
+
+
 @pytest.mark.parametrize(
     "changes",
     [
