@@ -101,23 +101,23 @@ def prepare(
             rules, or by a YAML file of your own; empty leaves them as they are.
         numbers: What normalise does with numbers in digits: set the clip aside, spell them where
             there is one way to read them, or keep them.
-        format: Format of the source; empty to tell it by its content.
-        columns: Which column of a table is what, such as
-            audio=path,transcript=sentence,speaker=who; what is not said is guessed from the names.
-        encoding: Encoding of text files; empty to tell it by their content.
-        tier: Tier of ELAN and Praat files that holds the transcripts; empty to choose it.
+        format: Format of the source; empty to detect it.
+        columns: Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who;
+            others are guessed from their names.
+        encoding: Encoding of text files; empty to detect it.
+        tier: Tier of ELAN and Praat files that holds the transcripts; empty to choose
+            automatically.
         speaker_pattern: Regular expression whose one group is the speaker in a clip's path, such as
-            ^([^/]+)/ for a folder a speaker.
-        splits: Whether to take the splits that the source was released with, or to draw new ones:
-            auto takes released ones, except from Common Voice, whose hold a small part of the
-            clips.
+            ^([^/]+)/ for one folder per speaker.
+        splits: Whether to use the splits that the source was released with, or to draw new ones:
+            auto uses released ones, except Common Voice's, which hold few of its clips.
         dev_share: Share of all audio that becomes the dev split.
         test_share: Share of all audio that becomes the test split.
         dev_hours: Hours of the dev split; above 0 they count instead of dev_share.
         test_hours: Hours of the test split; above 0 they count instead of test_share.
         split_by: What no two splits may share: speaker+text, speaker or text; auto takes both, or
             text alone where there are too few speakers to draw from.
-        copy_audio: Copy every clip into the corpus, instead of naming it where it lies.
+        copy_audio: Copy every clip into the corpus instead of referring to its place.
         shard_size: Size of a shard, in MiB; a clip is never divided.
         strict_validation: Stop if any row of the corpus has an error, instead of rejecting it.
         data_cpu: Processors that each step may use on a cluster, such as 2 or 500m.

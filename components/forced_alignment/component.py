@@ -44,9 +44,9 @@ def forced_alignment(
             rules, or by a YAML file of your own; empty leaves them as they are.
         numbers: What normalise does with numbers in digits: set the clip aside, spell them where
             there is one way to read them, or keep them.
-        columns: Which column of a table is what, such as
-            audio=path,transcript=sentence,speaker=who; what is not said is guessed from the names.
-        encoding: Encoding of text files; empty to tell it by their content.
+        columns: Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who;
+            others are guessed from their names.
+        encoding: Encoding of text files; empty to detect it.
         shortest_clip: Shortest clip, in seconds.
         longest_clip: Longest clip, in seconds.
         shortest_pause: Shortest pause that a clip may begin or end in, in seconds.

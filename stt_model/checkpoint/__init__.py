@@ -1,5 +1,4 @@
-"""Checkpoint directories in Coqui STT's layout, read, written and operated on without
-TensorFlow."""
+"""Read, write and modify checkpoint directories in Coqui STT's layout without TensorFlow."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
 """Read TensorFlow checkpoints ("tensor bundles") with numpy alone, without TensorFlow.
 
-A bundle is ``PREFIX.index``, a sorted string table of variable names and where their bytes lie, and
-``PREFIX.data-SSSSS-of-NNNNN``, those bytes. Formats: TensorFlow's ``tensor_bundle.proto`` and
-``lib/io/table``, the latter being LevelDB's table format.
+A bundle is ``PREFIX.index``, a sorted string table of variable names and the positions of their
+bytes, and ``PREFIX.data-SSSSS-of-NNNNN``, those bytes. Formats: TensorFlow's
+``tensor_bundle.proto`` and ``lib/io/table``, which is LevelDB's table format.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ DTYPES: dict[int, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one variable lies: ``offset`` and ``size`` in bytes, in data file number ``shard``."""
+    """The position of one variable: ``offset`` and ``size`` in bytes, in data file ``shard``."""
 
-    dtype: np.dtype[Any] | None  # None: a kind of value that this reader does not know
+    dtype: np.dtype[Any] | None  # None: a type that this reader does not support
     shape: tuple[int, ...]
     shard: int
     offset: int
     size: int
     crc32c: int  # masked, as TensorFlow stores it
-    sliced: bool  # a partitioned variable, whose bytes lie under other keys
+    sliced: bool  # a partitioned variable, whose bytes are stored under other keys
 
 
 class Bundle:
@@ -64,7 +64,7 @@ class Bundle:
         prefix: the path without ``.index``.
 
     Raises:
-        CheckpointError: there is no index, or it is truncated, damaged, compressed or no bundle.
+        CheckpointError: the index is missing, truncated, damaged, compressed or not a bundle's.
     """
 
     def __init__(self, prefix: Path | str) -> None:
@@ -119,21 +119,21 @@ class Bundle:
                 )
 
     def read(self, name: str) -> NDArray[Any]:
-        """One variable, read-only, its checksum compared.
+        """Return one variable, read-only, after verifying its checksum.
 
         Raises:
             CheckpointError: the name is unknown, its type cannot be read, or its bytes are missing
                 or damaged.
         """
         entry = self._entry(name)
-        # One block, as a rule: nothing is joined, and a damaged size is no allocation of that size.
+        # Usually one block, so nothing is joined, and a damaged size allocates no memory.
         data = b"".join(self.blocks(name, size=max(1, self._available(entry))))
         return np.frombuffer(data, entry.dtype).reshape(entry.shape)
 
     def blocks(self, name: str, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-        """Yield one variable's bytes, at most ``size`` at a time; errors as of ``read``.
+        """Yield one variable's bytes, at most ``size`` at a time; errors as in ``read``.
 
-        The checksum is compared after the last block.
+        The checksum is verified after the last block.
         """
         entry = self._entry(name)
         path = self.data_path(entry.shard)
@@ -176,7 +176,7 @@ class Bundle:
 
 
 class _Malformed(Exception):
-    """What is wrong with an index, without its path."""
+    """The problem of an index, without its path."""
 
 
 def _masked_crc32c(data: bytes) -> int:
@@ -184,12 +184,12 @@ def _masked_crc32c(data: bytes) -> int:
 
 
 def mask_crc32c(crc: int) -> int:
-    """Return a checksum as TensorFlow stores it beside what it is of."""
+    """Return a checksum in TensorFlow's masked form."""
     return (((crc >> 15) | (crc << 17)) + _CRC_MASK_DELTA) & 0xFFFFFFFF
 
 
 def _table_items(table: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a sorted string table, its blocks' checksums compared."""
+    """Yield keys and values of a sorted string table, verifying the blocks' checksums."""
     if len(table) < _FOOTER_BYTES or struct.unpack("<Q", table[-8:])[0] != MAGIC:
         raise _Malformed("not the index of a TensorFlow checkpoint, or truncated")
     footer = table[-_FOOTER_BYTES:]
@@ -209,7 +209,7 @@ def _read_block(table: bytes, handle: tuple[int, int]) -> bytes:
     offset, size = handle
     end = offset + size
     if end + _BLOCK_TRAILER_BYTES > len(table):
-        raise _Malformed("truncated or damaged: a block lies beyond its end")
+        raise _Malformed("truncated or damaged: a block is beyond its end")
     compression = table[end]
     (stored,) = struct.unpack_from("<I", table, end + 1)
     if _masked_crc32c(table[offset : end + 1]) != stored:
@@ -231,7 +231,7 @@ def _block_items(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         unshared, position = _parse_varint(block, position)
         length, position = _parse_varint(block, position)
         if position + unshared + length > end:
-            raise _Malformed("damaged: an entry lies beyond its block")
+            raise _Malformed("damaged: an entry is beyond its block")
         key = key[:shared] + block[position : position + unshared]
         position += unshared
         yield key, block[position : position + length]

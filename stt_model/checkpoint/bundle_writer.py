@@ -1,7 +1,7 @@
 """Write TensorFlow checkpoints ("tensor bundles") without TensorFlow, a block at a time.
 
-The formats are those that ``stt_model.checkpoint.bundle`` reads. TensorFlow's own writer wants all
-variables in memory at once, in the checkpoint's form, which would be training's peak of memory.
+The formats are those that ``stt_model.checkpoint.bundle`` reads. TensorFlow's own writer needs all
+variables in memory at once, in the checkpoint's form, which would be the peak memory of training.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _HANDLES_BYTES = 40
 
 @runtime_checkable
 class Blockwise(Protocol):
-    """An array that is made as it is written."""
+    """An array that is computed while it is written."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
     def blocks(self) -> Iterator[NDArray[Any]]:
-        """Yield what the array consists of, in the order of its elements."""
+        """Yield the parts of the array, in the order of its elements."""
 
 
 Variable = NDArray[Any] | Blockwise
@@ -49,9 +49,9 @@ def blocks_of(values: Variable) -> Iterator[NDArray[Any]]:
 
 
 def write_bundle(prefix: Path, variables: Mapping[str, Variable]) -> None:
-    """Write ``prefix.index`` and ``prefix.data-00000-of-00001``, and have the disk keep them.
+    """Write ``prefix.index`` and ``prefix.data-00000-of-00001``, and sync them to disk.
 
-    OSError of the disk passes through; what was written until then stays.
+    OSError of the disk passes through; partly written files are left.
     """
     entries = {b"": _HEADER}
     with prefix.with_name(f"{prefix.name}.data-00000-of-00001").open("wb") as file:
@@ -104,7 +104,7 @@ def _varint(value: int) -> bytes:
 
 
 def _table(entries: Mapping[bytes, bytes]) -> bytes:
-    """A sorted string table: all entries in one block, an empty block, and where the first lies."""
+    """A sorted string table: all entries in one block, an empty block, a pointer to the first."""
     table = bytearray()
 
     def append(block: bytes) -> bytes:
@@ -121,7 +121,7 @@ def _table(entries: Mapping[bytes, bytes]) -> bytes:
 
 
 def _block(entries: Mapping[bytes, bytes]) -> bytes:
-    """Entries in order, and where each begins: none is stored as its difference from another."""
+    """Entries in order, and their offsets; no key shares a prefix with another."""
     block = bytearray()
     starts = []
     for key, value in sorted(entries.items()):

@@ -1,4 +1,4 @@
-"""Checkpoint directories in Coqui STT's layout: found, opened, read."""
+"""Find, open and read checkpoint directories in Coqui STT's layout."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from stt_model.checkpoint.lineage import describe_import
 from stt_model.corpus import USUAL_AUDIO, AudioSettings
 from stt_model.text import Alphabet, BytesAlphabet, read_alphabet
 
-# Shapes cannot tell this setting, and another value gives wrong transcripts without an error.
+# Shapes do not show this setting, and another value gives wrong transcripts without an error.
 _ONLY_SETTINGS = {"relu_clip": 20}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a checkpoint without reading its weights."""
+    """A checkpoint, without its weights."""
 
     directory: Path
     prefix: Path
@@ -57,11 +57,11 @@ class Checkpoint:
     mixed_precision: bool
     learning_rate: float | None
     notes: tuple[str, ...] = ()
-    """Oddities that did not stop the reading, one line each."""
+    """Warnings from reading it, one line each."""
     audio: AudioSettings = USUAL_AUDIO
-    """How its features are cut out of sound."""
+    """How audio is cut into its features."""
     model: DeployedModel | None = None
-    """The deployed model that it was read out of; None for a checkpoint in Coqui's layout."""
+    """The deployed model that it was read from; None for a checkpoint in Coqui's layout."""
 
     def describe(self) -> dict[str, Any]:
         """Everything but the weights, ready for JSON."""
@@ -92,12 +92,12 @@ class Checkpoint:
         }
 
     def digest(self) -> str:
-        """``weights_digest`` of its weights, which are read for it."""
+        """``weights_digest`` of its weights, which this reads."""
         return weights_digest(read_weights(self))
 
 
 def weights_digest(weights: Weights) -> str:
-    """SHA-256, in hexadecimal, of names, shapes and values, whatever file they lie in."""
+    """SHA-256, in hexadecimal, of names, shapes and values, whatever their file format."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         values = np.ascontiguousarray(weights[name], dtype="<f4")
@@ -113,18 +113,18 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Find and check a checkpoint without reading its weights or importing TensorFlow.
 
-    This is the one door for everything that weights can come from.
+    Every source of weights is opened by this function.
 
     Args:
         directory: a checkpoint directory of Coqui STT 1.x, DeepSpeech 0.7 to 0.9, or this project;
             a deployed model (``.tflite``, ``.pb``, ``.pbmm``); or a folder that holds one such file
             and no checkpoint.
-        which: ``auto`` takes the best on the dev set and, without one, the last.
+        which: ``auto`` takes the best on the dev set if there is one, otherwise the last.
         alphabet: overrides ``alphabet.txt``, for directories that have none.
 
     Raises:
-        CheckpointError: nothing to read, damaged, foreign, or an alphabet that does not fit; all
-            missing, unexpected and mis-shaped variables are named at once.
+        CheckpointError: nothing to read, damaged, of another program, or an alphabet that does not
+        fit; all missing, unexpected and mis-shaped variables are named at once.
     """
     directory = Path(directory)
     if model_path := find_model(directory):
@@ -187,7 +187,7 @@ def read_moments(checkpoint: Checkpoint) -> Moments:
 
 
 def geometry_of_weights(weights: Weights) -> Geometry:
-    """The geometry that the weights' shapes tell.
+    """Return the geometry from the shapes of the weights.
 
     Raises:
         CheckpointError: names, shapes or types are not those of the six layers; all are named.
@@ -200,7 +200,7 @@ def geometry_of_weights(weights: Weights) -> Geometry:
 
 
 def _open_deployed(directory: Path, model: DeployedModel, given: Alphabet | None) -> Checkpoint:
-    """A deployed model as a checkpoint that has weights and nothing of their training."""
+    """Return a deployed model as a checkpoint with weights but no training state."""
     geometry = model.geometry
     return Checkpoint(
         directory=directory,
@@ -221,7 +221,7 @@ def _open_deployed(directory: Path, model: DeployedModel, given: Alphabet | None
 
 
 def _alphabet_of_model(model: DeployedModel, classes: int, given: Alphabet | None) -> Alphabet:
-    """The alphabet given, else the file's own, else that of ``alphabet.txt`` beside it."""
+    """The given alphabet, or else the file's own, or else ``alphabet.txt`` beside it."""
     if given is not None:
         return _fitting(given, classes, model.path, "the given alphabet (--alphabet_config_path)")
     if model.alphabet is not None:
@@ -237,7 +237,7 @@ def _alphabet_of_model(model: DeployedModel, classes: int, given: Alphabet | Non
 
 
 def has_own_alphabet(directory: Path | str) -> bool:
-    """Tell whether ``open_checkpoint`` does without an alphabet that is given.
+    """Tell whether ``open_checkpoint`` works without a given alphabet.
 
     Raises:
         CheckpointError: there is a deployed model, and it cannot be read.
@@ -252,7 +252,7 @@ def has_own_alphabet(directory: Path | str) -> bool:
 
 
 def _locate(directory: Path, which: str) -> tuple[Path, str, list[str]]:
-    """The bundle's prefix, whether it is the best or the last, and notes."""
+    """Return the bundle's prefix, whether it is the best or the last, and notes."""
     if not directory.is_dir():
         raise CheckpointError(f"{directory}: no such checkpoint directory")
     check_which(which, "auto", *STATE_FILES)
@@ -309,7 +309,7 @@ def _read_scalar(bundle: Bundle, name: str) -> float | None:
     entry = bundle.entries.get(name)
     if entry is None or entry.shape != ():
         return None
-    # By way of text, which is the shortest that tells a float32: 0.001, not 0.00100000004749.
+    # By way of text, to get the shortest decimal of a float32: 0.001, not 0.00100000004749.
     return float(str(bundle.read(name)))
 
 
@@ -319,7 +319,7 @@ def _read_scalar(bundle: Bundle, name: str) -> float | None:
 def _choose_alphabet(
     directory: Path, classes: int, flags: Mapping[str, Any], given: Alphabet | None
 ) -> Alphabet:
-    """The alphabet given, that of the flags, or that of ``alphabet.txt``; it fits the classes."""
+    """The given alphabet, that of the flags, or that of ``alphabet.txt``; it fits the classes."""
     path = directory / "alphabet.txt"
     if given is not None:
         return _fitting(given, classes, directory, "the given alphabet (--alphabet_config_path)")
@@ -330,7 +330,7 @@ def _choose_alphabet(
     try:
         alphabet = read_alphabet(path)
     except AlphabetError as error:
-        # Coqui's own alphabet.txt of a bytes model is raw bytes that nothing can read back.
+        # Coqui's own alphabet.txt of a bytes model consists of raw bytes that nothing can read.
         if classes == BytesAlphabet().classes:
             return BytesAlphabet()
         advice = f"give the alphabet of its {classes - 1} labels with --alphabet_config_path"
@@ -354,7 +354,7 @@ def _fitting(alphabet: Alphabet, classes: int, directory: Path, origin: str) -> 
 
 
 def _check_flags(path: Path, geometry: Geometry) -> tuple[dict[str, Any], list[str]]:
-    """The flags, and a note for each that the tensors contradict."""
+    """Return the flags, and a note for each that contradicts the tensors."""
     flags = read_flags(path)
     for name, supported in _ONLY_SETTINGS.items():
         if flags.get(name, supported) != supported:
@@ -376,7 +376,7 @@ def _check_flags(path: Path, geometry: Geometry) -> tuple[dict[str, Any], list[s
 
 
 def _read_lineage(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The lineage, which only informs: a damaged one is a note, not an error."""
+    """Return the lineage; it is only informative, so a damaged one is a note, not an error."""
     if not path.is_file():
         return None, []
     try:

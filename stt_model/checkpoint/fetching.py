@@ -1,4 +1,4 @@
-"""Bring a checkpoint from anywhere, whatever it comes as, and leave it in Coqui's layout."""
+"""Fetch a checkpoint from any URI and convert it to Coqui's layout."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def fetch_checkpoint(
     progress: bool = False,
     alphabet: Alphabet | None = None,
 ) -> Fetched:
-    """Make ``target`` a checkpoint directory of what lies at ``uri``.
+    """Make ``target`` a checkpoint directory from ``uri``.
 
     Args:
         uri: a folder, an archive, or a deployed model, as a path, ``file://``, ``s3://`` or
             ``http(s)://``.
         target: must not exist, or be an empty folder.
         sha256: of the file, archive or folder, in hexadecimal; empty for no check.
-        size_limit: most that may be fetched, in bytes.
-        unpacked_limit: most that may come out of an archive, in bytes.
+        size_limit: maximum to fetch, in bytes.
+        unpacked_limit: maximum to unpack from an archive, in bytes.
         progress: draw a bar where there is a terminal.
-        alphabet: what the classes stand for, where the source does not say.
+        alphabet: the labels of the classes, if the source does not hold them.
 
     Returns:
-        What was fetched, before it was turned into a checkpoint.
+        What was fetched, before conversion.
 
     Raises:
-        StorageError: it cannot be brought here.
-        CheckpointError: it is no checkpoint; ``target`` is not made.
+        StorageError: it cannot be fetched.
+        CheckpointError: it is not a checkpoint; ``target`` is not created.
     """
 
     def convert(folder: Path) -> None:
@@ -52,10 +52,10 @@ def fetch_checkpoint(
             if found.model:
                 _replace_by_checkpoint(folder, found)
             elif alphabet is not None and not alphabet.is_bytes:
-                # For whoever opens it later.
+                # For later readers of the folder.
                 write_alphabet(alphabet, folder / "alphabet.txt")
         except CheckpointError as error:
-            # The folder that the error names will be gone.
+            # The temporary folder that the error names will be gone.
             said = str(error).replace(str(folder), redact(uri))
             raise CheckpointError(f"{redact(uri)}: fetched, but not kept: {said}") from error
 
@@ -72,13 +72,13 @@ def fetch_checkpoint(
 
 
 def _place_of(folder: Path) -> Path:
-    """Return the one file of a folder if it is a deployed model, whatever its name; else it."""
+    """Return the only file of a folder if it is a deployed model; otherwise the folder."""
     first, *others = folder.iterdir()
     return first if not others and first.is_file() and is_model(first) else folder
 
 
 def _replace_by_checkpoint(folder: Path, found: Checkpoint) -> None:
-    """Write a deployed model as a checkpoint, in place of what was fetched."""
+    """Replace a fetched deployed model by a checkpoint."""
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         made = Path(scratch, "checkpoint")
         write_checkpoint(

@@ -1,4 +1,4 @@
-"""``flags.txt``, the settings that Coqui STT and DeepSpeech leave beside a checkpoint."""
+"""``flags.txt``, the settings that Coqui STT and DeepSpeech write beside a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stt_model.corpus import AudioSettings
 
 
 def read_flags(path: Path) -> dict[str, Any]:
-    """Flags in JSON (Coqui STT 1.x) or in ``--flag=value`` lines (DeepSpeech); no file, no flags.
+    """Read flags in JSON (Coqui STT 1.x) or ``--flag=value`` lines (DeepSpeech); empty if no file.
 
     Raises:
         CheckpointError: not text, or damaged JSON.
@@ -39,7 +39,7 @@ def _parse_flag_lines(text: str) -> dict[str, Any]:
             flags[name] = _parse_flag_value(value)
         elif name:
             flags[name] = True
-            # --noNAME is NAME turned off, unless NAME itself begins so: both readings are kept.
+            # --noNAME turns NAME off, unless "no" is part of the name: both readings are kept.
             if name.startswith("no"):
                 flags[name.removeprefix("no")] = False
     return flags
@@ -53,7 +53,7 @@ def _parse_flag_value(value: str) -> Any:
 
 
 def is_true(value: object) -> bool:
-    """Whether a flag of either form is on."""
+    """Whether a flag in either format is on."""
     return str(value).lower() in ("true", "1")
 
 
@@ -70,10 +70,10 @@ def read_audio_settings(
     where: str,
     remedy: str = "correct it to what the model was trained with",
 ) -> AudioSettings:
-    """Return how a model's features are cut out of sound; what flags do not say is as usual.
+    """Return the model's audio settings; missing flags have the usual values.
 
     Raises:
-        CheckpointError: numbers that cannot be.
+        CheckpointError: impossible numbers.
     """
     found: dict[str, int] = {}
     for field in fields(AudioSettings):

@@ -1,4 +1,4 @@
-"""The sizes of a network, and the variables that a checkpoint of it must have.
+"""The sizes of a network, and the variables of its checkpoint.
 
 Names and shapes are those that Coqui STT 1.x and DeepSpeech 0.7 to 0.9 store.
 """
@@ -22,12 +22,12 @@ LSTM_KERNEL = f"{LSTM}/kernel"
 LSTM_BIAS = f"{LSTM}/bias"
 
 Found = Mapping[str, tuple[np.dtype[Any] | None, tuple[int, ...]]]
-"""Type and shape of each variable; no type where it does not hold numbers."""
+"""Type and shape of each variable; no type if it does not hold numbers."""
 
 _SHOWN = 6
-"""How many variables a one-line message names before it only counts the rest."""
+"""Maximum number of variables that a one-line message names; the rest is counted."""
 
-# What training keeps beside the weights, by the last part of the name.
+# Variables of training besides the weights, by the last part of the name.
 _TRAINING_STATE = re.compile(
     r"(^|/)(Adam(_1)?|beta[12]_power|global_step|learning_rate|current_loss_scale|good_steps)$"
 )
@@ -70,9 +70,9 @@ class Geometry:
 
 
 def find_geometry(found: Found, where: str) -> Geometry:
-    """The geometry of a checkpoint with these variables; ``where`` begins what is said of them.
+    """Return the geometry of a checkpoint with these variables; errors begin with ``where``.
 
-    What training keeps beside the weights (Adam's moments, loss scale, …) may be there or not.
+    Other variables of training (Adam's moments, loss scale, …) are optional.
 
     Raises:
         CheckpointError: the weights are not those of the six layers; all missing, unexpected and
@@ -121,7 +121,7 @@ def _problems(found: Found, expected: Mapping[str, tuple[int, ...]]) -> dict[str
 
 
 def _likeliest_geometry(found: Found) -> Geometry:
-    """The sizes that most layers agree on, so that an odd one out is told as mis-shaped."""
+    """The sizes that most layers agree on, so that only the odd one out is reported."""
 
     def widths(*layers: str) -> Counter[int]:
         names = [f"{layer}/{part}" for layer in layers for part in ("bias", "weights")]

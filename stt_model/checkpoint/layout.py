@@ -20,12 +20,12 @@ STATE_FILES: dict[str, str] = {"best": "best_dev_checkpoint", "last": "checkpoin
 STEMS: dict[str, str] = {"best": "best_dev", "last": "train"}
 FRESH_BETA_POWERS = (0.9, 0.999)
 _NAME_LIMIT = 200
-"""Bytes of a checkpoint's name: file systems take 255, of which its suffixes need some."""
+"""Maximum bytes of a checkpoint's name: file systems allow 255, including its suffixes."""
 STATE_PATH = re.compile(r"""(?<!\w)model_checkpoint_path\s*:\s*["'](?P<path>[^"']*)["']""")
 
 
 def state_path(prefix: Path) -> Path:
-    """Where the state of the run that wrote a checkpoint lies."""
+    """The file with the state of the run that wrote a checkpoint."""
     return prefix.with_name(f"{prefix.name}.training.json")
 
 
@@ -36,19 +36,19 @@ def check_which(which: str, *allowed: str) -> None:
 
 
 def present(directory: Path) -> list[str]:
-    """What ``open_checkpoint`` finds in a directory, which may not exist."""
+    """Which checkpoints ``open_checkpoint`` finds in a directory, which may not exist."""
     whiches = [which for which, name in STATE_FILES.items() if (directory / name).is_file()]
     return whiches or (["auto"] if any(directory.glob("*.index")) else [])
 
 
 def listing(directory: Path) -> str:
-    """Return what lies in a directory, in words."""
+    """Return the content of a directory, in words."""
     names = sorted(path.name for path in directory.iterdir())
     return shorten_names(names) if names else "an empty directory"
 
 
 def name_in_state(state_file: Path) -> str:
-    """Base name of the checkpoint that a state file names; the path may be another machine's."""
+    """Base name of the checkpoint in a state file; the path may be of another machine."""
     try:
         text = state_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""What every ``lineage.json`` says about where a checkpoint comes from."""
+"""The contents of ``lineage.json``: where a checkpoint comes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = ("stt-bootstrap", "tensorflow", "keras", "numpy")
 
 
 def describe_run() -> dict[str, Any]:
-    """Return when this ran (UTC) and with which versions."""
+    """Return the time (UTC) and the versions of this run."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -31,7 +31,7 @@ def describe_run() -> dict[str, Any]:
 
 
 def describe_import(model: DeployedModel) -> dict[str, Any]:
-    """Return what a lineage says of weights that were read out of a deployed model."""
+    """Return the lineage entry for weights that were read from a deployed model."""
     status = model.path.stat()
     return {
         "step": "import",
@@ -43,7 +43,7 @@ def describe_import(model: DeployedModel) -> dict[str, Any]:
 
 
 def imports_in(lineage: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    """Yield what was imported from deployed models, the nearest ancestor first."""
+    """Yield the imports from deployed models, the nearest ancestor first."""
     while isinstance(lineage, Mapping):
         if lineage.get("step") == "import":
             yield lineage
@@ -58,15 +58,15 @@ def was_quantised(lineage: Mapping[str, Any] | None) -> bool:
 
 @lru_cache(maxsize=16)
 def _digest(path: Path, modified: int, size: int) -> str:
-    """SHA-256 of a file, read again only when it has changed."""
+    """SHA-256 of a file, read again only if it has changed."""
     return sha256_file(path)
 
 
 def digest_manifests(paths: Sequence[Path]) -> str:
-    """Return a digest of what manifests say: each clip's file name, size in bytes and transcript.
+    """Return a digest of manifests: each clip's file name, size in bytes and transcript.
 
-    The folders that the clips lie in do not count, nor does the order of the rows: it is the sum
-    of the rows' sha256, for which none has to be kept.
+    Folders and the order of the rows do not count: it is the sum of the rows' sha256, so that no
+    row has to be kept.
     """
     rows = (
         f"{utterance.path.name}\0{utterance.wav_filesize}\0{utterance.transcript}"

@@ -1,7 +1,7 @@
-"""Fit a checkpoint to another alphabet: drop its last layers, start new ones, or reorder outputs.
+"""Fit a checkpoint to another alphabet: replace its last layers, or reorder its outputs.
 
-Layers are chosen by exact name and kept ones are untouched, bit for bit. New weights start as those
-of Coqui STT do: Glorot-uniform, biases at zero.
+Layers are chosen by exact name, and kept ones are bitwise unchanged. New weights are initialised as
+in Coqui STT: Glorot-uniform, biases zero.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LAYERS = ("layer_1", "layer_2", "layer_3", "lstm", "layer_5", "layer_6")
 _OUTPUT_WEIGHTS = "layer_6/weights"
 _OUTPUT_BIAS = "layer_6/bias"
 _BYTES_A_PARAMETER = 16
-"""Of training: a float32 each for the weight, its gradient and Adam's two moments."""
+"""Bytes per weight in training: float32 for the weight, its gradient and Adam's two moments."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Surgery:
     dropped_layers: tuple[str, ...]
     kept_layers: tuple[str, ...]
     seed: int | None
-    """Of the new layers' weights; None where there are none."""
+    """The seed of the new weights; None if there are none."""
     warm_started: tuple[str, ...] = ()
-    """Characters whose outputs were kept from the source, beside the blank's."""
+    """Characters whose outputs were kept from the source, besides the blank."""
     reordered: bool = False
     """Whether the outputs were permuted to another order of the same labels."""
 
@@ -54,7 +54,7 @@ class Surgery:
 
 
 def variables_of(layer: str, geometry: Geometry) -> tuple[str, ...]:
-    """Names of one layer's variables, its layer normalisation included.
+    """Names of one layer's variables, including its layer normalisation.
 
     Raises:
         SurgeryError: no such layer.
@@ -68,7 +68,7 @@ def variables_of(layer: str, geometry: Geometry) -> tuple[str, ...]:
 def initialise(geometry: Geometry, seed: int) -> dict[str, NDArray[np.float32]]:
     """Weights to train from: Glorot-uniform, biases zero, layer normalisation the identity.
 
-    Each variable has a random stream of its own, so its values depend on seed, name and shape only.
+    Each variable has its own random stream, so its values depend only on seed, name and shape.
 
     Raises:
         SurgeryError: a negative seed.
@@ -116,7 +116,7 @@ def drop_layers(
 
     Raises:
         SurgeryError: the number of layers is out of range, an alphabet is not the source's, or the
-            source is a bytes model, which writes every language as it is.
+        source is a bytes model, which can write every language already.
     """
     if not 1 <= drop_source_layers < len(LAYERS):
         raise SurgeryError(
@@ -148,8 +148,8 @@ def _warm_start(
     source: Alphabet,
     target: Alphabet,
 ) -> tuple[str, ...]:
-    """Copy the outputs of the shared characters and the blank into ``result``; which they were."""
-    # A byte is no character: the same number may mean the half of one.
+    """Copy the outputs of shared characters and the blank to ``result``; return the characters."""
+    # Bytes are not characters: one may be only a part of a character.
     shared = () if target.is_bytes else tuple(c for c in target.labels if c in source.labels)
     columns = {target.labels.index(c): source.labels.index(c) for c in shared}
     columns[target.blank] = source.blank
@@ -162,10 +162,10 @@ def _warm_start(
 def fit_output_order(
     weights: Weights, source_alphabet: Alphabet, target_alphabet: Alphabet
 ) -> dict[str, NDArray[np.float32]]:
-    """The weights with their outputs in the target alphabet's order of the same labels.
+    """Return the weights with their outputs in the order of the target alphabet.
 
     Raises:
-        SurgeryError: the alphabets do not have the same labels, or the weights not those outputs.
+        SurgeryError: the alphabets have different labels, or the weights other outputs.
     """
     same_kind = source_alphabet.is_bytes == target_alphabet.is_bytes
     differing = set(source_alphabet.labels) ^ set(target_alphabet.labels)
@@ -211,14 +211,14 @@ def operate(
     warm_start: bool = True,
     source_alphabet: Alphabet | None = None,
 ) -> Surgery:
-    """Make the checkpoint that training for the target alphabet starts from.
+    """Make the initial checkpoint of training for the target alphabet.
 
     The result is a best checkpoint at step 0 with ``lineage.json``. Adam's moments and the learning
-    rate of the source are left behind: they belong to the data that it was trained on.
+    rate of the source are not copied: they belong to the source's data.
 
     Args:
         source_dir: a checkpoint directory that ``open_checkpoint`` reads.
-        output_dir: must not hold anything yet; is made whole or not at all.
+        output_dir: must be empty or missing; is made whole or not at all.
         target_alphabet: the labels of the new checkpoint.
         mode: ``fine-tune`` keeps all weights, ``transfer`` replaces the last layers.
         which: see ``open_checkpoint``.
@@ -228,8 +228,8 @@ def operate(
         source_alphabet: for a source without ``alphabet.txt``.
 
     Raises:
-        CheckpointError: the source cannot be read or the result not be written.
-        SurgeryError: what was asked cannot be done, or ``output_dir`` is not empty.
+        CheckpointError: the source cannot be read or the result cannot be written.
+        SurgeryError: the request is impossible, or ``output_dir`` is not empty.
     """
     _check_output(Path(output_dir))
     source = open_checkpoint(source_dir, which, source_alphabet)
@@ -270,10 +270,10 @@ def start_from_scratch(
     seed: int,
     audio: AudioSettings = USUAL_AUDIO,
 ) -> Surgery:
-    """Make a checkpoint of new weights only, for training without a source.
+    """Make a checkpoint of new weights, for training without a source.
 
     Args:
-        output_dir: must not hold anything yet; is made whole or not at all.
+        output_dir: must be empty or missing; is made whole or not at all.
         alphabet: of ``geometry.n_classes`` classes.
         geometry: the sizes of the network.
         seed: of the weights.
@@ -291,7 +291,7 @@ def start_from_scratch(
 
 
 def _check_memory(geometry: Geometry) -> None:
-    """Refuse a network whose training cannot fit in memory, before any of it is made."""
+    """Refuse a network that is too large to train in memory, before it is made."""
     parameters = sum(map(math.prod, geometry.shapes().values()))
     needed, there = _BYTES_A_PARAMETER * parameters, usable_memory()
     if needed > there:

@@ -1,4 +1,4 @@
-"""Checkpoint directories in Coqui STT's layout, written whole or not at all."""
+"""Write checkpoint directories in Coqui STT's layout, whole or not at all."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from stt_model.text import Alphabet, write_alphabet
 
 
 def remove_leftovers(directory: Path, keep: Collection[str]) -> None:
-    """Remove the checkpoints that a run was killed while writing or replacing.
+    """Remove the checkpoints that a killed run was writing or replacing.
 
-    They are those with the state of a run that are neither the best, nor the last, nor in ``keep``.
+    These have the state of a run but are neither the best, nor the last, nor in ``keep``.
     """
     for state in directory.glob("*.training.json"):
         name = state.name.removesuffix(".training.json")
@@ -63,23 +63,23 @@ def write_checkpoint(
 ) -> Path:
     """Write a checkpoint that this project and Coqui STT 1.4 load, and return its prefix.
 
-    Whoever reads the directory meanwhile finds the old checkpoint or the new one, complete; the
-    files of the old one go last. What was written is read back and compared by its checksums.
+    Concurrent readers find either the old checkpoint or the new one, complete; the old files are
+    removed last. The written files are read back and their checksums compared.
 
     Args:
-        directory: made if need be; may hold checkpoints of the same alphabet and geometry.
+        directory: created if needed; may hold checkpoints of the same alphabet and geometry.
         weights: float32, under the names of ``Geometry.shapes()``.
         which: ``best`` writes ``best_dev-STEP``, ``last`` writes ``train-STEP``.
-        adam: first and second moments of each weight; without them a reader starts Adam afresh.
-        beta_powers: Adam's beta 1 and beta 2, to the power of the updates done plus one.
-        flags: added to those in ``flags.txt``, which always tells the true geometry and mode.
-        lineage: replaces ``lineage.json``; without it that file is left as it is.
+        adam: first and second moments of each weight; without them Adam starts from zero.
+        beta_powers: Adam's beta 1 and beta 2, to the power of the number of updates plus one.
+        flags: added to ``flags.txt``, which always holds the true geometry and mode.
+        lineage: replaces ``lineage.json``; without it that file is unchanged.
         training_state: JSON that appears at ``state_path`` together with the checkpoint.
         keep: prefixes whose files stay even when they are no longer the best or the last.
 
     Raises:
         CheckpointError: weights that are not the six layers or not finite, an alphabet that does
-            not fit them, a directory of another model, or a disk that did not keep the bytes.
+        not fit them, a directory of another model, or a disk that changed the bytes.
     """
     directory = Path(directory)
     check_which(which, *STATE_FILES)
@@ -107,7 +107,7 @@ def write_checkpoint(
 
 
 def check_save_directory(directory: Path | str, geometry: Geometry, alphabet: Alphabet) -> None:
-    """Check that a checkpoint can be written there without orphaning those that are there.
+    """Check that a checkpoint can be written there without orphaning existing ones.
 
     Raises:
         CheckpointError: the alphabet does not fit the geometry, or the directory holds a checkpoint
@@ -120,7 +120,7 @@ def check_save_directory(directory: Path | str, geometry: Geometry, alphabet: Al
             f"blank), but the output layer has {geometry.n_classes}"
         )
     advice = "save into another, empty directory"
-    # Where there is no alphabet file, whoever reads that checkpoint gives the alphabet.
+    # Without an alphabet file, readers of that checkpoint give the alphabet.
     given = None if (directory / "alphabet.txt").exists() else alphabet
     for which in present(directory):
         try:
@@ -167,7 +167,7 @@ def _variables(
     beta_powers: tuple[float, float],
     step: int,
 ) -> dict[str, Variable]:
-    """Everything to save, as Coqui names it."""
+    """Everything to save, under Coqui's names."""
     variables: dict[str, Variable] = dict(weights)
     for name, moments in (adam or {}).items():
         for slot, values in zip(("Adam", "Adam_1"), moments, strict=True):
@@ -181,7 +181,7 @@ def _variables(
 
 @contextmanager
 def _staging(directory: Path, which: str) -> Iterator[Path]:
-    """A folder inside ``directory``, gone at the end, as is one that a killed process left."""
+    """Yield a temporary folder inside ``directory``; leftovers of killed processes are removed."""
     folder = directory / f".writing-{STEMS[which]}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -192,7 +192,7 @@ def _staging(directory: Path, which: str) -> Iterator[Path]:
 
 
 def _free_name(directory: Path, name: str) -> str:
-    """``name``, or with a number more where a bundle has it: one in use is never overwritten."""
+    """Return ``name``, with a number added if a bundle has it: none in use is overwritten."""
     candidate, number = name, 1
     while (directory / f"{candidate}.index").exists():
         number += 1
@@ -201,7 +201,7 @@ def _free_name(directory: Path, name: str) -> str:
 
 
 def _compare_bundle(prefix: Path, variables: Mapping[str, Variable]) -> None:
-    """Read a bundle back; its checksums are of what was in memory."""
+    """Read a bundle back and compare it with the variables in memory."""
     bundle = Bundle(prefix)
     for name, values in variables.items():
         written = bundle.entries.get(name)
@@ -217,7 +217,7 @@ def _write_descriptions(
     flags: Mapping[str, Any] | None,
     lineage: Mapping[str, Any] | None,
 ) -> None:
-    # A bytes model has no alphabet file that Coqui could read; it goes by --bytes_output_mode.
+    # Coqui cannot read an alphabet file of a bytes model; it uses --bytes_output_mode.
     if not alphabet.is_bytes:
         write_alphabet(alphabet, directory / "alphabet.txt")
     truth = {
@@ -240,11 +240,11 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _publish(directory: Path, which: str, staged: Path, keep: set[str]) -> None:
-    """Give the staged bundle its name, then point the state file at it, then drop the old one."""
+    """Rename the staged bundle, then point the state file to it, then remove the old one."""
     state_file = directory / STATE_FILES[which]
     old_name = name_in_state(state_file) if state_file.is_file() else None
-    # The index goes last, because a bundle is there once its index is; the state of the run first,
-    # because it tells whose a bundle is that was left behind.
+    # The index is renamed last, because it makes the bundle exist; the state of the run first,
+    # because it identifies leftovers.
     order = {".json": 0, ".index": 2}
     for path in sorted(staged.parent.iterdir(), key=lambda path: order.get(path.suffix, 1)):
         path.replace(directory / path.name)
@@ -259,7 +259,7 @@ def _publish(directory: Path, which: str, staged: Path, keep: set[str]) -> None:
 
 
 def _remove_bundle(directory: Path, name: str) -> None:
-    """Remove a bundle's files, the state of its run last, because that tells of the others."""
+    """Remove a bundle's files, the state of its run last, because it identifies the others."""
     files = [path for path in directory.iterdir() if path.name.startswith(f"{name}.")]
     for path in sorted(files, key=lambda path: path.suffix == ".json"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Recordings as teams have them, to a corpus: formats, transcripts, splits, what is set aside."""
+"""Import recordings in common formats into a corpus: formats, transcripts, splits, rejects."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a reader of a format yields: clips, and what it cannot take with the reason."""
+"""What a format's reader yields: clips, and unusable items with the reason."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class ImportSourceError(DataError):
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance of a source, before its audio is looked at."""
+    """One utterance of a source, before its audio is read."""
 
     name: str
-    """What tells it from every other clip of the source, the same at each import."""
+    """A name that is unique within the source and the same at each import."""
     audio: str
-    """Where the audio lies, as ``corpus.open_clip`` takes it; what ``content`` is called if not."""
+    """Where the audio is, as ``corpus.open_clip`` takes it, or the name of ``content``."""
     transcript: str
     where: str
     """File and row, for people."""
@@ -30,11 +30,11 @@ class Clip:
     end: float | None = None
     """Seconds from the start of ``audio``; None for all of it."""
     content: Callable[[], bytes] | None = None
-    """Gives the audio where it is no file of its own."""
+    """Returns the audio if it is not a file of its own."""
     channel: int | None = None
-    """Of a recording with several speakers, one a channel, from 0; None for all of them mixed."""
+    """Channel from 0, if each speaker has one; None to mix all channels."""
     split: str = ""
-    """The one that the source's makers put it into."""
+    """The split that the source's makers chose."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """Further columns: speaker, gender, age, accent, licence, source, and the source's own."""
 
@@ -46,7 +46,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class SetAside:
-    """Something that was found in a source and cannot be used."""
+    """An item of a source that cannot be used."""
 
     name: str
     where: str
@@ -89,26 +89,26 @@ def _shown(text: str) -> str:
 
 
 class Options(NamedTuple):
-    """What a reader may need to know beyond the source."""
+    """Options of the readers."""
 
     columns: Mapping[str, str]
     """Role (audio, transcript, speaker …) → column, for tables."""
     encoding: str = ""
-    """Of text files; "" to tell it by their content."""
+    """Encoding of text files; "" to detect it from their content."""
     released_splits: bool = False
-    """Whether the splits of the source's makers are wanted."""
+    """Whether to use the splits of the source's makers."""
     tier: str = ""
-    """The tier of ELAN and Praat files that holds the transcripts; "" to choose it."""
+    """The tier of ELAN and Praat files that holds the transcripts; "" to choose automatically."""
 
 
 class Notes:
-    """What a reader tells people beside its clips, each once: a guess, a file that it left out."""
+    """A reader's remarks for people, each once, such as a guess or a skipped file."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """Remember a line, unless it is known."""
+        """Add a line, unless it is there already."""
         if line not in self.lines:
             self.lines.append(line)
 
@@ -117,12 +117,12 @@ class Format(Protocol):
     """A module of ``importing.formats``."""
 
     NAME: str
-    """What ``--format`` calls it."""
+    """Its name for ``--format``."""
     TITLE: str
     """One line for people."""
 
     def recognise(self, tree: Any) -> bool:
-        """Tell by a look at names and first lines whether a source has this format."""
+        """Tell from names and first lines whether a source has this format."""
         ...
 
     def read(self, tree: Any, options: Options, notes: Notes) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""Which column of a table is what, guessed by its name, or by what it holds."""
+"""Guess the role of each column of a table from its name or content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ duration: duration seconds length duration_seconds
 split: split subset set partition
 """
 NAMES: dict[str, list[str]] = {}
-"""Role → names that columns of this role have, in small letters, the surest first."""
+"""Role → usual names of its columns in lower case, the most certain first."""
 for _line in _NAMES.strip().splitlines():
     NAMES.setdefault(_line.partition(": ")[0], []).extend(_line.partition(": ")[2].split())
 NEEDED = ("audio", "transcript")
@@ -36,7 +36,7 @@ KEPT = ("speaker", "gender", "age", "accent", "licence", "source")
 
 
 def parse_columns(text: str) -> dict[str, str]:
-    """Return roles and columns of ``audio=file,transcript=sentence``; DataError if it is wrong."""
+    """Parse roles and columns such as ``audio=file,transcript=sentence``; DataError if invalid."""
     given = {}
     for part in filter(None, map(str.strip, text.split(","))):
         role, separator, column = part.partition("=")
@@ -56,9 +56,9 @@ def map_columns(
     rows: Iterable[Mapping[str, str]] = (),
     needed: Sequence[str] = NEEDED,
 ) -> dict[str, str]:
-    """Return role → column. What was ``given`` counts, then names, then what ``rows`` hold.
+    """Return role → column: from ``given``, otherwise from names, otherwise from ``rows``.
 
-    ImportSourceError where a given column is not there, or a needed one cannot be found.
+    ImportSourceError if a given column is missing, or a needed one cannot be found.
     """
     for role, column in given.items():
         if column not in columns:
@@ -92,7 +92,7 @@ def map_columns(
 
 
 def describe(mapping: Mapping[str, str]) -> str:
-    """Return the map for people."""
+    """Describe the mapping for people."""
     return ", ".join(f"{role} from {column!r}" for role, column in mapping.items())
 
 

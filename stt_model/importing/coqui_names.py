@@ -1,4 +1,4 @@
-"""Coqui's importers, and the format that each of them reads."""
+"""Coqui's importers, and the format that each reads."""
 
 COQUI_IMPORTERS = {
     "import_aidatatang": "transcript_list",
@@ -19,4 +19,4 @@ COQUI_IMPORTERS = {
     "import_vctk": "text_beside_audio",
     "import_voxforge": "voxforge",
 }
-"""They take what was downloaded before: these names do not download."""
+"""They read what was downloaded before: these names do not download."""

@@ -1,4 +1,4 @@
-"""From a source to a corpus: read, look at the audio, write transcripts, split, put down."""
+"""Make a corpus from a source: read, check audio, normalise transcripts, split, write."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from stt_model.importing.tree import StoredTree
 from stt_model.storage import is_stored, local_path
 
 _AT_ONCE = 1024
-"""Clips between two looks at what is known; all that is in memory of a corpus."""
+"""Clips that are processed, and kept in memory, at once."""
 _STORE_THREADS = 32
 
 TRAIN, DEV, TEST, SET_ASIDE = 0, 1, 2, -1
@@ -51,16 +51,16 @@ def import_corpus(
     *,
     normalise: Normalise = as_it_is,
 ) -> ImportResult:
-    """Make a corpus of a source, or add to one what is new.
+    """Make a corpus from a source, or add new clips to one.
 
     ``source`` is a folder, a table, or an archive: a path, ``file://``, ``http(s)://`` or ``s3://``
     URI. ``target`` becomes a folder (a path, ``file://`` or ``s3://`` URI) with ``train.csv``,
-    ``dev.csv`` and ``test.csv``, ``rejected.csv`` with what is set aside and why, ``report.md``,
-    clips that had to be cut or converted, and what the next import needs to know. ``normalise``
-    writes each transcript as it is to be learned.
+    ``dev.csv`` and ``test.csv``, ``rejected.csv`` with the rejected clips and reasons,
+    ``report.md``, clips that had to be cut or converted, and the state for the next import.
+    ``normalise`` rewrites each transcript for training.
 
-    Nothing is written to ``target`` unless all is well; an interrupted import goes on when it is
-    called again. Raises DataError or StorageError, one line.
+    Nothing is written to ``target`` unless the import succeeds; an interrupted import resumes when
+    it is called again. Raises DataError or StorageError, one line.
     """
     settings = settings or ImportSettings()
     _check_pattern(settings.speaker_pattern)
@@ -171,7 +171,7 @@ class _Import:
             self._count(known.get(clip.name), outcome, actions)
         self._state.put(fresh.values())
         self._state.set_aside(aside, self._source.label)
-        # What cannot be used any more is in no split either.
+        # A clip that has become unusable leaves its split.
         self._state.drop(
             each.name for each in aside if each.name in known and each.check not in _OF_ANOTHER
         )
@@ -180,7 +180,7 @@ class _Import:
     def _look(
         self, clip: Clip, known: Record | None, recordings: Recordings
     ) -> tuple[Record | SetAside, Sequence[Any]]:
-        """Return the clip as it is to be kept, or why it is not; and the rules that changed it."""
+        """Return the clip's record, or why it is rejected, and the rules that changed it."""
 
         def aside(check: str, reason: str) -> tuple[SetAside, Sequence[Any]]:
             return SetAside(clip.name, clip.where, check, reason, clip.transcript), ()
@@ -190,7 +190,7 @@ class _Import:
         if known and known.run == self._state.run:
             return _twice(clip, known), ()
         if known and known.source != self._source.label and known.raw != clip.transcript:
-            return aside("name_taken", f"another clip is called so, from {known.source}")
+            return aside("name_taken", f"another clip has this name, from {known.source}")
         written = self._normalise(clip.transcript)
         if written.problem:
             return aside("transcript", written.problem)
@@ -226,12 +226,12 @@ class _Import:
             self._rules[action.rule] = (count + 1, before, after)
 
     def _inside(self, place: str) -> str:
-        """Return a place within the corpus relative to it, so that the corpus can be moved."""
+        """Return a place inside the corpus as a relative path, so that the corpus can be moved."""
         root = f"{self._corpus.absolute()}/"
         return place.removeprefix(root) if place.startswith(root) else place
 
     def _is_there(self, place: str) -> bool:
-        # Of a corpus in a store, only what is new is brought here.
+        # Of a corpus in a store, only new clips are on this machine.
         is_elsewhere = self._target_is_stored or not place.startswith("clips/")
         return is_elsewhere or (self._corpus / place).exists()
 
@@ -242,7 +242,7 @@ class _Import:
         return extra
 
     def _split(self) -> tuple[str, float]:
-        """Give every clip a split; return what was split by, and the share of audio kept."""
+        """Assign every clip to a split; return what was split by, and the share of audio kept."""
         speech = self._state.speech()
         given = self._state.given()
         plan: SplitPlan = self._settings
@@ -276,21 +276,21 @@ class _Import:
 
 _OWN = ("wav_filename", "wav_filesize", "transcript")
 _OF_ANOTHER = ("name_twice", "name_taken")
-"""Checks that say nothing against the clip that has the name already."""
-_OTHER_SPLIT = "its text is in another split too, where more of it is; --split_by speaker keeps it"
+"""Checks that do not concern the existing clip of the same name."""
+_OTHER_SPLIT = "its text is in another split, with more audio; --split_by speaker keeps it"
 
 
 def _with_released(
     plan: SplitPlan, speech: Speech, given: np.ndarray[tuple[int], np.dtype[np.int8]]
 ) -> tuple[SplitPlan, Speech]:
-    """Take the splits of the source's makers; draw those that they lack from their train split."""
+    """Use the splits of the source's makers; draw missing ones from their train split."""
     previous = np.where(speech.previous >= 0, speech.previous, given).astype(np.int8)
     shares: dict[str, float] = {}
     for split, name in ((DEV, "dev"), (TEST, "test")):
         if (previous == split).any():
             shares |= {f"{name}_share": 0.0, f"{name}_hours": 0.0}
     if len(shares) < 4:
-        # The part of train that was never placed by an earlier import may go to the other.
+        # Only clips of train that no earlier import has placed may move to the missing split.
         free = (previous == TRAIN) & (speech.previous < 0)
         previous = np.where(free, np.int8(NEW), previous)
     values = {name: getattr(plan, name) for name in SplitPlan.__dataclass_fields__} | shares
@@ -305,7 +305,7 @@ def _same(known: Record, record: Record) -> bool:
 
 
 def _twice(clip: Clip, first: Record) -> SetAside:
-    """Return why the second clip of a name is not taken."""
+    """Return why the second clip of a name is rejected."""
     if first.raw == clip.transcript:
         reason = "the same clip with the same text is in the source already"
     else:
@@ -330,6 +330,6 @@ def _check_order(source: str, target: str) -> None:
     inner, outer = local_path(target).resolve(), local_path(source).resolve()
     if outer.is_dir() and inner.is_relative_to(outer):
         raise ImportSourceError(
-            f"{target}: expected a folder outside of the source {source}, which would else be"
+            f"{target}: expected a folder outside of the source {source}, which would otherwise be"
             " imported into itself; give another target"
         )

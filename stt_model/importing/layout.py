@@ -1,4 +1,4 @@
-"""What several formats share: which split a folder is, where the audio to a name lies."""
+"""Helpers that several formats share: splits by path, audio by name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _GENDERS = {
 
 
 def split_of(name: str) -> str:
-    """Return the split that a path speaks of, as in ``train-clean-100/19/198`` or ``dev.csv``."""
+    """Return the split that a path names, as in ``train-clean-100/19/198`` or ``dev.csv``."""
     for part in reversed(PurePosixPath(name).parts):
         word = part.lower().replace("_", "-").split("-")[0].split(".")[0]
         if word in _SPLITS:
@@ -43,19 +43,19 @@ def split_of(name: str) -> str:
 
 
 def gender(text: str) -> str:
-    """Return ``male`` or ``female`` for how corpora write these; anything else as it is."""
+    """Return ``male`` or ``female`` for the usual spellings; other values unchanged."""
     return _GENDERS.get(text.strip().lower(), text.strip())
 
 
 def filled(**values: str) -> dict[str, str]:
-    """Return what is not empty."""
+    """Return the values that are not empty."""
     return {name: value.strip() for name, value in values.items() if value and value.strip()}
 
 
 def beside(tree: Tree, folder: str, name: str) -> str:
-    """Return the file that ``name`` means as seen from ``folder``, with a suffix that it may lack.
+    """Return the file ``name`` relative to ``folder``, trying suffixes that the name may lack.
 
-    What is not there is returned as it would be called.
+    If it does not exist, its would-be name is returned.
     """
     if "://" in name or PurePosixPath(name).is_absolute():
         return name
@@ -82,7 +82,7 @@ def read_text(tree: Tree, name: str, encoding: str = "") -> str:
 
 
 def text_lines(path: Path, encoding: str = "") -> Iterator[tuple[int, str]]:
-    """Yield the lines of a text file, blank ones left out, with their number from 1."""
+    """Yield the lines of a text file that are not blank, with their number from 1."""
     with reading(path), path.open(encoding=find_encoding(path, encoding)) as handle:
         for number, line in enumerate(handle, start=1):
             if line.strip():
@@ -90,7 +90,7 @@ def text_lines(path: Path, encoding: str = "") -> Iterator[tuple[int, str]]:
 
 
 class Lookup:
-    """A long dictionary of strings that lies on disk."""
+    """A long dictionary of strings, kept on disk."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self._rows = sqlite3.connect("")
@@ -104,7 +104,7 @@ class Lookup:
 
 
 def without_empty(values: Mapping[str, object]) -> dict[str, str]:
-    """Return plain values as text; nothing for what is empty, a list or a dictionary."""
+    """Return plain values as text, without empty ones, lists and dictionaries."""
     return {
         str(name): str(value).strip()
         for name, value in values.items()

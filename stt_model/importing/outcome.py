@@ -1,4 +1,4 @@
-"""A corpus on disk: manifests, what is set aside with the reasons, a report."""
+"""Write a corpus: manifests, rejected clips with reasons, a report."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SPLITS = {0: "train", 1: "dev", 2: "test"}
 
 
 class PlacedCorpus(NamedTuple):
-    """A corpus as the steps of a pipeline hand it on."""
+    """A corpus as the steps of a pipeline pass it on."""
 
     dataset_uri: str
     dataset_digest: str
-    """Changes with a byte of any manifest or clip."""
+    """Changes with any byte of a manifest or clip."""
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did, and what the corpus is after it."""
+    """What an import did, and the resulting corpus."""
 
     format: str
     source: str
@@ -38,14 +38,14 @@ class ImportResult:
     """Clips that were there with another text, other audio or other columns."""
     split_by: str
     kept: float
-    """Share of the audio that is in a split."""
+    """Share of the audio that is in the splits."""
     notes: Sequence[str]
     totals: Mapping[int, tuple[int, float, int]]
     """Clips, seconds and speakers of each split: 0 train, 1 dev, 2 test."""
     reasons: Sequence[tuple[str, int, str]]
-    """Why clips are set aside: kind, how many, one of them in full."""
+    """Why clips are set aside: kind, count, one reason in full."""
     rules: Sequence[tuple[str, int, str, str]]
-    """Rules that changed transcripts: name, how often, one text before and after."""
+    """Rules that changed transcripts: name, count, one text before and after."""
 
     @property
     def set_aside(self) -> int:
@@ -63,7 +63,7 @@ class ImportResult:
         return found
 
     def placed(self, target: str) -> PlacedCorpus:
-        """Return where the corpus lies, and its digest."""
+        """Return where the corpus is, and its digest."""
         return PlacedCorpus(target, digest_dataset(target))
 
     def summary(self) -> str:
@@ -112,7 +112,7 @@ class ImportResult:
 
 
 def write_corpus(corpus: Path, state: State, result: ImportResult) -> None:
-    """Write manifests, ``rejected.csv`` and ``report.md`` into the folder, all or none of them."""
+    """Write manifests, ``rejected.csv`` and ``report.md`` into the folder, all or none."""
     extra = [name for name in state.columns() if name not in COLUMNS]
     with tempfile.TemporaryDirectory(prefix=".import.", dir=corpus) as staging:
         beside = Path(staging)
@@ -127,7 +127,7 @@ def write_corpus(corpus: Path, state: State, result: ImportResult) -> None:
 
 def _write_manifest(path: Path, state: State, split: int, extra: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8", newline="") as handle:
-        # Quoted, as a reader takes a bare CR for a line end.
+        # Quoted, since readers take a bare CR for a line end.
         writer = csv.writer(handle, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow([*COLUMNS, *extra])
         for each in state.records(split):

@@ -1,4 +1,4 @@
-"""The audio of imported clips: where it lies, or cut, converted or copied where need be."""
+"""The audio of imported clips: used in place, or cut, converted or copied where needed."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from stt_model.importing.tree import FOREIGN_SUFFIXES, StoredTree, Tree
 from stt_model.storage import is_stored
 
 _TOLERANCE = 0.5
-"""Seconds by which the end of an utterance may lie behind that of its recording."""
+"""Seconds by which an utterance may end after its recording."""
 _SHORTEST = 0.05
-"""Seconds; shorter is a mistake of whoever marked the times."""
+"""Seconds; shorter clips are mistakes in the time marks."""
 
 
 class UnusableError(Exception):
@@ -45,7 +45,7 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True)
 class Audio:
-    """The audio of a clip as the manifest names it."""
+    """The audio of a clip as in the manifest."""
 
     place: str
     """Absolute, a URI, or relative to the corpus."""
@@ -55,20 +55,20 @@ class Audio:
 
 
 class Recordings:
-    """Gives each clip of a source its audio. Threads may share one."""
+    """Provides the audio of each clip of a source. Threads may share one."""
 
     def __init__(self, tree: Tree, corpus: Path, *, copy: bool) -> None:
         self._tree, self._corpus, self._copy = tree, corpus, copy
         self._converted = _Converted()
 
     def close(self) -> None:
-        """Remove what was only needed meanwhile."""
+        """Remove temporary files."""
         self._converted.close()
 
     def version(self, clip: Clip) -> str:
-        """Return what changes with the audio that a clip is of: "" where nothing tells.
+        """Return a version of a clip's audio that changes with its content; "" if it is not known.
 
-        UnusableError where there is none.
+        UnusableError if there is no audio.
         """
         if clip.content or not is_file(clip.audio):
             stored = self._stored(clip.audio)
@@ -80,9 +80,9 @@ class Recordings:
         return f"{found.st_size}-{found.st_mtime_ns}"
 
     def prepare(self, clip: Clip) -> Audio:
-        """Return the audio of a clip, after writing it into the corpus if it has to be.
+        """Return the audio of a clip, after writing it into the corpus if needed.
 
-        UnusableError for what is missing, no audio, or not as long as it should be.
+        UnusableError if it is missing, unreadable, or shorter than the clip's times.
         """
         try:
             if clip.content:
@@ -118,7 +118,7 @@ class Recordings:
         return None
 
     def _write(self, clip: Clip, content: bytes, suffix: str) -> Audio:
-        """Write a whole clip into the corpus, as a wav where its format is not read everywhere."""
+        """Write a whole clip into the corpus, as a wav if its format is not widely readable."""
         if suffix.lower() not in AUDIO_SUFFIXES:
             with tempfile.NamedTemporaryFile(suffix=suffix) as file:
                 file.write(content)
@@ -133,7 +133,7 @@ class Recordings:
 
     def _cut(self, clip: Clip) -> Audio:
         path = self._converted.wav(clip.audio)
-        # Of a file on this machine only a part is read, however long the recording is.
+        # Of a local file only the needed part is read, however long the recording is.
         opened = Path(path).open("rb") if is_file(path) else open_clip(path)  # noqa: SIM115
         with opened as handle, _sound(handle, clip.audio) as sound:
             rate, length = sound.samplerate, sound.frames / sound.samplerate
@@ -158,7 +158,7 @@ class Recordings:
 
 
 class _Converted:
-    """The last long recordings that had to be decoded by other means, as wav files."""
+    """Wav files of the latest long recordings that soundfile cannot read in parts."""
 
     _KEPT = 3
 
@@ -203,7 +203,7 @@ def _decode(path: Path) -> tuple[Any, int]:
 
 
 def _decode_to(path: Path, target: Path) -> None:
-    """Decode with FFmpeg's libraries whatever these can, in blocks, channels as they are."""
+    """Decode with FFmpeg's libraries, in blocks, keeping the channels."""
     if not path.is_file():
         raise FileNotFoundError(2, "No such file or directory")
     try:
@@ -242,7 +242,7 @@ def _check_times(clip: Clip, end: float, length: float) -> None:
         raise UnusableError("times", f"expected times from 0, found {clip.start:g} to {end:g} s")
     if end - clip.start < _SHORTEST:
         raise UnusableError(
-            "times", f"expected an end behind the start, found {clip.start:.3f} to {end:.3f} s"
+            "times", f"expected an end after the start, found {clip.start:.3f} to {end:.3f} s"
         )
     if end > length + _TOLERANCE or clip.start >= length:
         raise UnusableError(
@@ -259,7 +259,7 @@ def _checked(clip: Clip, seconds: float) -> float:
 
 
 def _name(clip: Clip, suffix: str) -> str:
-    """Return a file's name for a clip, the same each time, in one of 256 folders."""
+    """Return a deterministic file name for a clip, in one of 256 folders."""
     digest = hashlib.sha256(clip.name.encode("utf-8", "surrogatepass")).hexdigest()
     stem = re.sub(r"[^\w.-]+", "-", PurePosixPath(file_name(clip.audio)).stem)[:80].strip("-.")
     return f"clips/{digest[:2]}/{stem or 'clip'}-{digest[2:12]}{suffix}"

@@ -1,4 +1,4 @@
-"""The formats that can be imported, and which one a source has.
+"""The formats that can be imported, and their detection.
 
 To add one: a module in ``importing.formats`` and a line here.
 """
@@ -29,9 +29,9 @@ SPECIFIC = (
     "stm",
     "lingua_libre",
 )
-"""Modules of formats that are told by marks of their own."""
+"""Modules of formats with distinctive marks."""
 GENERAL = ("table", "text_beside_audio", "transcript_list")
-"""Modules of layouts that also occur beside those; taken, in this order, where there is no such."""
+"""Modules of layouts that also occur beside those; tried in this order if none of those match."""
 
 
 def known_formats() -> dict[str, Format]:
@@ -62,7 +62,7 @@ def find_format(tree: Tree, name: str = "") -> Format:
     if found:
         return found[0]
     if tree.only.lower().endswith(TABLE_SUFFIXES) and not tree.only.lower().endswith(".txt"):
-        return _load("table")  # whose own message then says which column it lacks
+        return _load("table")  # its own message then says which column is missing
     general = next((each for each in map(_load, GENERAL) if each.recognise(tree)), None)
     if general is None:
         shown = ", ".join(tree.look[:5])

@@ -1,4 +1,4 @@
-"""What an import is told beside source and target."""
+"""Settings of an import besides source and target."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ SPLITS_FROM = ("auto", "released", "new")
 class ImportSettings(SplitPlan):
     """How a source is read, and how its clips are split."""
 
-    format: str = text("", "Format of the source; empty to tell it by its content.", metavar="NAME")
+    format: str = text("", "Format of the source; empty to detect it.", metavar="NAME")
     columns: str = text(
         "",
-        "Which column of a table is what, such as audio=path,transcript=sentence,speaker=who; what"
-        " is not said is guessed from the names.",
+        "Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who; others are"
+        " guessed from their names.",
         metavar="ROLE=COLUMN",
     )
-    encoding: str = text(
-        "", "Encoding of text files; empty to tell it by their content.", metavar="NAME"
-    )
+    encoding: str = text("", "Encoding of text files; empty to detect it.", metavar="NAME")
     tier: str = text(
         "",
-        "Tier of ELAN and Praat files that holds the transcripts; empty to choose it.",
+        "Tier of ELAN and Praat files that holds the transcripts; empty to choose automatically.",
         metavar="NAME",
     )
     speaker_pattern: str = text(
         "",
         "Regular expression whose one group is the speaker in a clip's path, such as ^([^/]+)/ for"
-        " a folder a speaker.",
+        " one folder per speaker.",
         metavar="REGEX",
     )
     splits: str = choice(
         "auto",
         SPLITS_FROM,
-        "Whether to take the splits that the source was released with, or to draw new ones: auto"
-        " takes released ones, except from Common Voice, whose hold a small part of the clips.",
+        "Whether to use the splits that the source was released with, or to draw new ones: auto"
+        " uses released ones, except Common Voice's, which hold few of its clips.",
     )
     copy_audio: bool = switch(
-        False, "Copy every clip into the corpus, instead of naming it where it lies."
+        False, "Copy every clip into the corpus instead of referring to its place."
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Open a source wherever it lies: a folder, a file, an archive, an object store."""
+"""Open a source: a folder, a file, an archive, an object store."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Source:
     tree: Tree
     label: str
     is_temporary: bool
-    """Whether its audio is gone when the import ends, and must be copied."""
+    """Whether its audio disappears when the import ends and must be copied."""
 
 
 @contextmanager
 def open_source(uri: str, corpus: Path, *, keep: bool) -> Iterator[Source]:
-    """Yield the files of a source while the block lasts.
+    """Yield the files of a source for the duration of the block.
 
-    An archive is unpacked, into ``corpus`` if it may ``keep`` it there; each archive once.
-    StorageError or ImportSourceError, one line, for what is not there or cannot be read.
+    An archive is unpacked once, into ``corpus`` if ``keep``.
+    StorageError or ImportSourceError, one line, if it is missing or cannot be read.
     """
     label = redact(uri)
     if is_stored(uri) and not uri.lower().endswith(_ARCHIVES):
@@ -88,10 +88,10 @@ def _listed(uri: str) -> StoredTree:
 
 
 def _is_archive(path: Path) -> bool:
-    # A workbook is a zip archive too.
+    # An Excel workbook is a zip archive too.
     if path.suffix.lower() in (".xlsx", ".xlsm"):
         return False
-    # A name that says so counts too: reading it then says what is wrong.
+    # The suffix alone counts too: reading it then reports what is wrong.
     return zipfile.is_zipfile(path) or _is_tar(path) or path.name.lower().endswith(_ARCHIVES)
 
 

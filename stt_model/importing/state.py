@@ -1,6 +1,7 @@
-"""What a corpus was imported from, clip by clip, in a file beside its manifests.
+"""The state of an import, clip by clip, in a file beside the manifests.
 
-A database on disk, so that a million clips need no memory, and the next import adds what is new.
+It is a database on disk, so that a million clips need no memory and the next import adds only new
+clips.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Record:
     size: int
     seconds: float
     raw: str
-    """The transcript as the source has it."""
+    """The source's transcript."""
     transcript: str
     given: str
     """The split of the source's makers."""
@@ -65,7 +66,7 @@ class State:
         is_new = not self._path.exists()
         self._rows = sqlite3.connect(self._path, timeout=1)
         try:
-            # The file is renamed when it is whole; until then it need not outlive a power cut.
+            # The file is renamed when it is complete; until then it need not survive a power cut.
             self._rows.execute("PRAGMA synchronous = OFF")
             self._rows.execute("PRAGMA journal_mode = MEMORY")
             if is_new:
@@ -90,16 +91,16 @@ class State:
         self._rows.commit()
 
     def tell(self, name: str, value: str) -> None:
-        """Remember something about the whole import."""
+        """Store a value about the whole import."""
         self._rows.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
 
     def told(self, name: str) -> str:
-        """Return what was remembered; "" if nothing."""
+        """Return a stored value; "" if there is none."""
         row = self._rows.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else ""
 
     def known(self, names: Sequence[str]) -> dict[str, Record]:
-        """Return the clips of these names that there are."""
+        """Return the known clips of these names."""
         marks = ",".join("?" * len(names))
         rows = self._rows.execute(
             f"SELECT {_RECORD} FROM clips WHERE name IN ({marks})",
@@ -108,7 +109,7 @@ class State:
         return {row[0]: _record(row) for row in rows}
 
     def put(self, records: Iterable[Record]) -> None:
-        """Add clips, or take them for the ones of the same names; splits stay."""
+        """Add clips, or replace those of the same names, keeping their splits."""
         self._rows.executemany(
             "INSERT INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT"
             " (name) DO UPDATE SET source = excluded.source, run = excluded.run, version ="
@@ -120,14 +121,14 @@ class State:
         )
 
     def set_aside(self, items: Iterable[SetAside], source: str) -> None:
-        """Add what cannot be used."""
+        """Add items that cannot be used."""
         self._rows.executemany(
             "INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?)",
             ((i.name, i.where, i.check, i.reason, i.transcript, source) for i in items),
         )
 
     def forget_set_aside(self, source: str) -> None:
-        """Forget what could not be used of a source; it is looked at anew."""
+        """Forget the unusable items of a source, which will be checked again."""
         self._rows.execute(
             "DELETE FROM set_aside WHERE source = ? OR check_name = 'text_in_other_split'",
             (source,),
@@ -135,7 +136,7 @@ class State:
         self._rows.execute("DELETE FROM rules")
 
     def drop(self, names: Iterable[str]) -> None:
-        """Take clips out of the corpus."""
+        """Remove clips from the corpus."""
         self._rows.executemany("DELETE FROM clips WHERE name = ?", ((each,) for each in names))
 
     def count_rules(self, found: Iterable[tuple[str, int, str, str]]) -> None:
@@ -151,11 +152,11 @@ class State:
         return list(self._rows.execute("SELECT * FROM rules ORDER BY count DESC, rule"))
 
     def commit(self) -> None:
-        """Keep what there is, should the process end here."""
+        """Save the state, in case the process ends here."""
         self._rows.commit()
 
     def speech(self) -> Speech:
-        """Return what splits are drawn from, clips by name."""
+        """Return the clips to draw splits from, by name."""
         columns = "speaker, text, seconds, stratum, split"
         rows = self._rows.execute(f"SELECT {columns} FROM clips ORDER BY name")
         kind = [
@@ -181,7 +182,7 @@ class State:
         return np.fromiter((numbers.get(given, NEW) for (given,) in rows), np.int8)
 
     def place(self, splits: Iterable[int]) -> None:
-        """Remember the split of each clip, by name."""
+        """Store the split of each clip, by name."""
         names = self._rows.execute("SELECT name FROM clips ORDER BY name")
         self._rows.execute("CREATE TEMP TABLE placed (name TEXT PRIMARY KEY, split INTEGER)")
         self._rows.executemany(
@@ -203,7 +204,7 @@ class State:
             yield _record(row)
 
     def columns(self) -> list[str]:
-        """Return the further columns that any clip has, sorted."""
+        """Return all extra columns, sorted."""
         rows = self._rows.execute(
             "SELECT DISTINCT key FROM clips, json_each(clips.extra) ORDER BY key"
         )
@@ -218,13 +219,13 @@ class State:
         return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     def all_set_aside(self) -> Iterator[tuple[str, str, str, str, str]]:
-        """Yield what cannot be used: name, place, check, reason, transcript."""
+        """Yield the unusable items: name, place, check, reason, transcript."""
         yield from self._rows.execute(
             "SELECT name, place, check_name, reason, transcript FROM set_aside ORDER BY rowid"
         )
 
     def reasons(self) -> list[tuple[str, int, str]]:
-        """Return each kind of reason, how often it was met, and one in full."""
+        """Return each kind of reason, its count, and one in full."""
         return list(
             self._rows.execute(
                 "SELECT check_name, count(*), min(reason) FROM set_aside GROUP BY check_name"
@@ -233,13 +234,13 @@ class State:
         )
 
     def finish(self) -> None:
-        """Give the file its name: the import is whole."""
+        """Rename the file to its final name: the import is complete."""
         self._rows.commit()
         self._rows.close()
         self._path.replace(self._final)
 
     def close(self, *, forget: bool) -> None:
-        """Leave the file for the next call to go on with, or ``forget`` all since the last one."""
+        """Keep the file so that the next call resumes, or ``forget`` this import's changes."""
         self._rows.commit()
         self._rows.close()
         if forget:
@@ -276,5 +277,5 @@ def _record(row: tuple[Any, ...]) -> Record:
 
 
 def _signed(number: int) -> int:
-    """Return 64 bits as SQLite keeps them."""
+    """Return a 64-bit number as SQLite's signed integer."""
     return number - (1 << 64) if number >= 1 << 63 else number

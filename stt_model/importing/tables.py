@@ -1,7 +1,7 @@
-"""Tables as spreadsheets and scripts write them: what separates the fields, how they are encoded.
+"""Read tables, detecting delimiter and encoding.
 
-CSV, TSV and whatever a semicolon or a bar separates; with or without a byte order mark; UTF-8,
-UTF-16 or Latin-1; and Excel workbooks.
+Supported are fields separated by commas, tabs, semicolons or ``|``, with or without a byte order
+mark, in UTF-8, UTF-16 or Latin-1; and Excel workbooks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _FIELD_LIMIT = 1 << 27
 _SAMPLE = 1 << 18
 _LINES = 50
 _WESTERN = ("latin_1", "cp1252", "iso8859_15", "iso8859_9", "cp1254", "cp1250", "cp850", "cp437")
-"""What a guess must be among for Windows-1252, the superset of Latin-1, to be taken unasked."""
+"""Guesses that are accepted as Windows-1252, the superset of Latin-1, without asking."""
 
 
 class Row(NamedTuple):
-    """One row of a table, by column; ``problem`` where it does not fit the header."""
+    """One row of a table, by column; ``problem`` if it does not fit the header."""
 
     number: int
     """Data row, from 1."""
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """How a table is to be read."""
+    """A table and how to read it."""
 
     path: Path
     columns: tuple[str, ...]
@@ -49,7 +49,7 @@ class Table:
     has_header: bool
 
     def rows(self) -> Iterator[Row]:
-        """Yield all rows; ImportSourceError, with the row, where they cannot be told apart."""
+        """Yield all rows; ImportSourceError, with the row, if rows cannot be separated."""
         lines = _excel(self.path) if self.delimiter == "" else self._lines()
         number = 0
         for position, fields in enumerate(lines):
@@ -58,7 +58,7 @@ class Table:
             if not any(map(str.strip, fields)):
                 continue
             number += 1
-            # Spreadsheets leave out the empty fields at the end of a row.
+            # Spreadsheets omit empty fields at the end of a row.
             surplus = [field for field in fields[len(self.columns) :] if field.strip()]
             values = dict.fromkeys(self.columns, "") | dict(zip(self.columns, fields, strict=False))
             problem = ""
@@ -86,11 +86,11 @@ class Table:
 
 
 def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) -> Table:
-    """Find out how a table is written, and its columns.
+    """Detect the format of a table, and its columns.
 
     A table whose first row names a recording has no header: its columns are called ``column 1`` and
-    so on. ``quoted`` says whether quotes are marks of the format; None to tell it by the table.
-    ImportSourceError for what is no table.
+    so on. ``quoted`` says whether fields are quoted; None to detect it.
+    ImportSourceError if it is not a table.
     """
     if path.suffix.lower() in (".xlsx", ".xlsm"):
         header = next(_excel(path), [])
@@ -101,7 +101,7 @@ def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) ->
             lines = [line for _, line in zip(range(_LINES), handle, strict=False)]
         delimiter = _find_delimiter(lines)
         if quoted is None:
-            # In tables that tabs or bars separate, quotes are mostly those of the text.
+            # In tables separated by tabs or |, quotation marks mostly belong to the text.
             quoted = delimiter not in "\t|" or _all_quoted(lines, delimiter)
         try:
             header = next(_reader(lines, delimiter, quoted), [])
@@ -121,10 +121,10 @@ def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) ->
 
 
 def find_encoding(path: Path, given: str = "") -> str:
-    """Return how a text file is encoded; ImportSourceError where that cannot be told.
+    """Return the encoding of a text file; ImportSourceError if it cannot be detected.
 
-    Valid UTF-8 is UTF-8. Otherwise a byte order mark, or the frequency of letters, decides; what is
-    not Western European must be said, as such guesses are often wrong.
+    Valid UTF-8 is UTF-8. Otherwise a byte order mark or the frequency of letters decides; an
+    encoding that is not Western European must be given, since such guesses are often wrong.
     """
     if given:
         try:
@@ -178,7 +178,7 @@ def _reader(
 
 
 def _find_delimiter(lines: list[str]) -> str:
-    """Return what divides the first lines into the same number of fields, the most of them."""
+    """Return the delimiter that divides the first lines most consistently into most fields."""
 
     def score(delimiter: str) -> tuple[float, int]:
         counts = []
@@ -205,7 +205,7 @@ def _excel(path: Path) -> Iterator[list[str]]:
     with reading(path):
         try:
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        except Exception as error:  # whatever a damaged zip archive makes it raise
+        except Exception as error:  # a damaged zip archive can make it raise anything
             raise ImportSourceError(
                 f"{path}: expected an Excel workbook, found: {error}"
             ) from error
@@ -219,7 +219,7 @@ def _excel(path: Path) -> Iterator[list[str]]:
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    # Excel keeps every number as a fraction.
+    # Excel stores every number as a float.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

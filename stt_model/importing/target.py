@@ -18,7 +18,7 @@ from stt_model.storage import MissingError, is_stored, local_path, store_of
 
 @contextmanager
 def corpus_folder(target: str) -> Iterator[Path]:
-    """Yield the folder to write to; what was made in it is removed if the import is refused."""
+    """Yield the folder to write to; its new content is removed if the import fails."""
     if is_stored(target):
         with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch:
             _bring_state(target, Path(scratch))
@@ -62,7 +62,7 @@ def _bring_state(target: str, scratch: Path) -> None:
 
 
 def upload(corpus: Path, target: str) -> None:
-    """Store a corpus, its manifests last: without them there is none."""
+    """Store a corpus, its manifests last: without them it does not count as a corpus."""
     store = store_of(target)
     root = target.rstrip("/")
     last = [corpus / f"{split}.csv" for split in ("dev", "test", "train")]

@@ -1,4 +1,4 @@
-"""The transcripts of a source as the corpus has them, and those that cannot be what was said."""
+"""Prepare the transcripts of a source, and find those that cannot be right."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Change(Protocol):
 
 
 class Written(Protocol):
-    """What a normaliser makes of a transcript."""
+    """A normaliser's result for a transcript."""
 
     @property
     def text(self) -> str:
-        """The transcript as it is to be learned."""
+        """The normalised transcript."""
 
     @property
     def actions(self) -> Sequence[Any]:
-        """A ``Change`` for each rule that acted."""
+        """A ``Change`` for each rule that changed the text."""
 
     @property
     def problem(self) -> str:
-        """Why the clip is to be set aside, in one line; "" where it is not."""
+        """Why the clip is to be set aside, in one line; "" if it is not."""
 
 
 Normalise = Callable[[str], Written]
@@ -45,7 +45,7 @@ Normalise = Callable[[str], Written]
 
 @dataclass(frozen=True)
 class Plain:
-    """A transcript without rules of a language."""
+    """A transcript without the rules of a language."""
 
     text: str
     actions: tuple[Change, ...] = ()
@@ -58,11 +58,11 @@ def as_it_is(transcript: str) -> Plain:
 
 
 def spoilt(transcript: str) -> tuple[str, str] | None:
-    """Return the check and the reason why a transcript is of no use before any rule; or None."""
+    """Return check and reason if a transcript is unusable even before any rule; otherwise None."""
     if not transcript.strip():
         return "transcript_blank", "expected a transcript, found none"
     if "\ufffd" in transcript:
-        return "transcript_encoding", "it holds U+FFFD, so letters of it were lost; export it anew"
+        return "transcript_encoding", "it holds U+FFFD, so some letters were lost; export it again"
     if repaired := _twice_encoded(transcript):
         return (
             "transcript_encoding",
@@ -72,7 +72,7 @@ def spoilt(transcript: str) -> tuple[str, str] | None:
 
 
 def _twice_encoded(text: str) -> str:
-    """Return what a text was before UTF-8 was taken for Windows-1252 and saved again; "" if not."""
+    """Undo UTF-8 that was read as Windows-1252 and saved again; "" if that is not the case."""
     if text.isascii():
         return ""
     try:

@@ -1,6 +1,6 @@
-"""The files of a source, whether they lie in a folder or in an object store.
+"""The files of a source, in a folder or in an object store.
 
-Names are relative to the source, with ``/``. Listings stream: a million files cost no memory.
+Names are relative to the source, with ``/``. Listings are streamed: a million files need no memory.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from stt_model.importing.clip import ImportSourceError
 from stt_model.storage import StoredObject, cache_directory, store_of
 
 FOREIGN_SUFFIXES = (".m4a", ".aac", ".wma", ".mp4", ".mkv", ".webm", ".mov", ".amr", ".3gp")
-"""Recordings that only FFmpeg's libraries read."""
+"""Suffixes of recordings that only FFmpeg's libraries read."""
 MEDIA_SUFFIXES = (
     *(*AUDIO_SUFFIXES, ".sph", ".aif", ".aiff", ".au", ".caf", ".w64"),
     *FOREIGN_SUFFIXES,
 )
-"""What is taken for a recording by its name."""
+"""All suffixes of recordings."""
 
 _LOOK = 3000
-"""Names that formats are told by."""
+"""Number of names that formats are recognised by."""
 
 
 class Tree:
@@ -38,7 +38,7 @@ class Tree:
     def __init__(self, root: Path, only: str = "") -> None:
         self.root = root.absolute()
         self.only = only
-        """The one file that was given; audio that it names may lie anywhere below ``root``."""
+        """The single file that was given; its audio may be anywhere below ``root``."""
 
     @property
     def label(self) -> str:
@@ -46,7 +46,7 @@ class Tree:
         return str(self.root / self.only)
 
     def names(self) -> Iterator[str]:
-        """Yield every file, folder after folder, those of a folder by name."""
+        """Yield every file, folder by folder, sorted by name within a folder."""
         if self.only:
             yield self.only
             return
@@ -59,15 +59,15 @@ class Tree:
 
     @cached_property
     def look(self) -> tuple[str, ...]:
-        """The first names, for telling the format."""
+        """The first names, for recognising the format."""
         return tuple(islice(self.names(), _LOOK))
 
     def find(self, *suffixes: str) -> Iterator[str]:
-        """Yield the files whose name ends so, whatever the case."""
+        """Yield the files with these suffixes, ignoring case."""
         return (name for name in self.names() if name.lower().endswith(suffixes))
 
     def seen(self, *suffixes: str) -> list[str]:
-        """Return those among the first names whose name ends so, whatever the case."""
+        """Return those of the first names with these suffixes, ignoring case."""
         return [name for name in self.look if name.lower().endswith(suffixes)]
 
     def exists(self, name: str) -> bool:
@@ -75,7 +75,7 @@ class Tree:
         try:
             return (self.root / name).is_file()
         except OSError:
-            # A name that is too long, or a folder that may not be looked into.
+            # The name is too long, or the folder is not accessible.
             return False
 
     def local(self, name: str) -> Path:
@@ -83,7 +83,7 @@ class Tree:
         return self.root / name
 
     def place(self, name: str) -> str:
-        """Return what a manifest calls the file."""
+        """Return the file's name for a manifest."""
         return name if PurePosixPath(name).is_absolute() else os.path.normpath(self.root / name)
 
     def head(self, name: str, size: int = 1 << 16) -> bytes:
@@ -96,13 +96,13 @@ class Tree:
 
 
 class StoredTree(Tree):
-    """What is stored below an address. Small files are brought here; audio stays where it is."""
+    """The objects below an address. Small files are fetched; audio stays there."""
 
     def __init__(self, uri: str, only: str = "") -> None:
         self._store = store_of(uri)
         self._uri = uri.rstrip("/")
         self.only = only
-        # On disk, and gone with the connection.
+        # On disk, and removed with the connection.
         self._listing = sqlite3.connect("", check_same_thread=False)
         self._lock = Lock()
         self._listing.execute("CREATE TABLE objects (name TEXT PRIMARY KEY, size, etag, modified)")
@@ -134,7 +134,7 @@ class StoredTree(Tree):
         return self.stored(name) is not None
 
     def stored(self, name: str) -> StoredObject | None:
-        """Return the object of this name as the listing had it."""
+        """Return the object of this name from the listing."""
         with self._lock:
             row = self._listing.execute(
                 "SELECT size, etag, modified FROM objects WHERE name = ?",
@@ -147,12 +147,12 @@ class StoredTree(Tree):
         return StoredObject(uri, key, row[0], row[1], datetime.fromisoformat(row[2]))
 
     def stored_at(self, place: str) -> StoredObject | None:
-        """Return the object at an address that ``place`` gave."""
+        """Return the object at an address that ``place`` returned."""
         prefix = f"{self._uri}/"
         return self.stored(place[len(prefix) :]) if place.startswith(prefix) else None
 
     def local(self, name: str) -> Path:
-        """Bring the object to this machine's cache; each version once."""
+        """Fetch the object into the local cache; each version once."""
         stored = self.stored(name)
         if stored is None:
             raise ImportSourceError(f"{self._uri}/{name}: expected an object, found none")
@@ -162,11 +162,11 @@ class StoredTree(Tree):
         return place
 
     def place(self, name: str) -> str:
-        """Return what a manifest calls the object."""
+        """Return the object's name for a manifest."""
         return name if "://" in name else f"{self._uri}/{os.path.normpath(name)}"
 
     def head(self, name: str, size: int = 1 << 16) -> bytes:
-        """Return the first bytes of an object, by one request."""
+        """Return the first bytes of an object, with one request."""
         stored = self.stored(name)
         if stored is None:
             raise ImportSourceError(f"{self._uri}/{name}: expected an object, found none")
@@ -174,12 +174,12 @@ class StoredTree(Tree):
 
 
 def is_media(name: str) -> bool:
-    """Tell whether a name is a recording's."""
+    """Tell whether a name is that of a recording."""
     return name.lower().endswith(MEDIA_SUFFIXES)
 
 
 class Stems:
-    """The audio files of a tree by their name without folder and suffix, on disk.
+    """The audio files of a tree by stem, kept on disk.
 
     For formats that name a clip by its stem alone.
     """
@@ -201,7 +201,7 @@ class Stems:
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
-    """Turn what a library raises about a file into one line that names it."""
+    """Turn a library's exceptions about a file into one line that names it."""
     try:
         yield
     except ImportSourceError:

@@ -1,1 +1,1 @@
-"""Deployed models, read back into checkpoint weights: one module a format, NumPy only."""
+"""Read the weights of deployed models: one module per format, with NumPy only."""

@@ -1,7 +1,7 @@
 """Read FlatBuffers, the encoding of ``.tflite`` files, with every offset and count checked.
 
-Only what a schema asks for is followed, so a table that points at itself does no harm, and a
-vector is never longer than what is left of the file.
+Only fields of the schema are followed, so a table that points at itself does no harm, and a
+vector is never longer than the rest of the file.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ class Table:
         return _integer(self._data, f"<{kind}", place) if place else default
 
     def table(self, field: int) -> Table | None:
-        """Return the table that a field refers to, or None where the field is absent."""
+        """Return the table that a field refers to, or None if the field is absent."""
         place = self._place(field)
         return Table(self._data, self._referred(place)) if place else None
 
     def tables(self, field: int, limit: int) -> list[Table]:
-        """Return a vector of tables, empty where the field is absent."""
+        """Return a vector of tables, empty if the field is absent."""
         start, count = self._vector(field, 4, limit)
         places = range(start, start + 4 * count, 4)
         return [Table(self._data, self._referred(place)) for place in places]
 
     def numbers(self, field: int, dtype: str, limit: int) -> NDArray[Any]:
-        """Return a vector of numbers as a view of the file, empty where the field is absent."""
+        """Return a vector of numbers as a view of the file, empty if the field is absent."""
         kind = np.dtype(dtype)
         start, count = self._vector(field, kind.itemsize, limit)
         return self._data[start : start + count * kind.itemsize].view(kind)
 
     def text(self, field: int, limit: int = 1024) -> str:
-        """Return a string; bytes that are not UTF-8 come out escaped."""
+        """Return a string; bytes that are not UTF-8 are escaped."""
         return self.numbers(field, "u1", limit).tobytes().decode(errors="backslashreplace")
 
     def _place(self, field: int) -> int:
-        """Where a field lies, or 0."""
+        """The position of a field, or 0."""
         entry = 4 + 2 * field
         if entry + 2 > self._vtable_bytes:
             return 0

@@ -44,7 +44,7 @@ NAME = "pb"
 _FIRST_NODE = 0x0A
 """How a GraphDef begins: its first node."""
 
-# TensorFlow's name for what TensorFlow Lite calls otherwise.
+# TensorFlow's names and the corresponding names of TensorFlow Lite.
 _KINDS = {
     "Add": "ADD",
     "AddV2": "ADD",
@@ -68,7 +68,7 @@ _KINDS = {
 _AS_IT_IS = ("Identity", "StopGradient", "Snapshot")
 _CONSTANTS = ("Const", "ImmutableConst", "Placeholder")
 _HIDDEN_STATE = 6
-"""Which output of BlockLSTM goes on to layer 5."""
+"""The output of BlockLSTM that feeds layer 5."""
 
 
 def recognises(data: Bytes) -> bool:
@@ -86,7 +86,7 @@ def read(path: Path, data: Bytes) -> DeployedModel:
 
 
 def read_graph(path: Path, name: str, graph_def: Bytes, region: Region) -> DeployedModel:
-    """Read a GraphDef whose large constants may lie in regions of the file."""
+    """Read a GraphDef whose large constants may be in regions of the file."""
     graph = _Graph(read_nodes(graph_def), region)
     variables = read_layers(graph, graph.find("logits"))
     alphabet, settings = read_metadata(graph.metadata())
@@ -99,21 +99,21 @@ def _no_region(name: str) -> Bytes:
 
 
 class _Graph:
-    """A GraphDef as ``read_layers`` takes it; values are pairs of a node and an output's number."""
+    """A GraphDef as ``read_layers`` takes it; values are pairs of node and output number."""
 
     def __init__(self, nodes: dict[str, GraphNode], region: Region) -> None:
         self._nodes = nodes
         self._region = region
 
     def find(self, name: str) -> Value:
-        """Return the value that the runtime asks for by this name."""
+        """Return the value that the runtime fetches by this name."""
         if name not in self._nodes:
             found = ", ".join(map(repr, list(self._nodes)[-4:])) or "none"
             raise UnreadableError(f"no node {name}; its last nodes are {found}")
         return self._resolve(name)
 
     def _resolve(self, text: str) -> tuple[str, int]:
-        """Return the node and the output behind an input's text, past what changes nothing."""
+        """Return the node and output of an input's text, skipping identities."""
         for _ in range(len(self._nodes) + 1):
             name, _, output = text.partition(":")
             node = self._nodes.get(name)
@@ -122,7 +122,7 @@ class _Graph:
             if node.kind not in _AS_IT_IS or not node.inputs:
                 return name, int(output or 0)
             text = node.inputs[0]
-        raise UnreadableError("damaged: a node that is made of itself")
+        raise UnreadableError("damaged: a node that depends on itself")
 
     def node(self, value: Any) -> GraphNode:
         return self._nodes[value[0]]
@@ -167,7 +167,7 @@ class _Graph:
     def recurrent(self, value: Value) -> Recurrent:
         where = "in the recurrent layer"
         if is_made_by(self, value, "MUL"):
-            # By a mask, where frames behind the end of an utterance are 0.
+            # The product with a mask that zeroes frames after the end of an utterance.
             pair = operands(self, value, "MUL", where)
             masks = [each for each in pair if is_made_by(self, each, "TILE")]
             if len(masks) != 1:
@@ -210,7 +210,7 @@ class _Graph:
             raise UnreadableError(f"features of shape {list(shape)}, expected [1, frames, 19, 26]")
 
     def metadata(self) -> dict[str, int | bytes]:
-        """Return what the graph says of itself; old ones say nothing."""
+        """Return the graph's metadata; old graphs have none."""
         found: dict[str, int | bytes] = {}
         for name in NAMES:
             node = self._nodes.get(name)

@@ -1,4 +1,4 @@
-"""TensorFlow's ``GraphDef``: nodes, their settings and constants, as views of the file.
+"""TensorFlow's ``GraphDef``: nodes, their attributes and constants, as views of the file.
 
 Field numbers are those of ``graph.proto``, ``node_def.proto``, ``attr_value.proto`` and
 ``tensor.proto``.
@@ -22,7 +22,7 @@ from stt_model.checkpoint.formats.model import UnreadableError
 STRING = 7
 _DTYPES = {1: "<f4", 3: "<i4", 9: "<i8"}
 _TYPED_VALUES = {1: 5, 3: 7, 9: 10}
-"""By type, the field of a TensorProto that holds a few values."""
+"""By type, the field of a TensorProto that holds a few values of it."""
 
 _MOST_NODES = 50_000
 _MOST_INPUTS = 1024
@@ -43,11 +43,11 @@ class GraphNode:
     attributes: dict[str, Bytes]
 
     def flag(self, name: str) -> bool:
-        """Return a setting that is true or false."""
+        """Return a boolean attribute."""
         return bool(wire.number_of(self._packed(name), 5))
 
     def real(self, name: str) -> float:
-        """Return a setting that is a real number."""
+        """Return a float attribute."""
         value = wire.bytes_of(self._packed(name), 4)
         if value is None or len(value) != 4:
             return 0.0
@@ -55,24 +55,24 @@ class GraphNode:
         return number
 
     def whole(self, name: str) -> int:
-        """Return a setting that is a whole number."""
+        """Return an integer attribute."""
         return wire.signed(wire.number_of(self._packed(name), 3))
 
     def word(self, name: str) -> str:
-        """Return a setting that is a string."""
+        """Return a string attribute."""
         return wire.text(wire.bytes_of(self._packed(name), 2))
 
     def kind_of_number(self, name: str) -> int:
-        """Return a setting that is a type, as its number."""
+        """Return a type attribute, as its number."""
         return wire.number_of(self._packed(name), 6)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return a setting that is a shape; -1 for a length that is open."""
+        """Return a shape attribute; -1 for an unknown length."""
         packed = wire.bytes_of(self._packed(name), 7)
         return () if packed is None else _shape(packed)
 
     def tensor(self, name: str) -> Bytes:
-        """Return a setting that is a tensor, packed."""
+        """Return a tensor attribute, packed."""
         packed = wire.bytes_of(self._packed(name), 8)
         if packed is None:
             raise UnreadableError(f"damaged: {self.kind} {self.name} without a value")
@@ -86,7 +86,7 @@ def read_nodes(graph: Bytes) -> dict[str, GraphNode]:
     """Return a GraphDef's nodes by name.
 
     Raises:
-        UnreadableError: damaged, functions of its own, or far more nodes than the network has.
+        UnreadableError: damaged, with functions, or with far more nodes than the network has.
     """
     nodes: dict[str, GraphNode] = {}
     for number, wire_type, value in wire.fields(graph):
@@ -103,7 +103,7 @@ def constant(node: GraphNode, region: Region) -> NDArray[Any]:
     """Return the values of a constant, a view of the file.
 
     Raises:
-        UnreadableError: the node is no constant, or its bytes do not fill its shape.
+        UnreadableError: the node is not a constant, or its bytes do not fill its shape.
     """
     if node.kind == "ImmutableConst":
         return _array(
@@ -146,7 +146,7 @@ def _array(
 
 
 def _few_values(tensor: Bytes, kind: int, shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    """Values in a field of their own type; the last is repeated until the shape is full."""
+    """Values in a typed field; the last one is repeated to fill the shape."""
     dtype, field = _dtype(kind, name), _TYPED_VALUES[kind]
     values: list[NDArray[Any]] = []
     for number, wire_type, value in wire.fields(tensor):

@@ -1,7 +1,7 @@
 """Frozen graphs whose weights are mapped into memory (``.pbmm``), as DeepSpeech published them.
 
-Regions follow each other; behind them a directory of their offsets and names, a
-``MemmappedFileSystemDirectory``; the last eight bytes say where it begins.
+Regions are followed by a directory of their offsets and names, a
+``MemmappedFileSystemDirectory``; the last eight bytes are its offset.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read(path: Path, data: Bytes) -> DeployedModel:
     """
     regions = _regions(data)
     starts = sorted({*regions.values(), len(data) - _OFFSET_BYTES - len(_directory(data))})
-    # Of a region only the beginning is written; the next one, or the directory, ends it.
+    # Only the start of a region is stored; it ends at the next one or the directory.
     ends = dict(zip(starts, [*starts[1:], starts[-1]], strict=True))
 
     def region(name: str) -> Bytes:
@@ -67,7 +67,7 @@ def _entries(data: Bytes) -> list[Bytes]:
 
 
 def _regions(data: Bytes) -> dict[str, int]:
-    """Where each region begins, by name."""
+    """The offset of each region, by name."""
     regions = {}
     end = len(data) - _OFFSET_BYTES - len(_directory(data))
     for entry in _entries(data):
@@ -79,7 +79,7 @@ def _regions(data: Bytes) -> dict[str, int]:
 
 
 def _graph_def(data: Bytes, rest: Bytes) -> Bytes:
-    """The graph without what fills up its region; newer files say how long it is."""
+    """The graph without the padding of its region; newer files store its length."""
     for entry in _entries(data):
         length = wire.number_of(entry, 3)
         if wire.text(wire.bytes_of(entry, 2)) == _GRAPH and 0 < length <= len(rest):

@@ -1,4 +1,4 @@
-"""What deployed models say of themselves, in the form in which Coqui STT's runtime reads it."""
+"""Metadata of deployed models, in the form that Coqui STT's runtime reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stt_model.base import AlphabetError
 from stt_model.checkpoint.formats.model import UnreadableError
 from stt_model.text import Alphabet, BytesAlphabet, CharacterAlphabet
 
-# Name of the model's output, and the flag of the training that it tells.
+# Name of the model's output, and the training flag that it holds.
 _SETTINGS = {
     "metadata_sample_rate": "audio_sample_rate",
     "metadata_feature_win_len": "feature_win_len",
@@ -22,11 +22,11 @@ NAMES = (*_SETTINGS, "metadata_alphabet")
 
 
 def serialise_alphabet(alphabet: Alphabet) -> bytes:
-    """Return the labels as the runtime reads them.
+    """Return the labels in the runtime's format.
 
-    Little-endian: uint16 count, then of each label uint16 index, uint16 length in bytes, bytes.
+    Little-endian: uint16 count, then for each label uint16 index, uint16 length in bytes, bytes.
     """
-    # A byte's label is the code point of the same number.
+    # The label of a byte is the code point of the same number.
     encoding = "latin-1" if alphabet.is_bytes else "utf-8"
     parts = [struct.pack("<H", alphabet.size)]
     for index, label in enumerate(alphabet.labels):
@@ -36,10 +36,10 @@ def serialise_alphabet(alphabet: Alphabet) -> bytes:
 
 
 def deserialise_alphabet(data: bytes) -> Alphabet:
-    """Return the alphabet that ``serialise_alphabet`` wrote, or Coqui STT.
+    """Return an alphabet that ``serialise_alphabet`` or Coqui STT wrote.
 
     Raises:
-        AlphabetError: the data end early, or hold what no alphabet holds.
+        AlphabetError: the data are truncated or invalid.
     """
     labels: list[bytes] = []
     position = 2
@@ -57,7 +57,7 @@ def deserialise_alphabet(data: bytes) -> Alphabet:
 
 
 def read_metadata(found: Mapping[str, int | bytes]) -> tuple[Alphabet | None, dict[str, Any]]:
-    """Return the alphabet, if there is one, and the flags of the training.
+    """Return the alphabet, if there is one, and the training flags.
 
     Raises:
         UnreadableError: something is damaged.
@@ -65,7 +65,7 @@ def read_metadata(found: Mapping[str, int | bytes]) -> tuple[Alphabet | None, di
     settings = {
         flag: value.decode(errors="replace") if isinstance(value, bytes) else value
         for name, flag in _SETTINGS.items()
-        # Coqui writes the help of the flag where no language was given.
+        # Coqui writes the flag's help text if no language was given.
         if (value := found.get(name)) is not None and not _is_placeholder(value)
     }
     data = found.get("metadata_alphabet")
@@ -81,7 +81,7 @@ def _is_placeholder(value: int | bytes) -> bool:
 
 
 def check_window(samples: int, settings: Mapping[str, Any]) -> None:
-    """Raise UnreadableError unless a window is as long as the metadata say."""
+    """Raise UnreadableError unless the window is as long as in the metadata."""
     rate = settings.get("audio_sample_rate", 16000)
     milliseconds = settings.get("feature_win_len", 32)
     if not isinstance(rate, int) or not isinstance(milliseconds, int):

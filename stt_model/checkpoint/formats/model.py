@@ -1,4 +1,4 @@
-"""What every reader of a deployed model returns."""
+"""The result of every reader of deployed models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stt_model.text import Alphabet
 
 
 class UnreadableError(Exception):
-    """What was found in a file instead of what its reader expects, without the file's name."""
+    """What was found in a file instead of the expected content, without the file's name."""
 
 
 @dataclass(frozen=True)
 class StoredMatrix:
-    """A matrix as it lies in the file: ``values`` times ``scale``.
+    """A matrix as it is in the file: ``values`` times ``scale``.
 
-    ``scale`` is None where the file has the very numbers.
+    ``scale`` is None if the file holds the numbers themselves.
     """
 
     values: NDArray[Any]
@@ -38,23 +38,23 @@ class StoredMatrix:
 
 @dataclass(frozen=True)
 class StoredVariable:
-    """One variable of a checkpoint, of matrices that lie above each other in it."""
+    """One variable of a checkpoint, made of vertically stacked matrices."""
 
     parts: Sequence[StoredMatrix]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the whole."""
+        """The shape of the whole variable."""
         first, *others = (part.values.shape for part in self.parts)
         return (first[0] + sum(shape[0] for shape in others), *first[1:])
 
     @property
     def steps(self) -> list[float]:
-        """The distance between two neighbouring values of each quantised part."""
+        """The step between neighbouring values of each quantised part."""
         return [part.scale for part in self.parts if part.scale is not None]
 
     def array(self) -> NDArray[np.float32]:
-        """Return the values, of its own memory."""
+        """Return the values as a copy."""
         values = np.empty(self.shape, np.float32)
         row = 0
         for part in self.parts:
@@ -72,9 +72,9 @@ class DeployedModel:
     format: str
     variables: Mapping[str, StoredVariable]
     alphabet: Alphabet | None = None
-    """None where the file does not say what its classes stand for."""
+    """None if the file does not hold the labels."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Flags of the training that the file tells: audio settings, beam width, language."""
+    """Training flags in the file: audio settings, beam width, language."""
 
     @property
     def geometry(self) -> Geometry:
@@ -101,5 +101,5 @@ class DeployedModel:
 
 
 def as_rows(stored: NDArray[Any], scale: float | None = None) -> StoredVariable:
-    """Return a variable of one array that lies in the checkpoint's order."""
+    """Return a variable of one array that is in the checkpoint's order."""
     return StoredVariable((StoredMatrix(stored, scale),))

@@ -1,6 +1,6 @@
-"""From a graph's output back to its input: the layers, whatever file the graph lies in.
+"""Read the layers of a graph from output to input, whatever the file format.
 
-Nothing goes by the names of inner tensors: what an operator does, and to what, tells the layer.
+Layers are recognised by operators and their inputs, not by the names of inner tensors.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from stt_model.checkpoint.formats.model import StoredMatrix, StoredVariable, Unr
 from stt_model.checkpoint.geometry import LSTM_BIAS, LSTM_KERNEL
 
 Value = Hashable
-"""What one operator makes and another takes; only the graph knows what it looks like."""
+"""A value passed between operators; its type depends on the graph."""
 
 RELU_CLIP = 20.0
 LAYER_NORM_EPSILON = 1e-12
 FEATURES_SHAPE = (19, 26)
-"""Frames that layer 1 sees at once, and coefficients of each."""
+"""Frames that layer 1 sees at once, and coefficients per frame."""
 
-# They change how numbers are arranged in rows, never their order.
+# They change the shape, never the order of the numbers.
 _RESHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operator, by TensorFlow Lite's name for what it does."""
+    """An operator, with TensorFlow Lite's name for it."""
 
     kind: str
     inputs: Sequence[Value]
@@ -38,7 +38,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Dense:
-    """A product with a matrix, and what is added: ``x`` times ``weights`` plus ``bias``."""
+    """A dense layer: ``x`` times ``weights`` plus ``bias``."""
 
     x: Value
     weights: StoredVariable
@@ -59,16 +59,16 @@ class Mean:
 
 
 class Graph(Protocol):
-    """What the layers are read out of."""
+    """The graph that the layers are read from."""
 
     def maker(self, value: Value) -> Node | None:
-        """Return what makes a value; None for an input or a constant."""
+        """Return the operator that computes a value; None for an input or a constant."""
 
     def constant(self, value: Value) -> NDArray[Any]:
-        """Return a constant; UnreadableError if it is none."""
+        """Return a constant; UnreadableError if it is not one."""
 
     def dense(self, value: Value) -> Dense | None:
-        """Return the dense layer that makes a value, or None."""
+        """Return the dense layer that computes a value, or None."""
 
     def softmax_beta(self, value: Value) -> float:
         """Return what the softmax that makes a value multiplies its logits by."""
@@ -77,15 +77,15 @@ class Graph(Protocol):
         """Return how the mean that makes a value is taken."""
 
     def recurrent(self, value: Value) -> Recurrent:
-        """Return the recurrent layer that makes a value."""
+        """Return the recurrent layer that computes a value."""
 
     def check_features(self, value: Value) -> None:
-        """Raise UnreadableError if a value is not the features that go in."""
+        """Raise UnreadableError if a value is not the input features."""
 
 
 @dataclass(frozen=True)
 class Recurrent:
-    """The LSTM: what goes in, and its variables; gates in the order i, j, f, o."""
+    """The LSTM: its input and its variables; gates in the order i, j, f, o."""
 
     x: Value
     kernel: StoredVariable
@@ -109,10 +109,10 @@ class _Walk:
 
 
 def read_layers(graph: Graph, logits: Value) -> dict[str, StoredVariable]:
-    """Return a checkpoint's variables, out of the graph whose output is ``logits``.
+    """Return the checkpoint's variables from the graph whose output is ``logits``.
 
     Raises:
-        UnreadableError: it is not the network; the message says what was found, and where.
+        UnreadableError: it is another network; the message says what was found, and where.
     """
     walk = _Walk(graph)
     softmax = expect(graph, logits, "SOFTMAX", "as the output")
@@ -132,7 +132,7 @@ def read_layers(graph: Graph, logits: Value) -> dict[str, StoredVariable]:
 
 
 def expect(graph: Graph, value: Value, kind: str, where: str, inputs: int = 1) -> Node:
-    """Return what makes a value, which must be of this kind and have inputs enough."""
+    """Return the operator of a value; it must be of this kind and have enough inputs."""
     node = graph.maker(value)
     if node is None or node.kind != kind:
         found = node.kind if node else "an input or a constant"
@@ -143,24 +143,24 @@ def expect(graph: Graph, value: Value, kind: str, where: str, inputs: int = 1) -
 
 
 def past_reshaping(graph: Graph, value: Value) -> Value:
-    """Return what a value was before it was only arranged otherwise."""
+    """Return the value before reshaping."""
     seen = set()
     while (node := graph.maker(value)) and node.kind in _RESHAPING and node.inputs:
         if value in seen:
-            raise UnreadableError("damaged: a value that is made of itself")
+            raise UnreadableError("damaged: a value that depends on itself")
         seen.add(value)
         value = node.inputs[0]
     return value
 
 
 def operands(graph: Graph, value: Value, kind: str, where: str) -> tuple[Value, Value]:
-    """Return the two values that an operator joins, in whichever order they come."""
+    """Return the two operands of an operator, in any order."""
     node = expect(graph, value, kind, where, inputs=2)
     return node.inputs[0], node.inputs[1]
 
 
 def is_made_by(graph: Graph, value: Value, kind: str) -> bool:
-    """Tell whether an operator of this kind makes a value."""
+    """Tell whether an operator of this kind computes a value."""
     node = graph.maker(value)
     return node is not None and node.kind == kind
 
@@ -168,7 +168,7 @@ def is_made_by(graph: Graph, value: Value, kind: str) -> bool:
 def sort_operands(
     graph: Graph, pair: tuple[Value, Value], kind: str, where: str
 ) -> tuple[Value, Value]:
-    """Return the operand that ``kind`` makes, then the other."""
+    """Return the operand computed by ``kind``, then the other."""
     first, second = pair
     if is_made_by(graph, first, kind):
         return first, second
@@ -178,7 +178,7 @@ def sort_operands(
 
 
 def floats(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return float32 as it is; everything else is refused."""
+    """Return float32 values; refuse other types."""
     if values.dtype != np.float32:
         raise UnreadableError(f"weights of type {values.dtype}, expected float32")
     return values
@@ -200,7 +200,7 @@ def _dense(graph: Graph, value: Value, where: str, *, relu: bool) -> Dense:
 
 
 def _hidden(walk: _Walk, value: Value, layer: str) -> Value:
-    """Read one of the layers 1, 2, 3 and 5; return what goes into it."""
+    """Read one of the layers 1, 2, 3 and 5; return its input."""
     graph, where = walk.graph, f"in {layer}"
     value = past_reshaping(graph, value)
     if is_made_by(graph, value, "ADD"):
@@ -226,7 +226,7 @@ def _check_mean(mean: Mean, where: str) -> None:
 
 
 def sort_constant(graph: Graph, pair: Sequence[Value], where: str) -> tuple[Value, NDArray[Any]]:
-    """Return the operand that is computed and the one that is a constant."""
+    """Return the computed operand, then the constant one."""
     for value, other in ((pair[0], pair[1]), (pair[1], pair[0])):
         if graph.maker(value) is not None and graph.maker(other) is None:
             return value, graph.constant(other)

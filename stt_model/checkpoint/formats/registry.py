@@ -1,4 +1,4 @@
-"""The formats that deployed models come in, each a module: add one to ``FORMATS``."""
+"""The formats of deployed models; to add one, write a module and list it in ``FORMATS``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
 class Format(Protocol):
-    """What a module of one format has."""
+    """The interface of a format's module."""
 
     NAME: str
 
     def recognises(self, data: Bytes) -> bool:
-        """Tell by its content whether a file is of this format."""
+        """Tell from its content whether a file has this format."""
 
     def read(self, path: Path, data: Bytes) -> DeployedModel:
-        """Read a file; UnreadableError says what was found that does not fit."""
+        """Read a file; UnreadableError says what does not fit."""
 
 
 FORMATS: tuple[Format, ...] = (tflite, memmapped_graph, frozen_graph)
@@ -35,7 +35,7 @@ FORMATS: tuple[Format, ...] = (tflite, memmapped_graph, frozen_graph)
 
 
 def is_model(path: Path) -> bool:
-    """Tell by its content whether a file is of one of these formats."""
+    """Tell from its content whether a file has one of these formats."""
     try:
         data: Bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ def is_model(path: Path) -> bool:
 
 
 def open_model(path: Path) -> DeployedModel:
-    """Read a deployed model, told by its content, not by its name; weights stay in the file.
+    """Read a deployed model, recognised by its content; the weights stay in the file.
 
     Raises:
         CheckpointError: no such file, another format, damaged, or not the network of a checkpoint.

@@ -1,4 +1,4 @@
-"""Find the deployed model that a path means."""
+"""Find the deployed model at a path."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from stt_model.base import CheckpointError
 
 SUFFIXES = (".tflite", ".pb", ".pbmm")
-"""What files of these formats are called, so that one is found in a folder."""
+"""Suffixes of these formats, to find a model in a folder."""
 
 _CHECKPOINT_SIGNS = ("best_dev_checkpoint", "checkpoint", "*.index")
-# As deep as packages of the package registries have them; a whole disk is never searched.
+# As deep as in packages of package registries; a whole disk is never searched.
 _PLACES = ("*", "*/*", "*/*/*")
 
 
 def find_model(place: Path) -> Path | None:
-    """Return the deployed model that a path means: the file itself, or the only one in a folder.
+    """Return the deployed model at a path: the file itself, or the only one in a folder.
 
-    None for a folder that holds a checkpoint, which comes first, or neither.
+    None for a folder with a checkpoint, which has precedence, or with neither.
 
     Raises:
         CheckpointError: several models, of which one has to be named.

@@ -1,7 +1,7 @@
 """Deployed ``.tflite`` models of Coqui STT, DeepSpeech and this project.
 
-The recurrent layer is unrolled: every frame has the operators of one cell. TensorFlow's old
-converter (TOCO) multiplies frame and state by one matrix, the new one (MLIR) by two.
+The recurrent layer is unrolled: every frame has its own cell operators. TensorFlow's old converter
+(TOCO) multiplies frame and state by one matrix, the new one (MLIR) by two.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def read(path: Path, data: Bytes) -> DeployedModel:
 
 
 def read_stored_variables(data: Bytes) -> dict[str, StoredVariable]:
-    """Return the variables as they lie in the file, views of ``data``; errors as of ``read``."""
+    """Return the variables as stored, as views of ``data``; errors as in ``read``."""
     graph = _Graph(data)
     return read_layers(graph, graph.file.outputs["logits"])
 
@@ -135,7 +135,7 @@ class _Graph:
             raise UnreadableError(f"features of shape {list(shape)}, expected [1, frames, 19, 26]")
 
     def samples(self) -> int:
-        """Return how many samples a window has."""
+        """Return the number of samples in a window."""
         if "input_samples" not in self.file.inputs:
             raise UnreadableError("no input input_samples")
         return int(np.prod(self.shape(self.file.inputs["input_samples"])))
@@ -151,7 +151,7 @@ class _Graph:
 
 
 class _UnrolledCell:
-    """The recurrent layer, cell by cell, each compared with the first."""
+    """The unrolled recurrent layer; every cell is compared with the first."""
 
     def __init__(self, graph: _Graph, value: Value) -> None:
         self._graph = graph
@@ -160,7 +160,7 @@ class _UnrolledCell:
             first: Any = node.inputs[0] if node.inputs else value
             rank = len(graph.shape(first))
             if graph.option(value, 0, "i") % max(rank, 1) != 0 or graph.option(value, 1) != 0:
-                raise UnreadableError("frames that are not put one after the other")
+                raise UnreadableError("frames that are not concatenated in order")
             self._outputs = list(node.inputs)
         else:
             self._outputs = [value]
@@ -191,11 +191,11 @@ class _UnrolledCell:
             state = cell, output
         ends = outputs["new_state_c"], outputs["new_state_h"]
         if first is None or tuple(past_reshaping(self._graph, end) for end in ends) != state:
-            raise UnreadableError("a state that is not handed on to the next call")
+            raise UnreadableError("a state that is not passed on to the next call")
         return Recurrent(past_reshaping(self._graph, x), first.kernel(), first.bias)
 
     def _cell(self, output: Value, where: str) -> tuple[Any, Value, Value]:
-        """Return all gates before activation, the cell's state, and the one before."""
+        """Return all gates before activation, the cell's state, and the previous one."""
         graph = self._graph
         self._check_plain(output)
         pair = operands(graph, output, "MUL", where)
@@ -227,7 +227,7 @@ class _UnrolledCell:
 
 
 class _Products:
-    """What a cell multiplies: a frame and the state before, by one matrix or by two."""
+    """The products of a cell: frame and previous state, by one matrix or by two."""
 
     def __init__(self, frame: Value, state: Value, parts: list[Dense]) -> None:
         self.frame, self.state = frame, state
@@ -235,11 +235,11 @@ class _Products:
         self.bias = sum((part.bias for part in parts[1:] if part.bias.any()), start=parts[0].bias)
 
     def kernel(self) -> StoredVariable:
-        """Return the checkpoint's kernel: the input's rows above those of the state."""
+        """Return the checkpoint's kernel: rows of the input above rows of the state."""
         return StoredVariable([each for part in self._parts for each in part.weights.parts])
 
     def equals(self, other: _Products) -> bool:
-        """Compare with another frame's, most of which are the very same arrays."""
+        """Compare with another frame's, mostly the same array objects."""
         pairs = [
             (mine.values, others.values, mine.scale == others.scale)
             for mine, others in zip(self.kernel().parts, other.kernel().parts, strict=False)
@@ -262,7 +262,7 @@ def _products(graph: _Graph, gates: Value, where: str) -> _Products:
     joined = expect(graph, dense.x, "CONCATENATION", where, inputs=2)
     rank = len(graph.shape(dense.x))
     if len(joined.inputs) != 2 or graph.option(dense.x, 0, "i") % max(rank, 1) != rank - 1:
-        raise UnreadableError(f"frame and state that are not put side by side {where}")
+        raise UnreadableError(f"frame and state that are not concatenated {where}")
     return _Products(joined.inputs[0], joined.inputs[1], [dense])
 
 
@@ -286,14 +286,14 @@ def _linear(graph: _Graph, value: Value, where: str) -> Dense:
 
 
 class _Place(tuple[Value, int | None]):
-    """A frame that was cut out already: of what, and which."""
+    """A sliced frame: its source and its index."""
 
     def __new__(cls, source: Value, place: int | None) -> _Place:
         return super().__new__(cls, (source, place))
 
 
 def _frame(graph: _Graph, value: Value, where: str) -> tuple[Value, int | None]:
-    """Return what a frame is cut out of, and its number; None where nothing is cut."""
+    """Return the source of a frame and its index; None if it is not sliced."""
     if isinstance(value, _Place):
         return value
     value = past_reshaping(graph, value)
@@ -311,7 +311,7 @@ def _frame(graph: _Graph, value: Value, where: str) -> tuple[Value, int | None]:
 
 
 def _sliced(graph: _Graph, value: Value, node: Node, where: str) -> int:
-    """Return the one row that a slice takes, whole."""
+    """Return the single row that a slice takes."""
     shape = graph.shape(node.inputs[0])
     begin, end, strides = (graph.constant(each).reshape(-1) for each in node.inputs[1:])
     masks = [graph.option(value, field, "i") for field in range(5)]
@@ -339,7 +339,7 @@ def _check_axis(graph: _Graph, split: Node, expected: int, where: str) -> None:
 
 
 def _single(graph: tflite_graph.Graph, index: int, name: str) -> int | bytes:
-    """Return the one number or string that a constant holds."""
+    """Return the single number or string of a constant."""
     tensor = graph.tensor(index)
     if tensor.kind == tflite_graph.STRING and tensor.constant is not None:
         return _first_string(tensor.constant.tobytes())

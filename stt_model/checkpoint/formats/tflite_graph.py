@@ -1,4 +1,4 @@
-"""The graph in a ``.tflite`` file: tensors, operators, and which operator makes which tensor.
+"""The graph in a ``.tflite`` file: tensors, operators, and which operator computes which tensor.
 
 Field and operator numbers are those of TensorFlow Lite's ``schema.fbs``.
 """
@@ -60,7 +60,7 @@ _OPERATORS = {
     102: "SPLIT_V",
 }
 
-# Many times what the largest network of Coqui STT has.
+# Many times the numbers of Coqui STT's largest network.
 _MOST_OPERATORS = 20_000
 _MOST_TENSORS = 40_000
 _MOST_ARGUMENTS = 1024
@@ -70,7 +70,7 @@ _MOST_DIMENSIONS = 8
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor; ``constant`` holds its bytes where the file has them."""
+    """One tensor; ``constant`` holds its bytes if the file has them."""
 
     index: int
     name: str
@@ -87,7 +87,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator; ``options`` is the table of its settings."""
+    """One operator; ``options`` is its table of options."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -95,12 +95,12 @@ class Operator:
     options: Table | None
 
     def option(self, field: int, kind: str, default: int | float = 0) -> Any:
-        """Return a setting, or what the schema has where it is not said."""
+        """Return an option, or the schema's default if it is absent."""
         return self.options.number(field, kind, default) if self.options else default
 
 
 class Graph:
-    """The one graph of a file.
+    """The only graph of a file.
 
     Raises:
         UnreadableError: damaged, or several graphs.
@@ -126,7 +126,7 @@ class Graph:
         self.outputs = self._named(graph.numbers(2, "<i4", _MOST_ARGUMENTS))
 
     def tensor(self, index: int) -> Tensor:
-        """Return the tensor of a number that an operator names."""
+        """Return the tensor with this index."""
         if not 0 <= index < len(self._tensors):
             raise UnreadableError(f"damaged: no tensor {index}")
         table = self._tensors[index]
@@ -137,11 +137,11 @@ class Graph:
         return Tensor(index, table.text(3), shape, kind, self._constant(table), table)
 
     def maker(self, index: int) -> Operator | None:
-        """Return the operator that makes a tensor; None for inputs and constants."""
+        """Return the operator that computes a tensor; None for inputs and constants."""
         return self._makers.get(index)
 
     def array(self, index: int) -> NDArray[Any]:
-        """Return a constant's numbers as they are stored, a view of the file."""
+        """Return a constant's numbers as stored, as a view of the file."""
         tensor = self.tensor(index)
         if tensor.constant is None or index in self._makers:
             raise UnreadableError(f"tensor {tensor.name} that is computed, expected a constant")
@@ -186,14 +186,14 @@ class Graph:
     def _named(self, indices: NDArray[Any]) -> dict[str, int]:
         named: dict[str, int] = {}
         for index in map(int, indices):
-            # TensorFlow adds where a tensor comes from: input_node:0
+            # TensorFlow appends the output's number: input_node:0
             name = self.tensor(index).name.partition(":")[0]
             named[name] = index
         return named
 
 
 def _operator_kind(code: Table) -> str:
-    """Return an operator's name; numbers above 127 are in the newer of two fields."""
+    """Return an operator's name; codes above 127 are in the newer of two fields."""
     number = max(code.number(0, "b"), code.number(3, "i"))
     if number == 32:
         return f"CUSTOM {code.text(1)}"

@@ -12,11 +12,11 @@ from stt_model.checkpoint.formats.model import UnreadableError
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 Field = tuple[int, int, int | Bytes]
-"""Number, wire type, and a number or the bytes; fixed ones are bytes too."""
+"""Field number, wire type, and a number or bytes; fixed-size values are bytes too."""
 
 
 def fields(message: Bytes) -> Iterator[Field]:
-    """Yield a message's fields in the order in which they come.
+    """Yield a message's fields in order.
 
     Raises:
         UnreadableError: a length beyond the end, or a field of unknown form.
@@ -42,7 +42,7 @@ def fields(message: Bytes) -> Iterator[Field]:
 
 
 def number_of(message: Bytes, field: int, default: int = 0) -> int:
-    """Return a whole number; the last one counts."""
+    """Return an integer field; the last occurrence counts."""
     for number, _, value in fields(message):
         if number == field and isinstance(value, int):
             default = value
@@ -50,7 +50,7 @@ def number_of(message: Bytes, field: int, default: int = 0) -> int:
 
 
 def bytes_of(message: Bytes, field: int) -> Bytes | None:
-    """Return what a field holds, or None; the last one counts."""
+    """Return the bytes of a field, or None; the last occurrence counts."""
     found = None
     for number, wire_type, value in fields(message):
         if number == field and wire_type != VARINT and not isinstance(value, int):
@@ -59,17 +59,17 @@ def bytes_of(message: Bytes, field: int) -> Bytes | None:
 
 
 def text(value: Bytes | None) -> str:
-    """Return a string; bytes that are not UTF-8 come out escaped."""
+    """Return a string; bytes that are not UTF-8 are escaped."""
     return "" if value is None else value.tobytes().decode(errors="backslashreplace")
 
 
 def signed(value: int) -> int:
-    """Return a number that is stored as 64 bits, with its sign."""
+    """Return the signed value of a 64-bit number."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def varints(packed: Bytes) -> list[int]:
-    """Return numbers that are packed into one field."""
+    """Return the numbers packed into one field."""
     found, position = [], 0
     while position < len(packed):
         value, position = _varint(packed, position)

@@ -1,1 +1,1 @@
-"""One module a format, each with ``NAME``, ``TITLE``, ``recognise`` and ``read``."""
+"""One module per format, each with ``NAME``, ``TITLE``, ``recognise`` and ``read``."""

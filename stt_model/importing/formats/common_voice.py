@@ -1,4 +1,4 @@
-"""Common Voice: a folder a language with ``clips/`` and tables such as ``validated.tsv``."""
+"""Common Voice: a folder per language with ``clips/`` and tables such as ``validated.tsv``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stt_model.importing.tree import Tree
 NAME = "common_voice"
 TITLE = "Common Voice"
 RENAMED = {"client_id": "speaker", "accents": "accent", "sex": "gender"}
-"""Its columns, and what they are called in every corpus here."""
+"""Its columns, and their names in a corpus here."""
 PREFERS_NEW_SPLITS = True
-"""The released splits hold one clip a sentence, a small part of what was validated."""
+"""The released splits hold one clip per sentence, a small part of the validated clips."""
 _RELEASED = ("train.tsv", "dev.tsv", "test.tsv")
 _UNVALIDATED = ("other.tsv", "invalidated.tsv")
 
@@ -33,15 +33,15 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
     if not tables:
         wanted = _RELEASED
         tables = [name for name in tree.find(".tsv") if _base(name) in wanted]
-        notes.add("there is no validated.tsv: the clips of the released splits are taken")
+        notes.add("there is no validated.tsv: the clips of the released splits are used")
     if left := [name for name in tree.seen(".tsv") if _base(name) in _UNVALIDATED]:
-        notes.add(f"clips that nobody has validated are not taken: {', '.join(left)}")
+        notes.add(f"clips that are not validated are left out: {', '.join(left)}")
     for name in tables:
         yield from _clips(tree, name, options)
 
 
 def _clips(tree: Tree, name: str, options: Options) -> Iterator[Found]:
-    # These tables are written without any quoting: quotes are those of the sentences.
+    # These tables are not quoted: quotation marks belong to the sentences.
     table = open_table(tree.local(name), encoding=options.encoding, quoted=False)
     folder = f"{parent(name)}/clips".lstrip("/")
     for row in table.rows():

@@ -28,7 +28,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
         path = tree.local(name)
         try:
             file = pympi.Eaf(str(path), suppress_version_warning=True)
-        except Exception as error:  # whatever damaged XML makes the library raise
+        except Exception as error:  # damaged XML can make the library raise anything
             raise ImportSourceError(f"{path}: expected an ELAN file, found: {error}") from error
         tiers = _tiers(name, path, file, options)
         notes.add(f"{name}: transcripts from the tiers {', '.join(tiers)}")
@@ -49,7 +49,7 @@ def _annotations(recording: Recording, file: Any, tier: str, speaker: str) -> It
 
 
 def _tiers(name: str, path: Path, file: Any, options: Options) -> list[str]:
-    """Return the tiers to take: time-aligned ones that belong to no other, unless one is given."""
+    """Return the tiers to read: the given one, or all time-aligned ones without a parent."""
     tiers = list(file.get_tier_names())
     if options.tier:
         if options.tier not in tiers:
@@ -71,14 +71,14 @@ def _tiers(name: str, path: Path, file: Any, options: Options) -> list[str]:
 
 
 def _audio(tree: Tree, name: str, file: Any) -> str:
-    """Return the recording: what the file links to, wherever it lies now, or of the same name."""
+    """Return the recording: the linked one, even if it was moved, or the one of the same name."""
     folder = parent(name)
     linked = []
     for media in file.get_linked_files():
         for address in (media.get("RELATIVE_MEDIA_URL"), media.get("MEDIA_URL")):
             if address:
                 path = unquote(urlsplit(address).path if "://" in address else address)
-                # A Windows path in a URL is /C:/…; only its last part is of use elsewhere.
+                # A Windows path in a URL is /C:/…; elsewhere only its last part is useful.
                 linked += [path.removeprefix("./"), PurePosixPath(path.replace("\\", "/")).name]
     for candidate in (*linked, PurePosixPath(name).stem):
         found = beside(tree, folder, candidate)

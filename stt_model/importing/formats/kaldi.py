@@ -1,4 +1,4 @@
-"""Kaldi data folders: ``text``, ``wav.scp``, and where there are, ``segments`` and ``utt2spk``."""
+"""Kaldi data folders: ``text``, ``wav.scp``, and optionally ``segments`` and ``utt2spk``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
 
 
 class _Folder:
-    """One data folder, its tables on disk."""
+    """One data folder, with its tables kept on disk."""
 
     def __init__(self, tree: Tree, folder: str, options: Options) -> None:
         self._tree, self._folder, self._options = tree, folder, options
@@ -72,7 +72,7 @@ class _Folder:
         speaker = self._speakers.get(utterance) or ""
         return Clip(
             name=utterance,
-            # Paths are as seen from where Kaldi was run, which need not be here.
+            # Paths are relative to where Kaldi was run, which may be elsewhere.
             audio=self._tree.place(self._place(audio)),
             transcript=text,
             where=where,
@@ -100,9 +100,9 @@ class _Folder:
 
 
 def _file_and_channel(entry: str) -> tuple[str, int | None]:
-    """Return the file of a line of wav.scp, and its channel; "" for what only a shell can do.
+    """Return the file of a line of wav.scp, and its channel; "" for a command that needs a shell.
 
-    A command that does no more than read one file of one format is taken for that file.
+    A command that only reads a single file is replaced by that file.
     """
     if not entry.rstrip().endswith("|"):
         return entry.strip(), None

@@ -1,4 +1,4 @@
-"""Lhotse cut sets: ``*.jsonl`` or ``*.jsonl.gz`` with a cut a line.
+"""Lhotse cut sets: ``*.jsonl`` or ``*.jsonl.gz`` with one cut per line.
 
 Read without lhotse, which needs PyTorch even to open a manifest: the format is JSON.
 """
@@ -20,7 +20,7 @@ TITLE = "lhotse cut sets"
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _TOLERANCE = 0.02
-"""Seconds by which a supervision may miss the end of its recording and still be all of it."""
+"""Seconds by which a supervision may miss the recording's end and still cover all of it."""
 
 
 def recognise(tree: Tree) -> bool:

@@ -1,4 +1,4 @@
-"""Lingua Libre: a folder a speaker, each recording named by the word that it holds."""
+"""Lingua Libre: a folder per speaker, each recording named after its word."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TITLE = "Lingua Libre: recordings named by what is said"
 
 
 def recognise(tree: Tree) -> bool:
-    """Never: names are too often something else. Say ``--format lingua_libre``."""
+    """Return False: names are rarely transcripts. Give ``--format lingua_libre``."""
     return False
 
 

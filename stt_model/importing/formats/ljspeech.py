@@ -1,4 +1,4 @@
-"""LJSpeech and M-AILABS: ``metadata.csv`` with bars, and a folder ``wavs`` beside it."""
+"""LJSpeech and M-AILABS: ``metadata.csv`` with ``|``, and a folder ``wavs`` beside it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TITLE = "LJSpeech, M-AILABS"
 
 
 def recognise(tree: Tree) -> bool:
-    """Tell by a ``metadata.csv`` whose first line has two or three fields, with audio in wavs."""
+    """Tell by a ``metadata.csv`` whose first line has two or three fields, and audio in wavs."""
     return any(_is_metadata(tree, name) for name in tree.seen("metadata.csv")[:3])
 
 
 def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
-    """Yield a clip a line; of two texts the normalised one, which is the last."""
+    """Yield a clip per line; of two texts the normalised one, which comes last."""
     for name in tree.find("metadata.csv"):
         folder = parent(name)
         extra = _speaker(folder)
@@ -27,7 +27,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
             where = f"{name}, line {number}"
             clip, *texts = line.split("|")
             if not 1 <= len(texts) <= 2:
-                found = f"expected 2 or 3 fields with a bar between, found {len(texts) + 1}"
+                found = f"expected 2 or 3 fields separated by |, found {len(texts) + 1}"
                 yield SetAside(f"{folder}/{clip}".lstrip("/"), where, "fields", found)
                 continue
             text = texts[-1].strip() or texts[0].strip()
@@ -49,7 +49,7 @@ def _is_metadata(tree: Tree, name: str) -> bool:
 
 
 def _speaker(folder: str) -> dict[str, str]:
-    """Return what M-AILABS's ``by_book/GENDER/SPEAKER/BOOK`` says."""
+    """Return gender and speaker from M-AILABS's ``by_book/GENDER/SPEAKER/BOOK``."""
     parts = PurePosixPath(folder).parts
     if "by_book" not in parts:
         return {}

@@ -1,4 +1,4 @@
-"""NeMo manifests: a line of JSON an utterance, with ``audio_filepath`` and ``text``."""
+"""NeMo manifests: a line of JSON per utterance, with ``audio_filepath`` and ``text``."""
 
 from __future__ import annotations
 

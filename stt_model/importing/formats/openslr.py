@@ -33,7 +33,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
             if not text.strip():
                 yield SetAside(utterance, where, "fields", "expected an id and a text, found one")
                 continue
-            # MLS names its ids SPEAKER_BOOK_NUMBER and its folders so, LibriSpeech with hyphens.
+            # MLS has ids and folders such as SPEAKER_BOOK_NUMBER, LibriSpeech has hyphens.
             parts = utterance.replace("_", "-").split("-")
             folder = parent(name)
             if name.endswith("transcripts.txt"):
@@ -49,7 +49,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
 
 
 def _read_genders(tree: Tree, options: Options) -> dict[str, str]:
-    """Return the gender of each speaker that a table of speakers has."""
+    """Return the gender of each speaker in a table of speakers."""
     genders = {}
     for name in tree.seen(*_SPEAKERS):
         for _, line in text_lines(tree.local(name), options.encoding):

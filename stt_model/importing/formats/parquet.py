@@ -21,12 +21,12 @@ _ROWS_AT_ONCE = 64
 
 
 def recognise(tree: Tree) -> bool:
-    """Tell by a file that ends in ``.parquet`` and begins so inside."""
+    """Tell by the suffix ``.parquet`` and the file's first bytes."""
     return any(tree.head(name, 4) == b"PAR1" for name in tree.seen(".parquet")[:3])
 
 
 def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
-    """Yield a clip a row."""
+    """Yield a clip per row."""
     arrow = needs("pyarrow", "pyarrow", TITLE)
     parquet = needs("pyarrow.parquet", "pyarrow", TITLE)
     for name in tree.find(".parquet"):

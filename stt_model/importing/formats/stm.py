@@ -1,4 +1,4 @@
-"""NIST's STM files, as TED-LIUM has them: a segment a line, beside the recordings."""
+"""NIST's STM files, as in TED-LIUM: one segment per line, beside the recordings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """SRT and WebVTT subtitles beside long recordings, read by webvtt-py.
 
-It reads both formats, and has upkeep; pysrt, which reads one of them, has had none since 2020.
+It reads both formats and is maintained; pysrt reads only one and has had no release since 2020.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def recognise(tree: Tree) -> bool:
 
 
 def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
-    """Yield a clip a caption."""
+    """Yield a clip per caption."""
     webvtt = needs("webvtt", "webvtt-py", TITLE)
     for name in tree.find(*_SUFFIXES):
         text = read_text(tree, name, options.encoding).lstrip("\ufeff")
         kind = name.lower().rpartition(".")[2]
         try:
             captions = webvtt.WebVTT.from_buffer(text.splitlines(keepends=True), kind)
-        except Exception as error:  # whatever a damaged file makes the library raise
+        except Exception as error:  # a damaged file can make the library raise anything
             raise ImportSourceError(
                 f"{tree.local(name)}: expected {kind.upper()} subtitles, found: {error}"
             ) from error

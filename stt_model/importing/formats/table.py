@@ -25,19 +25,19 @@ def recognise(tree: Tree) -> bool:
 
 
 def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
-    """Yield a clip a row of every table that has the columns."""
+    """Yield a clip per row of every table that has the columns."""
     names = [tree.only] if tree.only else _tables(tree)
     mapped = 0
     for name in names:
         found = _mapped(tree, name, options)
         if found is None and len(names) > 1:
-            notes.add(f"{name}: not taken, as it has no columns for audio and transcript")
+            notes.add(f"{name}: left out, as it has no columns for audio and transcript")
             continue
         table, mapping = found or _must_map(tree, name, options)
         mapped += 1
         notes.add(f"{name}: {describe(mapping)}")
         if table.encoding not in ("utf-8-sig", "utf-8"):
-            notes.add(f"{name}: read as {table.encoding}, as it is no UTF-8")
+            notes.add(f"{name}: read as {table.encoding}, as it is not UTF-8")
         for row in table.rows():
             yield _found(tree, name, row, mapping)
     if not mapped:
@@ -48,7 +48,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
 
 
 def table_columns(row: Row, mapping: dict[str, str]) -> dict[str, str]:
-    """Return the further columns of a row, those of known roles under the roles' names."""
+    """Return the further columns of a row; those of known roles under the roles' names."""
     known = {mapping[role]: role for role in KEPT if role in mapping}
     used = {column for role, column in mapping.items() if role not in KEPT}
     values = {known.get(c, c): v for c, v in row.values.items() if c not in used}
@@ -104,7 +104,7 @@ def _tables(tree: Tree) -> list[str]:
 def _must_map(tree: Tree, name: str, options: Options) -> tuple[Table, dict[str, str]]:
     table = open_table(tree.local(name), encoding=options.encoding)
     rows = []
-    # Where rows cannot be told apart, reading them says so.
+    # If rows cannot be separated, reading them reports it.
     with suppress(ImportSourceError):
         for row in islice(table.rows(), _LOOK):
             rows.append(row.values)

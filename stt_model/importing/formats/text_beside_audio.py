@@ -15,11 +15,11 @@ TITLE = "a text file beside each recording"
 
 _SUFFIXES = (".txt", ".TXT", ".lab", ".trn", ".normalized.txt", ".original.txt")
 _SAMPLES = re.compile(r"^\d+\s+\d+\s+(?=\D)")
-"""First and last sample, which TIMIT's texts begin with."""
+"""TIMIT's texts begin with the first and last sample."""
 
 
 def recognise(tree: Tree) -> bool:
-    """Tell by the first recordings: half of them have a text."""
+    """Tell by the first recordings: at least half have a text."""
     clips = [name for name in tree.look if is_media(name)][:50]
     return bool(clips) and sum(bool(_text_of(tree, name)) for name in clips) * 2 >= len(clips)
 

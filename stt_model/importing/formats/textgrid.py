@@ -25,7 +25,7 @@ def recognise(tree: Tree) -> bool:
 
 
 def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
-    """Yield the intervals with a text, of the tier given or of those that hold utterances."""
+    """Yield the intervals with text, of the given tier or of all tiers with utterances."""
     textgrid = needs("praatio.textgrid", "praatio", TITLE)
     for name in tree.find(".textgrid"):
         path = tree.local(name)
@@ -33,7 +33,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
             grid = textgrid.openTextgrid(
                 str(path), includeEmptyIntervals=False, duplicateNamesMode="rename"
             )
-        except Exception as error:  # whatever a damaged file makes the library raise
+        except Exception as error:  # a damaged file can make the library raise anything
             raise ImportSourceError(f"{path}: expected a TextGrid, found: {error}") from error
         tiers = _tiers(path, grid, options)
         notes.add(f"{name}: transcripts from the tiers {', '.join(tiers)}")
@@ -72,7 +72,7 @@ def _tiers(path: Path, grid: Any, options: Options) -> list[str]:
 
 
 def _is_fine(name: str) -> bool:
-    # Tools that align write "SPEAKER - words".
+    # Alignment tools write "SPEAKER - words".
     return name.lower().rpartition("-")[2].strip().startswith(_FINE)
 
 

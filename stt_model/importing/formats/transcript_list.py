@@ -1,6 +1,6 @@
-"""A text file with an id and a text a line, ids being names of recordings without their suffix.
+"""A text file with an id and a text per line; ids are names of recordings without suffix.
 
-So are Aishell and many sets of OpenSLR (``line_index.tsv``).
+Aishell and many sets of OpenSLR (``line_index.tsv``) have this format.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MEDIA = re.compile("(" + "|".join(map(re.escape, MEDIA_SUFFIXES)) + ")$", re.IG
 
 
 def recognise(tree: Tree) -> bool:
-    """Tell by a file of which most of the first lines begin with the name of a recording."""
+    """Tell by a file most of whose first lines begin with the name of a recording."""
     return bool(_lists(tree, tree.look, Options({})))
 
 
 def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
-    """Yield a clip a line."""
+    """Yield a clip per line."""
     stems = Stems(tree.names())
     for name in _lists(tree, tree.look, options):
         for number, line in text_lines(tree.local(name), options.encoding):
@@ -61,7 +61,7 @@ def _lists(tree: Tree, names: tuple[str, ...], options: Options) -> list[str]:
 
 
 def _split(line: str) -> tuple[str, str]:
-    # Ids of some sets stand as in (id text) or id|text.
+    # Some sets write (id text) or id|text.
     match = re.match(r"\s*(\S+?)(?:\t|\||\s)\s*(.*)", line)
     utterance, text = (match[1], match[2]) if match else (line.strip(), "")
     return _MEDIA.sub("", utterance), text.strip()

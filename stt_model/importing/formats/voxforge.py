@@ -1,4 +1,4 @@
-"""VoxForge: a folder a recording session, with ``etc/PROMPTS`` and ``wav`` or ``flac``."""
+"""VoxForge: a folder per recording session, with ``etc/PROMPTS`` and ``wav`` or ``flac``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
 
 
 def _best(tree: Tree, name: str) -> str:
-    """Return the prompts as they were shown, with punctuation, where there are any."""
+    """Return the original prompts with punctuation, if there are any."""
     shown = f"{parent(name)}/prompts-original"
     return shown if tree.exists(shown) else name
 
@@ -66,7 +66,7 @@ def _about(tree: Tree, session: str, options: Options) -> dict[str, str]:
             if match := _README.match(line):
                 found[match[1].replace(" ", "")] = match[2]
     user = session.rpartition("/")[2].partition("-")[0]
-    # Sessions of people without a name are of different people, for all that is known.
+    # Anonymous sessions may be of different people.
     speaker = session if user.lower() in ("anonymous", "") else user
     return filled(
         speaker=speaker,
