@@ -170,3 +170,35 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _etag(content: bytes) -> str:
     return f'"{hashlib.md5(content).hexdigest()}"'
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "FIRSTKEY", "AWS_SECRET_ACCESS_KEY": "first-secret"}
+
+
+def role(store: ExpiringStore, folder: Path) -> dict[str, str]:
+    """Return the variables of keys that take a role."""
+    return {**KEYS, "AWS_ROLE_ARN": ROLE, "AWS_ENDPOINT_URL_STS": store.address}
+
+
+def web_identity(store: ExpiringStore, folder: Path) -> dict[str, str]:
+    """Return the variables of a pod's web identity."""
+    (folder / "identity").write_text(IDENTITY_TOKEN)
+    return {
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "identity"),
+        "AWS_ROLE_ARN": ROLE,
+        "AWS_ENDPOINT_URL_STS": store.address,
+    }
+
+
+def container(store: ExpiringStore, folder: Path) -> dict[str, str]:
+    """Return the variables of the identity of a container."""
+    (folder / "container").write_text(CONTAINER_TOKEN)
+    return {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{store.address}/keys",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(folder / "container"),
+    }
+
+
+def instance(store: ExpiringStore, folder: Path) -> dict[str, str]:
+    """Return the variables of the identity of a machine."""
+    return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": store.address}

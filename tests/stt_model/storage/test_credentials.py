@@ -18,11 +18,15 @@ from tests.stt_model.expiring_store import (
     CONTAINER_TOKEN,
     IDENTITY_TOKEN,
     INSTANCE_TOKEN,
+    KEYS,
     ROLE,
     ExpiringStore,
+    container,
+    instance,
+    role,
+    web_identity,
 )
 
-KEYS = {"AWS_ACCESS_KEY_ID": "FIRSTKEY", "AWS_SECRET_ACCESS_KEY": "first-secret"}
 NOWHERE = {"AWS_EC2_METADATA_DISABLED": "true"}
 BLOCK = 2**10
 
@@ -43,38 +47,13 @@ def store(tmp_path: Path) -> Iterator[ExpiringStore]:
         yield running
 
 
-def _role(store: ExpiringStore, folder: Path) -> dict[str, str]:
-    return {**KEYS, "AWS_ROLE_ARN": ROLE, "AWS_ENDPOINT_URL_STS": store.address}
-
-
-def _web_identity(store: ExpiringStore, folder: Path) -> dict[str, str]:
-    (folder / "identity").write_text(IDENTITY_TOKEN)
-    return {
-        "AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "identity"),
-        "AWS_ROLE_ARN": ROLE,
-        "AWS_ENDPOINT_URL_STS": store.address,
-    }
-
-
-def _container(store: ExpiringStore, folder: Path) -> dict[str, str]:
-    (folder / "container").write_text(CONTAINER_TOKEN)
-    return {
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{store.address}/keys",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(folder / "container"),
-    }
-
-
-def _instance(store: ExpiringStore, folder: Path) -> dict[str, str]:
-    return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": store.address}
-
-
 PROVIDERS = pytest.mark.parametrize(
     ("provider", "name"),
     [
-        (_role, f"role {ROLE}, taken with the environment's keys"),
-        (_web_identity, f"web identity for role {ROLE}"),
-        (_container, "the container's identity at http://127.0.0.1:"),
-        (_instance, "the instance's identity at http://127.0.0.1:"),
+        (role, f"role {ROLE}, taken with the environment's keys"),
+        (web_identity, f"web identity for role {ROLE}"),
+        (container, "the container's identity at http://127.0.0.1:"),
+        (instance, "the instance's identity at http://127.0.0.1:"),
     ],
 )
 Provider = Callable[[ExpiringStore, Path], dict[str, str]]
@@ -153,13 +132,13 @@ def test_an_upload_goes_on_with_new_keys(
 
 
 def test_what_the_services_are_told(store: ExpiringStore, tmp_path: Path) -> None:
-    credential_source(_container(store, tmp_path)).retrieve()
+    credential_source(container(store, tmp_path)).retrieve()
     assert store.headers[-1]["Authorization"] == CONTAINER_TOKEN
-    credential_source(_instance(store, tmp_path)).retrieve()
+    credential_source(instance(store, tmp_path)).retrieve()
     assert store.headers[-1]["X-aws-ec2-metadata-token"] == INSTANCE_TOKEN
     # A token that Kubernetes has renewed is read anew.
     (tmp_path / "container").write_text("renewed")
-    source = credential_source(_container(store, tmp_path))
+    source = credential_source(container(store, tmp_path))
     (tmp_path / "container").write_text("renewed again")
     source.expire(source.retrieve())
     source.retrieve()
@@ -241,7 +220,7 @@ def test_a_machine_without_an_identity(
 ) -> None:
     store.refuses = 404
     with pytest.raises(CredentialError, match=r"AWS_ACCESS_KEY_ID is not set.*it answered 404"):
-        credential_source(_instance(store, tmp_path))
+        credential_source(instance(store, tmp_path))
     with pytest.raises(CredentialError, match=r"AWS_ACCESS_KEY_ID is not set.*no answer"):
         credential_source({"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9"})
 
@@ -250,13 +229,13 @@ def test_an_answer_that_holds_no_keys(store: ExpiringStore, tmp_path: Path) -> N
     refusal = {"Code": "Failed", "Message": "hush"}
     store.give = lambda: dict(refusal)  # type: ignore[method-assign]
     with pytest.raises(CredentialError, match="it answered Failed") as caught:
-        credential_source(_container(store, tmp_path)).retrieve()
+        credential_source(container(store, tmp_path)).retrieve()
     assert "hush" not in str(caught.value)
 
 
 def test_a_store_that_does_not_take_new_keys_either(store: ExpiringStore, tmp_path: Path) -> None:
     store.requests_a_key = 0
-    reader = ObjectStore.from_environment(store.environment | _container(store, tmp_path))
+    reader = ObjectStore.from_environment(store.environment | container(store, tmp_path))
     with pytest.raises(StoreError, match=r"s3://speech/x: .*ExpiredToken"):
         reader.stat("s3://speech/x")
     assert store.expired_answers <= 20

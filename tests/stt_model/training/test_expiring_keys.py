@@ -10,23 +10,32 @@ from stt_model import jobs
 from stt_model.corpus.manifests import find_splits
 from stt_model.storage import credentials, store_requests
 from stt_model.storage.download import CACHE_VARIABLE
-from tests.stt_model.expiring_store import IDENTITY_TOKEN, ROLE, ExpiringStore
+from tests.stt_model.expiring_store import (
+    CONTAINER_TOKEN,
+    IDENTITY_TOKEN,
+    INSTANCE_TOKEN,
+    KEYS,
+    ExpiringStore,
+    container,
+    instance,
+    role,
+    web_identity,
+)
 
 SETTINGS = {"train_batch_size": 3, "dev_batch_size": 2, "random_seed": 1}
 
 
-@pytest.fixture
-def store(dataset, tmp_path, monkeypatch):
-    """A store with the dataset in it, to which a pod's web identity opens the door."""
+@pytest.fixture(params=[role, web_identity, container, instance])
+def store(request, dataset, tmp_path, monkeypatch):
+    """A store with the dataset in it, to which one way to credentials opens the door."""
     shutil.copytree(dataset, tmp_path / "stored" / "speech" / "tones")
-    (tmp_path / "identity").write_text(IDENTITY_TOKEN)
     credentials._source.cache_clear()
     with ExpiringStore(tmp_path / "stored") as running:
         for name, value in {
             **running.environment,
-            "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "identity"),
-            "AWS_ROLE_ARN": ROLE,
-            "AWS_ENDPOINT_URL_STS": running.address,
+            # Other tests are kept from asking a machine.
+            "AWS_EC2_METADATA_DISABLED": "false",
+            **request.param(running, tmp_path),
             "NO_PROXY": "127.0.0.1",
             CACHE_VARIABLE: str(tmp_path / "cache"),
         }.items():
@@ -54,5 +63,6 @@ def test_training_reads_and_keeps_its_run_with_keys_that_expire(
     assert list((store.folder / "speech" / "runs" / "1").rglob("*.json"))
     assert len(store.given) > 5
     shown = caplog.text + "".join(capfd.readouterr())
-    hidden = [IDENTITY_TOKEN, *(part for keys in store.given for part in keys[1:])]
+    tokens = [IDENTITY_TOKEN, CONTAINER_TOKEN, INSTANCE_TOKEN, KEYS["AWS_SECRET_ACCESS_KEY"]]
+    hidden = [*tokens, *(part for keys in store.given for part in keys[1:])]
     assert [each for each in hidden if each in shown] == []
