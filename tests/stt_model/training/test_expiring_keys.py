@@ -25,7 +25,14 @@ from tests.stt_model.expiring_store import (
 SETTINGS = {"train_batch_size": 3, "dev_batch_size": 2, "random_seed": 1}
 
 
-@pytest.fixture(params=[role, web_identity, container, instance])
+@pytest.fixture(
+    params=[
+        web_identity,
+        container,
+        pytest.param(role, marks=pytest.mark.slow),
+        pytest.param(instance, marks=pytest.mark.slow),
+    ]
+)
 def store(request, dataset, tmp_path, monkeypatch):
     """A store with the dataset in it, to which one way to credentials opens the door."""
     shutil.copytree(dataset, tmp_path / "stored" / "speech" / "tones")
