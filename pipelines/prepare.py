@@ -15,7 +15,7 @@ from stt_bootstrap.pipelines.tasks import add_task
 
 def _add_import(values: Mapping[str, Any]) -> None:
     """Add the import of a source and all that comes behind it."""
-    imported = add_task(dataset_import, values).set_display_name("Import, normalise and split")
+    imported = add_task(dataset_import, values).set_display_name("Import and split")
     # What lies behind a URI can change while its name stays.
     imported.set_caching_options(False)
     validated = dataset_validation(
@@ -31,7 +31,7 @@ def _add_import(values: Mapping[str, Any]) -> None:
             dataset=validated.outputs["clean_dataset"],
             packed_uri=values["packed_uri"],
             shard_size=values["shard_size"],
-        ).set_display_name("Pack into tar shards")
+        ).set_display_name("Pack into shards")
         packed.set_caching_options(False)
         cluster.place(packed, budget)
 
@@ -130,7 +130,7 @@ def prepare(
         _add_import(values)
     with dsl.If(align_checkpoint_uri != "", name="align"):
         aligned = add_task(forced_alignment, values, checkpoint_uri=align_checkpoint_uri)
-        aligned.set_display_name("Align and cut long recordings")
+        aligned.set_display_name("Align and cut")
         # What lies behind a URI can change while its name stays.
         aligned.set_caching_options(False)
         # Tried again, it would find its folder filled.

@@ -11,8 +11,8 @@ from stt_bootstrap.components import images
 def dataset_import(
     source_uri: str,
     corpus_uri: str,
-    report: dsl.Output[dsl.Markdown],
-    metrics: dsl.Output[dsl.Metrics],
+    import_report: dsl.Output[dsl.Markdown],
+    import_metrics: dsl.Output[dsl.Metrics],
     normalise: str = "",
     numbers: str = "set_aside",
     format: str = "",
@@ -62,9 +62,9 @@ def dataset_import(
         copy_audio: Copy every clip into the corpus instead of referring to its place.
 
     Returns:
-        report: Clips, hours and speakers of each split, what was set aside and why, what the rules
-            changed.
-        metrics: Clips, hours and speakers of each split, and clips set aside.
+        import_report: Clips, hours and speakers of each split, what was set aside and why, what the
+            rules changed.
+        import_metrics: Clips, hours and speakers of each split, and clips set aside.
         dataset_uri: The corpus.
         dataset_digest: Of its manifests and clips, for steps that may be taken from an earlier run.
     """
@@ -75,7 +75,7 @@ def dataset_import(
     imported = jobs.import_dataset(
         source_uri,
         corpus_uri,
-        report=Path(report.path),
+        report=Path(import_report.path),
         normalise=normalise,
         numbers=numbers,
         format=format,
@@ -92,5 +92,5 @@ def dataset_import(
         copy_audio=copy_audio,
     )
     for name, value in imported.metrics().items():
-        metrics.log_metric(name, value)
+        import_metrics.log_metric(name, value)
     return imported.placed(corpus_uri)

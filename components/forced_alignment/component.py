@@ -12,8 +12,8 @@ def forced_alignment(
     source_uri: str,
     checkpoint_uri: str,
     clips_uri: str,
-    report: dsl.Output[dsl.Markdown],
-    metrics: dsl.Output[dsl.Metrics],
+    alignment_report: dsl.Output[dsl.Markdown],
+    alignment_metrics: dsl.Output[dsl.Metrics],
     rounds: int = 1,
     normalise: str = "",
     numbers: str = "set_aside",
@@ -58,8 +58,8 @@ def forced_alignment(
         epochs: Passes over the training split; auto ends when the dev split has stopped improving.
 
     Returns:
-        report: Clips of each recording, and what of text and audio is in none, and why.
-        metrics: Clips and hours, taken and doubtful.
+        alignment_report: Clips of each recording, and what of text and audio is in none, and why.
+        alignment_metrics: Clips and hours, taken and doubtful.
         manifest_uri: The manifest of the clips, which dataset_import takes as its source.
     """
     from pathlib import Path
@@ -75,7 +75,7 @@ def forced_alignment(
         numbers=numbers,
         columns=columns,
         encoding=encoding,
-        report=Path(report.path),
+        report=Path(alignment_report.path),
         training={"epochs": epochs},
         shortest_clip=shortest_clip,
         longest_clip=longest_clip,
@@ -84,5 +84,5 @@ def forced_alignment(
         romanise=romanise,
     )
     for name, value in aligned.metrics().items():
-        metrics.log_metric(name, value)
+        alignment_metrics.log_metric(name, value)
     return (f"{clips_uri.rstrip('/')}/clips.csv",)

@@ -202,8 +202,8 @@ def _mind_clips(manifest: Path) -> None:
     row = next(iter_manifest(manifest), None)
     if not isinstance(row, Utterance) or is_stored(row.place):
         return
-    # Those in the folder of the manifests are offered with them.
-    if not row.path.is_relative_to(manifest.parent.resolve()):
+    # Those that are named by where they lie below the manifests are offered with them.
+    if Path(row.wav_filename).is_absolute():
         log.warning(
             "%s: its clips are files, such as %s: every node must have them at this path",
             manifest,

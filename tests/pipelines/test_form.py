@@ -21,6 +21,10 @@ PACKAGES = {
     name: next(yaml.safe_load_all((FOLDER / name).read_text()))
     for name in ("form.yaml", "bootstrap.yaml")
 }
+DRAWN = {
+    **PACKAGES,
+    "prepare.yaml": next(yaml.safe_load_all((FOLDER / "prepare.yaml").read_text())),
+}
 SHOWN_OF_A_TASK = 22
 SHOWN_OF_AN_ARTIFACT = 28
 
@@ -90,21 +94,21 @@ def test_every_step_reads_the_settings_of_the_first(name):
         assert taken, (setting, len(text))
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", DRAWN)
 def test_names_in_the_graph_are_not_cut_off(name):
-    for key, task in tasks_of(PACKAGES[name]):
+    for key, task in tasks_of(DRAWN[name]):
         title = task["taskInfo"]["name"]
         assert len(title) <= SHOWN_OF_A_TASK, key
         assert not title.startswith("condition")
-    for spec in PACKAGES[name]["components"].values():
+    for spec in DRAWN[name]["components"].values():
         for artifact in spec.get("outputDefinitions", {}).get("artifacts", {}):
             assert len(artifact) <= SHOWN_OF_AN_ARTIFACT
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", DRAWN)
 def test_artifacts_have_names_of_their_own(name):
     made = {}
-    for component, spec in PACKAGES[name]["components"].items():
+    for component, spec in DRAWN[name]["components"].items():
         for artifact in spec.get("outputDefinitions", {}).get("artifacts", {}):
             made.setdefault(artifact, set()).add(component.rstrip("-0123456789"))
     assert not {artifact: by for artifact, by in made.items() if len(by) > 1}

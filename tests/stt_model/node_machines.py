@@ -16,6 +16,15 @@ import time
 from pathlib import Path
 
 SERVER = "10.77.0.1"
+SETTINGS = {
+    "epochs": 6,
+    "train_batch_size": 4,
+    "dev_batch_size": 2,
+    "learning_rate": 0.002,
+    "dropout_rate": 0.0,
+    "freeze_source_epochs": 0,
+    "augment": "",
+}
 
 
 class Machines:
@@ -56,6 +65,13 @@ class Machines:
         )
 
 
+def name_clips_from_here(dataset: Path) -> Path:
+    """Have manifests name clips by where they lie below them, so that they go along."""
+    for path in dataset.glob("*.csv"):
+        path.write_text(path.read_text().replace(f"{dataset}/", ""))
+    return dataset
+
+
 def _do(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
@@ -77,18 +93,11 @@ def main(folder: Path) -> None:
     [runtime] = load("training-runtime")
     size, owner = NodeSize("1", "2Gi"), Owner("pod", "uid")
     write_alphabet(ALPHABET, folder / "alphabet.txt")
-    dataset, source = write_dataset(folder / "corpus"), write_source(folder / "source")
+    dataset = name_clips_from_here(write_dataset(folder / "corpus"))
+    source = write_source(folder / "source")
     (folder / "s3" / "speech").mkdir(parents=True)
     server = S3Server(folder / "s3", address=SERVER)
-    settings = {
-        "epochs": 6,
-        "train_batch_size": 4,
-        "dev_batch_size": 2,
-        "learning_rate": 0.002,
-        "dropout_rate": 0.0,
-        "freeze_source_epochs": 0,
-        "augment": "",
-    }
+    server.remembers_folders_for = "1m"
     # The job's own depends on the offer, which needs the store, which needs the machines' network.
     name = "stt-0123456789abcdef"
     machines = Machines([node_host(name, index) for index in range(2)])
@@ -102,7 +111,7 @@ def main(folder: Path) -> None:
             checkpoint=source,
             model_alphabet=folder / "alphabet.txt",
             save_checkpoint_dir=folder / "trained",
-            settings=settings,
+            settings=SETTINGS,
         )
         job = describe_train_job(offer.uri, 2, size, owner)
         job["metadata"]["name"] = name

@@ -19,7 +19,7 @@ SETTINGS = {"epochs": 5, "train_batch_size": 4, "dropout_rate": 0.0, "clip_norm"
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from stt_model import feature_store
+from stt_model.features import store as feature_store
 from stt_model.cli.flags import show_log
 from stt_model.training.trainer import train
 from tests.stt_model.training_runs import make_config
