@@ -1,4 +1,4 @@
-"""The training set changed anew in every epoch, as ``--augment`` asks."""
+"""Augment the training set differently in every epoch, as given by ``--augment``."""
 
 import lazy_loader
 

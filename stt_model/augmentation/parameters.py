@@ -1,8 +1,8 @@
-"""What an augmentation is, and what its parameters can be.
+"""The base class of augmentations, and the kinds of their parameters.
 
 The grammar of ranges is Coqui STT's: ``VALUE``, ``VALUE~RADIUS``, ``START:END`` or
 ``START:END~RADIUS``. The centre moves from START to END with the progress of training, and the
-value is drawn evenly from RADIUS around it.
+value is drawn uniformly from RADIUS around it.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ Array = NDArray[np.float32]
 
 
 class Domain(str, Enum):
-    """What an augmentation changes, in the order in which one is made from the other."""
+    """What an augmentation changes, in the order in which each is computed from the one before."""
 
     SIGNAL = "signal"
     """Samples: float32 [n], 16 kHz mono, in [-1, 1]."""
     SPECTROGRAM = "spectrogram"
-    """Squared magnitudes: float32 [frames, 257], a frame each 20 ms, a band each 31.25 Hz."""
+    """Squared magnitudes: float32 [frames, 257], one frame per 20 ms, one band per 31.25 Hz."""
     FEATURES = "features"
     """Cepstral coefficients: float32 [frames, 26]."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers to draw from, which may move while training goes on."""
+    """A range of numbers to draw from, which may move during training."""
 
     start: float
     end: float
     radius: float = 0.0
-    least: float = -math.inf
-    most: float = math.inf
+    minimum: float = -math.inf
+    maximum: float = math.inf
     whole: bool = False
 
     def draw(self, random: np.random.Generator, clock: float) -> float:
-        """Return a number for this progress of training, ``clock``, from 0 to 1.
+        """Return a number for the progress of training ``clock``, from 0 to 1.
 
-        What the radius adds stays within ``least`` and ``most``.
+        The number stays within ``minimum`` and ``maximum``.
         """
         centre = self.start + clock * (self.end - self.start)
         value = random.uniform(centre - self.radius, centre + self.radius)
-        value = min(max(value, self.least), self.most)
+        value = min(max(value, self.minimum), self.maximum)
         return round(value) if self.whole else value
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What decides how one augmentation changes one utterance in one epoch."""
+    """The random choices of one augmentation for one utterance in one epoch."""
 
     random: np.random.Generator
     clock: float
@@ -74,30 +74,34 @@ class Draw:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """One way to change utterances; the fields that say how they are read are its parameters."""
+    """One way to change utterances; its parameters are the fields that declare how to read them."""
 
     p: float = field(default=1.0, metadata={"read": lambda text: _read_probability(text)})
     domain: Domain
 
     def apply(self, data: Array, draw: Draw) -> Array:
-        """Return what becomes of the data of this domain; the array given stays as it is."""
+        """Return the changed data of this domain; the given array is not modified."""
         raise NotImplementedError
 
 
-def real(default: str, *, least: float = -math.inf, most: float = math.inf, alias: str = "") -> Any:
-    """Return a parameter that is a range of numbers from ``least`` to ``most``."""
-    return _parameter(default, partial(read_range, least=least, most=most), alias)
+def real(
+    default: str, *, minimum: float = -math.inf, maximum: float = math.inf, alias: str = ""
+) -> Any:
+    """Return a parameter that is a range of numbers from ``minimum`` to ``maximum``."""
+    return _parameter(default, partial(read_range, minimum=minimum, maximum=maximum), alias)
 
 
 def whole(
-    default: str, *, least: float = -math.inf, most: float = math.inf, alias: str = ""
+    default: str, *, minimum: float = -math.inf, maximum: float = math.inf, alias: str = ""
 ) -> Any:
-    """Return a parameter that is a range of whole numbers from ``least`` to ``most``."""
-    return _parameter(default, partial(read_range, least=least, most=most, whole=True), alias)
+    """Return a parameter that is a range of whole numbers from ``minimum`` to ``maximum``."""
+    return _parameter(
+        default, partial(read_range, minimum=minimum, maximum=maximum, whole=True), alias
+    )
 
 
 def domain(default: Domain) -> Any:
-    """Return a parameter that says what an augmentation changes."""
+    """Return a parameter for the domain that an augmentation changes."""
     return _parameter(default.value, _read_domain)
 
 
@@ -105,11 +109,11 @@ def _parameter(default: str, read: Callable[[str], Any], alias: str = "") -> Any
     return field(default=read(default), metadata={"read": read, "alias": alias})
 
 
-def read_range(text: str, *, least: float, most: float, whole: bool = False) -> Range:
+def read_range(text: str, *, minimum: float, maximum: float, whole: bool = False) -> Range:
     """Read a range in Coqui's grammar.
 
     Raises:
-        ValueError: it is none, or its ends lie outside ``least`` and ``most``; in words.
+        ValueError: it is invalid, or exceeds ``minimum`` or ``maximum``.
     """
     centre, tilde, radius = text.partition("~")
     start, colon, end = centre.partition(":")
@@ -117,11 +121,11 @@ def read_range(text: str, *, least: float, most: float, whole: bool = False) -> 
         first = _number(start, whole)
         last = _number(end, whole) if colon else first
         around = _number(radius, whole) if tilde else 0
-        if not (least <= first <= most and least <= last <= most and around >= 0):
+        if not (minimum <= first <= maximum and minimum <= last <= maximum and around >= 0):
             raise ValueError(text)
     except ValueError as error:
-        raise ValueError(f"{_expected(least, most, whole)}, got {text!r}") from error
-    return Range(first, last, around, least, most, whole)
+        raise ValueError(f"{_expected(minimum, maximum, whole)}, got {text!r}") from error
+    return Range(first, last, around, minimum, maximum, whole)
 
 
 def _number(text: str, whole: bool) -> float:
@@ -131,13 +135,13 @@ def _number(text: str, whole: bool) -> float:
     return number
 
 
-def _expected(least: float, most: float, whole: bool) -> str:
+def _expected(minimum: float, maximum: float, whole: bool) -> str:
     limits = {
         (True, True): "",
-        (False, True): f" of {least:g} or more",
-        (True, False): f" of {most:g} or less",
-        (False, False): f" from {least:g} to {most:g}",
-    }[math.isinf(least), math.isinf(most)]
+        (False, True): f" of {minimum:g} or more",
+        (True, False): f" of {maximum:g} or less",
+        (False, False): f" from {minimum:g} to {maximum:g}",
+    }[math.isinf(minimum), math.isinf(maximum)]
     kind = "whole numbers" if whole else "numbers"
     return f"expected {kind}{limits}, as VALUE, START:END, VALUE~RADIUS or START:END~RADIUS"
 

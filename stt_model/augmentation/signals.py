@@ -1,7 +1,7 @@
 """Augmentations of samples: float32 [n], 16 kHz mono, in [-1, 1].
 
-FFmpeg (PyAV) stretches time and has the Opus codec, soxr resamples. Levels in dBFS are Coqui STT's:
-those of a sine with the same peak, so 3.01 is full scale.
+FFmpeg (PyAV) stretches time and encodes Opus, soxr resamples. Levels in dBFS are as in Coqui STT:
+those of a sine with the same peak, so that full scale is 3.01.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     import av
 
 FULL_SCALE = 10 * math.log10(2)
-"""dBFS of a sine whose peak is 1: 3.01, as Coqui counts."""
+"""Coqui's dBFS of a sine whose peak is 1: 3.01."""
 
-# Half of the encoder's effort: up to three times as fast, and hardly another sound.
+# Half of the encoder's effort: up to three times as fast, with hardly any audible difference.
 _OPUS_OPTIONS = {"compression_level": "5"}
-# Without silence behind them, FFmpeg keeps the last samples back.
+# Without silence after them, FFmpeg does not return the last samples.
 _ATEMPO_TAIL = 4096
 
 
@@ -53,9 +53,9 @@ class SignalAugmentation(Augmentation):
 
 @dataclass(frozen=True, kw_only=True)
 class Volume(SignalAugmentation):
-    """Brings the peak to a level; what is beyond full scale is cut off."""
+    """Scales the peak to a level and clips at full scale."""
 
-    dbfs: Range = real(f"{FULL_SCALE}", least=-100, most=40)
+    dbfs: Range = real(f"{FULL_SCALE}", minimum=-100, maximum=40)
 
     def apply(self, data: Array, draw: Draw) -> Array:
         """Return samples of the same number."""
@@ -64,7 +64,7 @@ class Volume(SignalAugmentation):
 
 @dataclass(frozen=True)
 class Recording:
-    """A file to take sound from."""
+    """A file to mix in."""
 
     path: Path | str
     info: AudioInfo
@@ -74,7 +74,7 @@ def _read_recordings(source: str) -> tuple[Recording, ...]:
     """List the audio of a manifest (.csv, .sdb, .tar), of a folder, or of one file.
 
     Raises:
-        BootstrapError: there is none, or a file is no audio.
+        BootstrapError: there is none, or a file is not audio.
     """
     path = local_path(source)
     if path.suffix.lower() in (".csv", ".sdb", ".tar"):
@@ -91,11 +91,11 @@ def _read_recordings(source: str) -> tuple[Recording, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlay(SignalAugmentation):
-    """Adds other sound, so much weaker than the utterance; the peak stays."""
+    """Mixes in other sound at a given signal-to-noise ratio, keeping the peak."""
 
     source: tuple[Recording, ...] = field(metadata={"read": _read_recordings})
-    snr: Range = real("3", least=-100, most=100)
-    layers: Range = whole("1", least=0, most=100)
+    snr: Range = real("3", minimum=-100, maximum=100)
+    layers: Range = whole("1", minimum=0, maximum=100)
 
     def apply(self, data: Array, draw: Draw) -> Array:
         """Return samples of the same number."""
@@ -109,12 +109,12 @@ class Overlay(SignalAugmentation):
         return _with_peak(data + np.float32(gain) * noise, _peak(data))
 
     def _layer(self, length: int, draw: Draw) -> Array:
-        """Return as much of a recording, from anywhere in it, or several of them in a row."""
+        """Return so much of a random part of a recording, or of several in a row."""
         pieces: list[Array] = [np.zeros(0, np.float32)]
         missing = length
         while missing > 0:
             recording = self.source[draw.random.integers(len(self.source))]
-            # A little more: rounding at another rate must not leave a sample to fill.
+            # A little more, so that rounding at another rate leaves no sample missing.
             needed = missing / SAMPLE_RATE + 0.01
             spare = max(0.0, recording.info.duration - needed)
             start = draw.random.uniform(0, spare)
@@ -126,25 +126,25 @@ class Overlay(SignalAugmentation):
 
 @dataclass(frozen=True, kw_only=True)
 class Reverb(SignalAugmentation):
-    """Adds the echoes of a room, by comb filters as Schroeder proposed; the peak stays."""
+    """Adds the echoes of a room with Schroeder's comb filters, keeping the peak."""
 
-    delay: Range = real("20", least=1, most=1000)
-    decay: Range = real("10", least=0, most=100)
+    delay: Range = real("20", minimum=1, maximum=1000)
+    decay: Range = real("10", minimum=0, maximum=100)
 
     def apply(self, data: Array, draw: Draw) -> Array:
         """Return samples of the same number: echoes beyond the end are cut off."""
         delay = draw.real(self.delay) / 1000 * SAMPLE_RATE
         gain = np.float32(10 ** (-draw.real(self.decay) / 20))
-        # Five walls at distances without a common measure, so that no tone rings.
+        # Five walls at incommensurable distances, so that no tone resonates.
         delays = [round(delay * ratio) for ratio in (1, 19 / 17, 23 / 17, 29 / 17, 31 / 17)]
         return _with_peak(data + sum(_comb(data, each, gain) for each in delays), _peak(data))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resample(SignalAugmentation):
-    """Takes away what is above half of another sample rate."""
+    """Removes the frequencies above half of another sample rate."""
 
-    rate: Range = whole("8000", least=1000, most=48000)
+    rate: Range = whole("8000", minimum=1000, maximum=48000)
 
     def apply(self, data: Array, draw: Draw) -> Array:
         """Return samples of the same number and rate."""
@@ -157,10 +157,10 @@ class Resample(SignalAugmentation):
 class Codec(SignalAugmentation):
     """Compresses with Opus and decodes again."""
 
-    bitrate: Range = whole("3200", least=500, most=256000)
+    bitrate: Range = whole("3200", minimum=500, maximum=256000)
 
     def apply(self, data: Array, draw: Draw) -> Array:
-        """Return samples of the same number, in step with those given."""
+        """Return samples of the same number, aligned with the given ones."""
         import av  # not in the image of the data steps, which read the names of augmentations
 
         if not len(data):
@@ -187,10 +187,10 @@ class Codec(SignalAugmentation):
 class Tempo(SignalAugmentation):
     """Speaks faster or slower with the same voice."""
 
-    factor: Range = real("1.1", least=0.5, most=2)
+    factor: Range = real("1.1", minimum=0.5, maximum=2)
 
     def apply(self, data: Array, draw: Draw) -> Array:
-        """Return 1 / factor times as many samples, yet enough for the transcript."""
+        """Return 1 / factor times as many samples, but enough for the transcript."""
         length = round(len(data) / draw.real(self.factor))
         needed = WINDOW + (draw.least_frames - 1) * STRIDE if draw.least_frames else 0
         return _stretched(data, max(length, min(needed, len(data))))
@@ -200,17 +200,17 @@ class Tempo(SignalAugmentation):
 class Pitch(SignalAugmentation):
     """Raises or lowers the voice at the same tempo."""
 
-    pitch: Range = real("1.075~0.125", least=0.5, most=2)
+    pitch: Range = real("1.075~0.125", minimum=0.5, maximum=2)
 
     def apply(self, data: Array, draw: Draw) -> Array:
         """Return samples of the same number."""
-        # Played faster, a voice is higher and shorter; stretched, it lasts as long as before.
+        # Played faster, a voice is higher and shorter; stretching restores its length.
         played = soxr.resample(data, SAMPLE_RATE * draw.real(self.pitch), SAMPLE_RATE)
         return _stretched(played, len(data))
 
 
 def _stretched(samples: Array, length: int) -> Array:
-    """Return the same voice in so many samples, half to twice as many as are given."""
+    """Stretch to ``length`` samples, half to twice as many, without changing the pitch."""
     import av
 
     if len(samples) in (0, length):

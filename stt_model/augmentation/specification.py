@@ -1,7 +1,7 @@
-"""Changing the training set anew in every epoch, as ``--augment`` asks.
+"""Parse ``--augment`` and choose the augmentations of each utterance in each epoch.
 
-The specifications are Coqui STT's: ``name[p=PROBABILITY,parameter=RANGE,…]``. What happens to an
-utterance depends on the seed, the epoch and its row only, not on order or threads.
+The specifications are Coqui STT's: ``name[p=PROBABILITY,parameter=RANGE,…]``. The changes to an
+utterance depend only on the seed, the epoch and its row, not on order or threads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
 }
 
 _SPECIFICATION = re.compile(r"(?P<name>\w+)(\[(?P<parameters>.*)\])?", re.DOTALL)
-# Within brackets a path may have either.
+# Inside brackets, paths may contain both separators.
 _SEPARATOR = re.compile(r"[\s;]+(?![^\[]*\])")
 
 
@@ -54,17 +54,17 @@ class Visit:
 
 @dataclass(frozen=True)
 class Treatment:
-    """What chance has chosen for one visit; it is given once."""
+    """The random choices for one visit; it is used once."""
 
     steps: Sequence[tuple[Augmentation, Draw]]
 
     @property
     def on_features_only(self) -> bool:
-        """Whether the features of the unchanged clip are what it starts from."""
+        """Whether only the features of the unchanged clip are needed."""
         return all(augmentation.domain is Domain.FEATURES for augmentation, _ in self.steps)
 
     def apply(self, domain: Domain, data: Array) -> Array:
-        """Return what becomes of an utterance in one domain; the array given stays as it is."""
+        """Return an utterance's changed data in one domain; the given array is not modified."""
         for augmentation, draw in self.steps:
             if augmentation.domain is domain:
                 data = _allowed(domain, augmentation.apply(data, draw))
@@ -79,10 +79,10 @@ class Augmenter:
     seed: int
 
     def choose(self, visit: Visit) -> Treatment:
-        """Choose what happens to an utterance; the same for the same visit."""
+        """Choose the changes to an utterance; the same for the same visit."""
         steps = []
         for place, augmentation in enumerate(self.augmentations):
-            # Each has numbers of its own, so that one more leaves those of the others.
+            # Each has its own random stream, so that adding one does not change the others.
             random = np.random.default_rng([self.seed % 2**64, visit.epoch, visit.row, place])
             if random.random() < augmentation.p:
                 steps.append((augmentation, Draw(random, visit.clock, visit.least_frames)))
@@ -96,12 +96,12 @@ def _allowed(domain: Domain, data: Array) -> Array:
 
 
 def parse_augmentations(specifications: str) -> list[Augmentation]:
-    """Read specifications such as ``volume[p=0.1,dbfs=-10:-40] reverb``, and list the audio named.
+    """Parse specifications such as ``volume[p=0.1,dbfs=-10:-40] reverb``, and list their audio.
 
-    Between them are spaces or semicolons.
+    They are separated by spaces or semicolons.
 
     Raises:
-        AugmentationError: one cannot be read, or names audio that is not there; in one line.
+        AugmentationError: one is invalid, or names missing audio; in one line.
     """
     return [_parse(each) for each in _SEPARATOR.split(specifications) if each]
 
@@ -125,7 +125,7 @@ def _parse(specification: str) -> Augmentation:
 
 
 def _parameters(augmentation: type[Augmentation], text: str) -> dict[str, Any]:
-    """Read ``name=value,…``; what is wrong raises ValueError or BootstrapError."""
+    """Parse ``name=value,…``; invalid input raises ValueError or BootstrapError."""
     known = {each.name: each for each in fields(augmentation) if "read" in each.metadata}
     names = {each.metadata.get("alias") or name: name for name, each in known.items()}
     names |= {name: name for name in known}

@@ -1,4 +1,4 @@
-"""Augmentations of what has time as its first axis: spectrograms, features and samples.
+"""Augmentations of spectrograms, features and samples, whose first axis is time.
 
 Masks follow SpecAugment (Park et al. 2019, https://arxiv.org/abs/1904.08779), without its limits.
 """
@@ -25,14 +25,14 @@ from stt_model.corpus import SAMPLE_RATE, STRIDE
 
 @dataclass(frozen=True, kw_only=True)
 class TimeMask(Augmentation):
-    """Silences stretches of time."""
+    """Masks intervals of time."""
 
     domain: Domain = domain(Domain.SPECTROGRAM)
-    n: Range = whole("3", least=0, most=1000)
-    size: Range = real("10", least=0)
+    n: Range = whole("3", minimum=0, maximum=1000)
+    size: Range = real("10", minimum=0)
 
     def apply(self, data: Array, draw: Draw) -> Array:
-        """Return an array of the same shape with zeros in up to ``n`` stretches."""
+        """Return an array of the same shape with zeros in up to ``n`` intervals of time."""
         rate = SAMPLE_RATE if self.domain is Domain.SIGNAL else SAMPLE_RATE / STRIDE
         per_millisecond = rate / 1000
         sizes = [
@@ -43,11 +43,11 @@ class TimeMask(Augmentation):
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyMask(Augmentation):
-    """Silences bands of frequencies."""
+    """Masks bands of frequencies."""
 
     domain: Domain = Domain.SPECTROGRAM
-    n: Range = whole("3", least=0, most=1000)
-    size: Range = whole("2", least=1)
+    n: Range = whole("3", minimum=0, maximum=1000)
+    size: Range = whole("2", minimum=1)
 
     def apply(self, data: Array, draw: Draw) -> Array:
         """Return an array of the same shape with zeros in up to ``n`` intervals."""
@@ -60,10 +60,10 @@ class Dropout(Augmentation):
     """Zeroes single values."""
 
     domain: Domain = domain(Domain.SPECTROGRAM)
-    rate: Range = real("0.05", least=0, most=1)
+    rate: Range = real("0.05", minimum=0, maximum=1)
 
     def apply(self, data: Array, draw: Draw) -> Array:
-        """Return an array of the same shape with zeros in that share of its places."""
+        """Return an array of the same shape with that share of its values set to zero."""
         rate = draw.real(self.rate)
         return data * (draw.random.random(data.shape, np.float32) >= rate)
 
@@ -96,21 +96,21 @@ class Multiply(Augmentation):
 
 @dataclass(frozen=True, kw_only=True)
 class Warp(Augmentation):
-    """Shifts the crossings of a grid of lines, and everything between them with them."""
+    """Warps the array by shifting the points of a grid."""
 
     domain: Domain = Domain.SPECTROGRAM
-    nt: Range = whole("1", least=0, most=1000, alias="num_t")
-    nf: Range = whole("1", least=0, most=250, alias="num_f")
+    nt: Range = whole("1", minimum=0, maximum=1000, alias="num_t")
+    nf: Range = whole("1", minimum=0, maximum=250, alias="num_f")
     wt: Range = real("0.1", alias="warp_t")
     wf: Range = real("0", alias="warp_f")
 
     def apply(self, data: Array, draw: Draw) -> Array:
-        """Return an array of the same shape; its edges stay where they are."""
+        """Return an array of the same shape with fixed edges."""
         lines = (draw.whole(self.nt), draw.whole(self.nf))
         sizes = (draw.real(self.wt), draw.real(self.wf))
         places: list[NDArray[np.float64]] = list(np.indices(data.shape, np.float64))
         for axis, (count, length) in enumerate(zip(lines, data.shape, strict=True)):
-            # A shift of 1 is half the way to the next line.
+            # A shift of 1 is half the distance to the next line.
             stddev = sizes[axis] * length / (2 * (count + 1))
             shifts = np.pad(stddev * draw.random.standard_normal(lines), 1)
             places[axis] += (
@@ -124,7 +124,7 @@ def _masked(data: Array, sizes: list[int], axis: int, draw: Draw) -> Array:
     masked = data.copy()
     along = np.moveaxis(masked, axis, 0)
     for size in sizes:
-        # Something is always left.
+        # Never mask everything.
         size = min(size, length - 1)
         if size > 0:
             start = draw.random.integers(length - size + 1)
@@ -133,13 +133,13 @@ def _masked(data: Array, sizes: list[int], axis: int, draw: Draw) -> Array:
 
 
 def _hats(length: int, lines: int) -> NDArray[np.float64]:
-    """Return how much of each line's shift each place takes: float64 [length, lines + 2]."""
+    """Return the weight of each line's shift at each position: float64 [length, lines + 2]."""
     places = np.linspace(0, lines + 1, length)
     return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(lines + 2)))
 
 
 def _sampled(data: Array, places: list[NDArray[np.float64]]) -> Array:
-    """Return the data between its points, bilinearly, at places of its two axes."""
+    """Interpolate the data bilinearly at positions on its two axes."""
     whole_parts, rests = [], []
     for place, length in zip(places, data.shape, strict=True):
         inside = np.clip(place, 0, max(0, length - 1))

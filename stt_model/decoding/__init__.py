@@ -1,5 +1,4 @@
-"""Logits to text: best labels, beam search under a scorer, and the building and tuning of
-scorers."""
+"""Decode logits to text, greedily or by beam search; build and tune scorers."""
 
 import lazy_loader
 

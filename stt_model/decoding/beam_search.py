@@ -1,22 +1,22 @@
-"""Coqui STT's beam search under a scorer, done by the decoder of flashlight-text.
+"""Coqui STT's beam search with a scorer, using the decoder of flashlight-text.
 
-Both keep the best beginnings of the text at each frame, adding up the paths that lead to each, and
-let the language model judge a word once its space is there. What differs is mapped here:
+Both keep the best prefixes of the text at each frame, sum the paths that lead to each, and score a
+word with the language model once its space is there. The differences are mapped here:
 
-- flashlight weighs log10 probabilities, Coqui natural logarithms;
-- a word ends with its space in the spelling, so that it is judged when Coqui would judge it;
-- flashlight lets no label last for several frames when a unit has ended, but for one "silence"
-  label, which it also lets in without a unit. So each unit is spelled a second time with its last
-  label again, and silence is a label that no frame has but those behind the last. There, silence
-  is the space of a last word that has none;
-- flashlight adds the probability of the sentence's end, unless, as here, its decoding is never
-  ended;
-- where the language model does not know a unit, Coqui never writes it: such units are left out.
+- flashlight uses log10 probabilities, Coqui natural logarithms;
+- the spelling of a word includes its space, so that it is scored when Coqui would score it;
+- flashlight does not allow the last label of a unit to repeat over frames, except for one
+"silence" label, which it also allows between units. So each unit has a second spelling with its
+last label repeated, and silence is a label that only extra frames after the last one have.
+There, silence is the missing space of the last word;
+- flashlight adds the probability of the end of the sentence unless, as here, its decoding is
+never ended;
+- Coqui never writes units that the language model does not know: they are left out.
 
-What still differs: while a word is not complete, flashlight here reckons with the most probable
-word that it may become, where Coqui reckons with nothing, and so a full beam loses other texts;
-the two states of a text, with and without a blank after it, have a place in the
-beam each; and the space behind a word may come twice with a blank between.
+What still differs: for an incomplete word flashlight uses the score of the most probable
+completion, where Coqui uses none, so a full beam drops other texts; the two states of a text, with
+and without a blank after it, occupy two places in the beam; and the space after a word may occur
+twice with a blank between.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from stt_model.decoding.scorer import Scorer
 from stt_model.decoding.search_defaults import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N
 
 _SAMPLED_UNITS = 2000
-"""Units that are looked up to see whether the scorer is of the model's alphabet."""
+"""Units that are looked up to check that the scorer fits the model's alphabet."""
 _MEMORY_TO_LOAD = 8 * 2**30
 _MEMORY_A_BYTE = 16
-"""Bytes of address space that a check may take, and more for each of the file: ARPA text grows."""
+"""Address space for a check in bytes, and more per byte of the file: ARPA text grows."""
 _SECONDS_TO_LOAD = 120.0
 _BYTES_A_SECOND = 2 * 2**20
-"""How long a check may take at most: on the slowest disk, and in text."""
+"""Maximum duration of a check: on the slowest disk, and for text."""
 _LEFT_OUT = -1000.0
-"""Natural logarithm of the probability of a label that the cutoffs leave out."""
+"""Natural logarithm of the probability of labels that the cutoffs exclude."""
 _FAR_BEHIND = 15.0
 _FAR_BEHIND_FOR_ALPHA = 8.0
-"""Nats by which a text may trail the best: for its sounds, and for each unit of alpha."""
+"""Nats by which a text may trail the best: acoustically, and per unit of alpha."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How much the language model counts, ``lm_alpha``, and each unit, ``lm_beta`` in nats."""
+    """The weight of the language model, ``lm_alpha``, and of each unit, ``lm_beta`` in nats."""
 
     lm_alpha: float
     lm_beta: float
@@ -61,10 +61,10 @@ class SearchSettings:
     """How wide to search; names, meanings and defaults are Coqui STT's.
 
     Attributes:
-        beam_width: beginnings of the text that are kept at each frame.
+        beam_width: prefixes of the text that are kept at each frame.
         cutoff_prob: at each frame only the most probable labels that together reach this
             probability count; 1 for all of them.
-        cutoff_top_n: and at most so many of them; without effect while ``cutoff_prob`` is 1.
+        cutoff_top_n: the maximum number of those labels; no effect while ``cutoff_prob`` is 1.
     """
 
     beam_width: int = DEFAULT_BEAM_WIDTH
@@ -72,7 +72,7 @@ class SearchSettings:
     cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N
 
     def check(self) -> None:
-        """Refuse numbers that cannot work; DataError names the flag."""
+        """Refuse invalid numbers; DataError names the flag."""
         if self.beam_width < 0:
             raise DataError(f"--beam_width: expected 0 or more, got {self.beam_width}")
         if not 0 < self.cutoff_prob <= 1:
@@ -84,7 +84,7 @@ class SearchSettings:
 
 
 class ScorerSearch:
-    """Finds the text of an utterance; neither shared between threads nor sent to a process."""
+    """Finds the text of an utterance; it cannot be shared by threads or sent to processes."""
 
     def __init__(self, scorer: Scorer, classes: int, settings: SearchSettings) -> None:
         """Load the language model and build the tree of spellings.
@@ -110,8 +110,8 @@ class ScorerSearch:
         self._spellings = spellings
         self._language_model = language_model
         self._weights: Weights | None = None
-        # The end of a last word without its space, and one more frame, for flashlight takes a
-        # unit for complete only once a frame has followed it.
+        # For the missing space of the last word, and one more frame, since flashlight completes
+        # a unit only when another frame follows.
         self._end = np.full((2, classes + 1), -np.inf, np.float32)
         self._end[:, silence] = 0.0
 
@@ -127,7 +127,7 @@ class ScorerSearch:
         decoder.decode_step(emissions.ctypes.data, *emissions.shape)
         in_time = decoder.get_best_hypothesis(0)
         decoder.decode_step(self._end.ctypes.data, *self._end.shape)
-        # Empty if no text of the beam ends with a whole unit: then without what is not whole.
+        # Empty if no text of the beam ends with a whole unit: then without the incomplete unit.
         best = decoder.get_best_hypothesis(0).words or in_time.words
         return self.separator.join(self.units[unit] for unit in best if unit >= 0)
 
@@ -162,9 +162,9 @@ class ScorerSearch:
 def check_scorer(scorer: Scorer) -> None:
     """Refuse a scorer that is damaged, or of another alphabet.
 
-    KenLM reads it in a process of its own, since a damaged language model can end the process. A
-    package says nothing of its characters. But spelled with the wrong ones, its vocabulary is no
-    longer that of its language model.
+    KenLM reads it in a separate process, since a damaged language model can crash it. A package
+    does not name its characters, but if it is spelled with the wrong ones, its vocabulary does not
+    match its language model.
 
     Raises:
         ScorerError: the language model cannot be read, or knows less than half of the vocabulary.
@@ -208,16 +208,16 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cut(log_probabilities: NDArray[np.float32], settings: SearchSettings) -> NDArray[np.float32]:
-    """Return float32 [frames, classes], improbable beyond hope where the cutoffs leave a label out.
+    """Return float32 [frames, classes], with very low values for labels that the cutoffs exclude.
 
-    Not -inf: where no other label leads on to a word, the search goes on with what is left out.
+    Not -inf: if no other label continues a word, the search falls back to the excluded ones.
     """
     if settings.cutoff_prob >= 1:
         return log_probabilities
     order = np.argsort(-log_probabilities, axis=-1, kind="stable")
     in_order = np.take_along_axis(log_probabilities, order, -1)
     mass = np.exp(in_order)
-    # The label that reaches the wanted mass is still in.
+    # The label that reaches the wanted mass is included.
     out = np.cumsum(mass, -1) - mass >= settings.cutoff_prob
     out[:, settings.cutoff_top_n :] = True
     in_order[out] = _LEFT_OUT
@@ -252,16 +252,16 @@ def _load_language_model(scorer: Scorer, units: Sequence[str]) -> Any:
         except (RuntimeError, MemoryError, ValueError) as error:
             problem = error
     if problem is not None:
-        # Above its last line KenLM says where in its source it was.
+        # Before its last line KenLM names the place in its source.
         reason = [type(problem).__name__, *str(problem).strip().splitlines()][-1]
         raise ScorerError(f"{scorer.path}: KenLM cannot read it: {reason}") from problem
     return language_model
 
 
 def _score_alone(language_model: Any, count: int) -> tuple[list[float], float]:
-    """Return log10 of the probability of each of ``count`` units, and of what is not known.
+    """Return log10 of the probability of each of ``count`` units, and of an unknown unit.
 
-    Without any word before; KenLM gives the second to every unit that it does not know.
+    They have no context; KenLM gives the second value to every unit that it does not know.
     """
     nothing = language_model.start(True)
     *scores, unknown = (language_model.score(nothing, unit)[1] for unit in range(count + 1))

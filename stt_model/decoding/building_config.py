@@ -20,8 +20,8 @@ class BuildConfig:
     Attributes:
         input_txt: sentences in UTF-8, one a line; may be compressed with gzip.
         package: the ``.scorer`` to write.
-        alphabet: that of the model. Without capitals in it, the text is read in lower case; words
-            with other characters are left out of the vocabulary.
+        alphabet: that of the model. If it has no capitals, the text is converted to lower case;
+        words with other characters are left out of the vocabulary.
         kenlm_bins: folder with KenLM's programs; None looks for them on the PATH.
     """
 
@@ -29,27 +29,27 @@ class BuildConfig:
     package: Path
     alphabet: Alphabet
     kenlm_bins: Path | None = None
-    top_k: int = whole(500_000, "Most frequent words, which make up the vocabulary.", minimum=1)
-    arpa_order: int = whole(
-        5, "Longest sequence of words that is counted, 2 to 6.", minimum=2, maximum=6
-    )
+    top_k: int = whole(500_000, "Size of the vocabulary: the most frequent words.", minimum=1)
+    arpa_order: int = whole(5, "Order of the n-grams, 2 to 6.", minimum=2, maximum=6)
     max_arpa_memory: str = text("2G", "Memory for counting, such as 4G or 50%.")
     arpa_prune: str = text(
         "0|0|1",
-        "For each order, the count up to which sequences are left out.",
+        "For each order, the count up to which n-grams are pruned.",
         metavar="N|N|N",
         expected="counts such as 0|0|1",
         allowed=lambda value: all(each.isdigit() for each in value.split("|")),
     )
     binary_a_bits: int = whole(
-        255, "Bits of pointer compression, of the type trie.", minimum=0, maximum=255
+        255, "Bits of pointer compression, for the type trie.", minimum=0, maximum=255
     )
-    binary_q_bits: int = whole(8, "Bits of a probability, of the type trie.", minimum=2, maximum=25)
+    binary_q_bits: int = whole(
+        8, "Bits of a probability, for the type trie.", minimum=2, maximum=25
+    )
     binary_type: str = choice("trie", ("trie", "probing"), "trie is small, probing is fast.")
     discount_fallback: bool = switch(
-        False, "Go on with text that is too small or too regular to smooth."
+        False, "Continue even if the text is too small or too regular for smoothing."
     )
     default_alpha: float = real(
-        DEFAULT_LM_ALPHA, "Weight of the language model that the package names.", minimum=0
+        DEFAULT_LM_ALPHA, "Default weight of the language model in the package.", minimum=0
     )
-    default_beta: float = real(DEFAULT_LM_BETA, "Reward for a word that the package names.")
+    default_beta: float = real(DEFAULT_LM_BETA, "Default reward for a word in the package.")

@@ -1,4 +1,4 @@
-"""Logits to text: a beam search, one under a scorer, or the best label of each frame."""
+"""Decode logits: beam search, beam search with a scorer, or the best label of each frame."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from stt_model.text import Alphabet
 
 _PIECES_A_WORKER = 4
 _WORTH_PROCESSES = 2_000_000
-"""Frames times beam width from which on starting processes costs less than it saves."""
+"""Frames times beam width above which starting processes pays off."""
 _IDLE = 60
-"""Seconds without work after which such a process ends."""
+"""Seconds of idleness after which such a process ends."""
 
 
 class Decoder(Protocol):
@@ -61,22 +61,22 @@ def open_decoder(
     cutoff_top_n: int = DEFAULT_CUTOFF_TOP_N,
     workers: int | None = None,
 ) -> Decoder:
-    """Return what decodes the logits of a model that writes ``alphabet``.
+    """Return a decoder for the logits of a model with ``alphabet``.
 
     Args:
-        alphabet: what the classes before the last stand for.
-        beam_width: beginnings of the text that are kept at each frame; 0 for Coqui STT's 1024.
+        alphabet: the labels of the classes before the last.
+        beam_width: prefixes of the text that are kept at each frame; 0 for Coqui STT's 1024.
             1 without a scorer takes the best label of each frame.
         scorer_path: language model and vocabulary; see ``scorer.py`` for the kinds.
-        vocab_file: words that the scorer may write, where its file has none or others.
+        vocab_file: words that the scorer may write, if its file has none or others.
         lm_alpha: weight of the language model; None for the scorer's own.
         lm_beta: reward for a word, in nats; None for the scorer's own.
-        cutoff_prob: of each frame only the labels that together are so probable; 1 for all.
-        cutoff_top_n: and at most so many of them, if ``cutoff_prob`` is below 1.
-        workers: utterances decoded at once; None for all processors that this process may use.
+        cutoff_prob: use each frame's likeliest labels up to this total probability; 1 for all.
+        cutoff_top_n: maximum number of those labels, if ``cutoff_prob`` is below 1.
+        workers: utterances decoded at once; None for one per usable processor.
 
     Raises:
-        DataError: a number that cannot work.
+        DataError: an invalid number.
         ScorerError: the scorer cannot be read, or is not of this alphabet.
     """
     settings = SearchSettings(beam_width, cutoff_prob, cutoff_top_n)
@@ -111,7 +111,7 @@ def collapse(labels: NDArray[np.integer[Any]], alphabet: Alphabet) -> str:
 
 
 class BeamDecoder:
-    """Keeps the best beginnings of the text at each frame, each the sum of all paths to it."""
+    """Keeps the best prefixes of the text at each frame, summing all paths to each."""
 
     def __init__(
         self, alphabet: Alphabet, settings: SearchSettings, workers: int | None = None
@@ -129,7 +129,7 @@ class BeamDecoder:
         if self._pool is None and (self._workers == 1 or work < _WORTH_PROCESSES):
             found: Iterable[list[int]] = map(search, utterances)
         else:
-            # Processes, because NumPy keeps Python's lock for arrays as small as these.
+            # Processes, because NumPy holds the interpreter's lock for such small arrays.
             self._pool = self._pool or self._start_pool()
             found = self._pool.map(search, utterances)
         return [self.alphabet.decode(np.array(labels, np.int64)) for labels in found]
@@ -141,7 +141,7 @@ class BeamDecoder:
 
 
 class ScorerDecoder:
-    """Searches for the best text under a scorer, in as many processes as there are workers."""
+    """Searches for the best text with a scorer, in one process per worker."""
 
     def __init__(
         self,
@@ -160,22 +160,22 @@ class ScorerDecoder:
         self.is_bytes = scorer.is_bytes
         self.own_weights = Weights(scorer.lm_alpha, scorer.lm_beta)
         self.weigh()
-        # Processes, because flashlight keeps Python's lock while it searches. Loky's do not run
-        # the main program anew, as those of the standard library would.
+        # Processes, because flashlight holds the interpreter's lock while it searches. Unlike the
+        # standard library's, Loky's do not run the main program again.
         self._workers = workers or usable_cpus()
         self._pool = loky.ProcessPoolExecutor(
             self._workers,
             initializer=_open_search,
             initargs=(scorer, classes, settings),
         )
-        # Each process holds the whole vocabulary: none outlives what it was started for.
+        # Each process holds the whole vocabulary, so none outlives its decoder.
         weakref.finalize(self, self._pool.shutdown, wait=False, kill_workers=True)
 
     def weigh(self, lm_alpha: float | None = None, lm_beta: float | None = None) -> None:
-        """Change the weights of all that is decoded from here on; None is the scorer's own.
+        """Change the weights for everything decoded from now on; None is the scorer's own.
 
         Raises:
-            DataError: a weight that is no finite number.
+            DataError: a weight that is not a finite number.
         """
         for name, weight in {"lm_alpha": lm_alpha, "lm_beta": lm_beta}.items():
             if weight is not None and not math.isfinite(weight):
@@ -189,14 +189,14 @@ class ScorerDecoder:
         """Return the best text of each utterance."""
         search = functools.partial(_search, weights=self.weights)
         utterances = _utterances(logits, frames)
-        # A few pieces a worker: few messages, and none waits long for the slowest.
+        # A few pieces per worker: few messages, and none waits long for the slowest.
         size = math.ceil(len(utterances) / (_PIECES_A_WORKER * self._workers))
         try:
             return list(self._pool.map(search, utterances, chunksize=max(size, 1)))
         except BrokenExecutor as error:
             raise ScorerError(
-                f"{self.scorer_path}: a process that decodes has died, most likely for want of"
-                " memory: each holds the whole vocabulary; give this machine more, or the scorer"
+                f"{self.scorer_path}: a process that decodes has died, probably because memory ran"
+                " out: each holds the whole vocabulary; give this machine more, or the scorer"
                 " fewer words; or the scorer is damaged: copy it again"
             ) from error
 

@@ -1,7 +1,7 @@
-"""A set of label sequences as a minimal automaton in OpenFst's binary form, read and written.
+"""Read and write a set of label sequences as a minimal automaton in OpenFst's binary format.
 
-It is the form of OpenFst's ``ConstFst`` over ``StdArc``: a header, then the states and then the
-arcs, each on a multiple of 16 bytes from the start of the file; all little-endian.
+The format is that of OpenFst's ``ConstFst`` over ``StdArc``: a header, then the states and then
+the arcs, each at a multiple of 16 bytes from the start of the file; all little-endian.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _VERSION = 1
 _IS_ALIGNED = 4
 _ALIGNMENT = 16
 _TYPES = (b"const", b"standard")
-# Of OpenFst's properties those that its readers rely on: an expanded, unweighted, deterministic
-# and acyclic acceptor without epsilons, its arcs sorted by label, every state of use.
+# The OpenFst properties that its readers rely on: an expanded, unweighted, deterministic and
+# acyclic acceptor without epsilons, with arcs sorted by label and no useless state.
 _PROPERTIES = 0x052A_5A95_0001
 _HEADER = struct.Struct("<iiQqqq")
 _STATE = np.dtype(
@@ -37,21 +37,21 @@ _STATE = np.dtype(
 )
 _ARC = np.dtype([("label", "<i4"), ("output", "<i4"), ("weight", "<f4"), ("target", "<i4")])
 _LONGEST = 4096
-"""Arcs of a path; longer means a loop."""
+"""Maximum arcs of a path; a longer one is a loop."""
 _MOST_PATHS = 10_000_000
 _MOST_LABELS = 2**28
-"""Of all paths, those that lead nowhere included: a few states can stand for billions of them."""
+"""Limit on all paths, including dead ends: a few states can encode billions of them."""
 
 
 def read_paths(data: memoryview, offset: int) -> list[NDArray[np.int32]]:
-    """Return every path from the start to a final state, as int32 [paths, length] a length.
+    """Return every path from the start to a final state, one int32 [paths, length] per length.
 
     Args:
-        data: the whole file, so that alignment can be told.
-        offset: where the automaton's header begins; it ends where the file does.
+        data: the whole file, because alignment is relative to its start.
+        offset: where the automaton's header begins; it ends with the file.
 
     Raises:
-        ValueError: this is no such automaton, or not all of it.
+        ValueError: this is not such an automaton, or it is truncated.
     """
     start, states, arcs = _read_tables(data, offset)
     if not 0 <= start < len(states):
@@ -75,7 +75,7 @@ def read_paths(data: memoryview, offset: int) -> list[NDArray[np.int32]]:
 def _arcs_of(
     states: NDArray[np.void], at: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the arcs that leave these states, and for each which of the states it leaves."""
+    """Return the arcs that leave these states, and for each the index of its state."""
     fan_out = states["arcs"][at].astype(np.int64)
     origin = np.repeat(np.arange(len(at)), fan_out)
     within = np.arange(len(origin)) - np.repeat(np.cumsum(fan_out) - fan_out, fan_out)
@@ -83,12 +83,12 @@ def _arcs_of(
 
 
 def _check_amount(start: int, states: NDArray[np.void], arcs: NDArray[np.void]) -> None:
-    """Count the paths, and the labels on them, before any is written down.
+    """Count the paths and their labels before any is expanded.
 
-    Of one length at a time it is counted how many paths lead to each state.
+    For one length after another it counts how many paths lead to each state.
 
     Raises:
-        ValueError: there are too many, or a loop makes them endless.
+        ValueError: there are too many, or there is a loop.
     """
     at: NDArray[np.int64] = np.array([start])
     paths: NDArray[np.float64] = np.ones(1)
@@ -103,7 +103,7 @@ def _check_amount(start: int, states: NDArray[np.void], arcs: NDArray[np.void]) 
         paths = np.bincount(where, paths[origin], len(at)).astype(np.float64)
         if not len(at):
             return
-    raise ValueError("its paths have no end")
+    raise ValueError("it has a loop")
 
 
 def _read_tables(data: memoryview, offset: int) -> tuple[int, NDArray[np.void], NDArray[np.void]]:
@@ -116,7 +116,7 @@ def _read_tables(data: memoryview, offset: int) -> tuple[int, NDArray[np.void], 
         if version != _VERSION or flags != _IS_ALIGNED:
             raise ValueError("expected version 1, aligned, without symbol tables")
     except struct.error as error:
-        raise ValueError("it ends in the middle") from error
+        raise ValueError("it is truncated") from error
     first_state = _aligned(offset + _HEADER.size)
     first_arc = _aligned(first_state + state_count * _STATE.itemsize)
     end = first_arc + arc_count * _ARC.itemsize
@@ -145,7 +145,7 @@ def write_paths(paths: Iterable[Sequence[int]], offset: int) -> bytes:
     """Return the minimal automaton of ``paths``, each at least one label above 0.
 
     Args:
-        paths: in any order; one that comes twice counts once.
+        paths: in any order; duplicates count once.
         offset: where in a file the automaton will begin.
     """
     numbered = _minimise(sorted({tuple(path) for path in paths}))
@@ -171,10 +171,10 @@ def _minimise(paths: Sequence[Path]) -> list[State]:
     """Return the states of the minimal automaton of sorted paths, the start last.
 
     As in Daciuk, Mihov, Watson and Watson (2000): once the next path has left a branch, nothing
-    can be added to it, so an equal state that is already there takes its place.
+    can be added to it, so it is replaced by an equal existing state.
     """
     states: dict[State, int] = {}
-    # The states along the latest path, each with what is settled of it: is it final, its arcs.
+    # The states along the latest path, each with its finished part: whether it is final, its arcs.
     open_states: list[tuple[list[bool], list[tuple[int, int]]]] = [([False], [])]
     previous: Path = ()
 

@@ -1,9 +1,9 @@
-"""The head of a language model in KenLM's binary form, checked before KenLM believes it.
+"""Check the header of a language model in KenLM's binary format before KenLM reads it.
 
-KenLM maps the file and goes by what the head says: one that is damaged ends the process. The head
-is 88 bytes of known content; then the order (one byte and padding), the multiplier of its hash
-tables (float32), the type of the model (int32), whether the words follow (one byte and padding)
-and the version of the type (uint32); then a uint64 for each order, the number of its n-grams. All
+KenLM maps the file and trusts the header: a damaged one crashes the process. The header is 88
+bytes of known content; then the order (one byte and padding), the multiplier of its hash tables
+(float32), the type of the model (int32), whether the words follow (one byte and padding) and the
+version of the type (uint32); then a uint64 for each order, the number of its n-grams. Everything
 is little-endian.
 """
 
@@ -21,19 +21,19 @@ _KNOWN = struct.pack("<52s4xfffIIIQ", KENLM_MAGIC, 0.0, 1.0, -0.5, 1, 2**32 - 1,
 _HEAD = struct.Struct("<B3xfiB3xI")
 _COUNT = struct.Struct("<Q")
 _HIGHEST_ORDER = 6
-"""What KenLM is built for everywhere, unless somebody changes it."""
+"""KenLM's usual limit at build time."""
 _TYPES = {0: "probing", 1: "rest probing", 2: "trie", 3: "quantised trie", 4: "array trie"}
 _TYPES |= {5: "quantised array trie"}
 _HASHED = (0, 1)
 _NGRAMS_A_BYTE = 1
-"""No form of KenLM's needs less than a byte for an n-gram."""
+"""No format of KenLM needs less than one byte per n-gram."""
 
 
 def check_kenlm_header(path: Path) -> None:
-    """Refuse a file that begins as KenLM's binary form does and goes on as none can.
+    """Refuse a file that begins like KenLM's binary format but has an impossible header.
 
     Raises:
-        ScorerError: the head is cut short, or says something impossible.
+        ScorerError: the header is truncated or impossible.
     """
     with open_regular(path) as file:
         head = file.read(len(_KNOWN) + _HEAD.size + _HIGHEST_ORDER * _COUNT.size)

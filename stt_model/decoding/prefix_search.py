@@ -1,8 +1,8 @@
-"""Beam search over texts without a language model, as Coqui STT's decoder does it, in NumPy.
+"""Coqui STT's beam search over texts without a language model, in NumPy.
 
-At each frame the most probable beginnings of the text are kept. Each has two probabilities: of the
+At each frame the most probable prefixes of the text are kept. Each has two probabilities: of the
 paths that end in a blank, and of those that end in its last label. All texts and all labels of a
-frame are reckoned with in one array.
+frame are computed in one array.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = np.float32(-87.33655)
-"""Natural logarithm of the smallest float32: what Coqui takes a probability of 0 for."""
+"""Natural logarithm of the smallest float32, which Coqui uses for a probability of 0."""
 
 _SURE_BLANK = np.float32(np.log(0.999))
-"""Coqui begins its search at the first frame whose blank is less probable than this."""
+"""Coqui starts its search at the first frame whose blank is less probable than this."""
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, so that multiplying by it keeps different numbers different."""
+"""Odd, so that multiplication by it is one-to-one."""
 
 
 def search(log_probabilities: NDArray[np.float32], beam_width: int) -> list[int]:
@@ -37,11 +37,11 @@ def search(log_probabilities: NDArray[np.float32], beam_width: int) -> list[int]
 
 
 class _Beam:
-    """The texts that are kept, in the order of their numbers.
+    """The kept texts, in the order of their numbers.
 
-    A text's number is made from its labels, 64 bits of it, so that two texts have the same as good
-    as never. ``_numbers`` are those of the texts, ``_shorter`` those of the texts without their
-    last label, ``_last``.
+    A text's number is a 64-bit hash of its labels, so that collisions practically never occur.
+    ``_numbers`` are the hashes of the texts, ``_shorter`` those of the texts without their last
+    label, ``_last``.
     """
 
     def __init__(self, width: int) -> None:
@@ -51,19 +51,19 @@ class _Beam:
         self._last = np.full(1, -1)
         self._in_blank = np.zeros(1, np.float32)
         self._in_label = np.full(1, -np.inf, np.float32)
-        # For each frame, where a text was in the frame before, and the label that it got, or -1.
+        # For each frame, a text's position in the previous frame, and the label added, or -1.
         self._history: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
 
     def advance(self, frame: NDArray[np.float32]) -> None:
-        """Take in one frame, float32 [classes]."""
+        """Process one frame, float32 [classes]."""
         total = np.logaddexp(self._in_blank, self._in_label)
         in_blank = total + frame[-1]
-        # What is -1 reads the blank, and is -inf all the same.
+        # An index of -1 reads the blank, but is set to -inf.
         in_label = self._in_label + frame[self._last]
         longer = self._longer(frame, total)
         self._add_to_kept(in_label, longer)
         staying = np.logaddexp(in_blank, in_label)
-        # Where the beam is full of texts that stay as they are, a new one has to be better.
+        # If the beam is full of unchanged texts, a new one has to be better.
         least = staying.min() if len(staying) >= self._width else np.float32(-np.inf)
         rows, labels = np.nonzero(longer > least)
         scores = longer[rows, labels]
@@ -83,7 +83,7 @@ class _Beam:
     def _longer(
         self, frame: NDArray[np.float32], total: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return float32 [texts, labels]: each text with each label behind it."""
+        """Return float32 [texts, labels]: each text extended by each label."""
         longer = total[:, np.newaxis] + frame[:-1]
         rows = np.flatnonzero(self._last >= 0)
         # The same label twice needs a blank between.
@@ -92,7 +92,7 @@ class _Beam:
         return longer
 
     def _add_to_kept(self, in_label: NDArray[np.float32], longer: NDArray[np.float32]) -> None:
-        """Move what makes a text that is kept already from ``longer`` to ``in_label``."""
+        """Move extensions that equal a kept text from ``longer`` to ``in_label``."""
         at = np.minimum(np.searchsorted(self._numbers, self._shorter), len(self._numbers) - 1)
         rows = np.flatnonzero(self._numbers[at] == self._shorter)
         parents, labels = at[rows], self._last[rows]
@@ -113,7 +113,7 @@ class _Beam:
         labels: NDArray[np.int64],
         scores: NDArray[np.float32],
     ) -> None:
-        """Go on with the texts at ``kept``: first come those that stay, then the longer ones."""
+        """Keep the texts at ``kept``: first the unchanged ones, then the extended ones."""
         count = len(in_blank)
         old, new = kept[kept < count], kept[kept >= count] - count
         rows, labels, scores = rows[new], labels[new], scores[new]

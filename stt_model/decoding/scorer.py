@@ -1,10 +1,10 @@
-"""Scorers: a KenLM language model and the vocabulary that the search may write.
+"""Scorers: a KenLM language model and the vocabulary of the search.
 
 Coqui STT and DeepSpeech 0.7 and later keep both in one ``.scorer`` file: the language model in
 KenLM's binary form; then ``TRIE`` as a little-endian number, a version, whether the units are the
 characters of bytes output mode, the default alpha and beta, and the spellings of the vocabulary
 as an automaton (``fst.py``) over labels counted from 1.
-A language model alone, in KenLM's binary form or as ARPA text, does with a list of words beside it.
+A language model alone, in KenLM's binary format or as ARPA text, works with a separate word list.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _TRIE_VERSION = 6
 
 @dataclass(frozen=True)
 class Scorer:
-    """What a search needs to know of a scorer, in terms of one model's labels.
+    """A scorer in terms of one model's labels.
 
     Attributes:
-        path: what KenLM reads the language model from.
-        is_bytes: whether a unit is a character; else it is a word, and a space follows it.
+        path: the file that KenLM reads the language model from.
+        is_bytes: whether a unit is a character; otherwise it is a word, followed by a space.
         units: the vocabulary.
-        spellings: the labels of each unit, with those of the space after a word.
-        lm_alpha: weight of the language model, unless another is asked for.
-        lm_beta: reward for a unit, in nats, unless another is asked for.
+        spellings: the labels of each unit, including the space after a word.
+        lm_alpha: default weight of the language model.
+        lm_beta: default reward for a unit, in nats.
     """
 
     path: Path
@@ -59,16 +59,16 @@ class Scorer:
 
 
 def read_scorer(path: Path, alphabet: Alphabet, vocab_file: Path | None = None) -> Scorer:
-    """Read a scorer for a model that writes ``alphabet``.
+    """Read a scorer for a model with ``alphabet``.
 
     Args:
         path: a ``.scorer`` package, or a language model in KenLM's binary form or as ARPA text.
-        alphabet: says what a label stands for: the packages hold labels, not characters.
+        alphabet: the model's, since packages hold labels, not characters.
         vocab_file: words that may be written, separated by white space. A package has its own;
-            of an ARPA file all words are taken unless there is this list.
+        of an ARPA file all words are used unless this list is given.
 
     Raises:
-        ScorerError: it is no scorer, is cut short, or cannot belong to this alphabet.
+        ScorerError: it is not a scorer, is truncated, or does not fit this alphabet.
     """
     with open_regular(path) as file:
         head = file.read(len(KENLM_MAGIC))
@@ -103,15 +103,15 @@ def write_package(
     lm_alpha: float = DEFAULT_LM_ALPHA,
     lm_beta: float = DEFAULT_LM_BETA,
 ) -> int:
-    """Write a ``.scorer`` that Coqui STT 1.x reads; return how many words are in it.
+    """Write a ``.scorer`` that Coqui STT 1.x reads; return its number of words.
 
     Args:
         output: the package; it appears whole or not at all.
         language_model: in KenLM's binary form.
         words: the vocabulary; words with other characters than the alphabet's are left out.
         alphabet: that of the model that the scorer is for.
-        is_bytes: whether each word is one character of a model in bytes output mode; if not said,
-            told by the words and the alphabet.
+        is_bytes: whether each word is one character of a model in bytes output mode; by default
+        inferred from the words and the alphabet.
         lm_alpha: default weight of the language model.
         lm_beta: default reward for a word, in nats.
 
@@ -195,8 +195,8 @@ def _find_trie(path: Path) -> tuple[int, mmap.mmap]:
     """Return where the header of the vocabulary is, -1 if nowhere, and the file."""
     with open_regular(path) as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    # Where KenLM's part ends only KenLM can tell. But the vocabulary comes last, and its automaton
-    # must end with the file to the byte.
+    # Only KenLM can tell where its part ends. But the vocabulary comes last, and its automaton must
+    # end exactly at the end of the file.
     return data.rfind(_TRIE_MAGIC + struct.pack("<i", _TRIE_VERSION)), data
 
 
@@ -214,7 +214,7 @@ def _check_labels(
         if highest >= alphabet.size:
             problem = f"label {highest}, and the model has {alphabet.size} labels"
         elif space is not None and (group[:, -1] != space).any():
-            problem = "words that do not end in the model's label of the space"
+            problem = "words that do not end in the model's label for the space"
         else:
             continue
         raise ScorerError(f"{path}: made for another alphabet than the model's: it has {problem}")
@@ -237,14 +237,14 @@ def _from_words(
             f" {found if strange else 'no words'}"
         )
     if left_out:
-        log.info("%s: %d words left out, which the model cannot write", path, left_out)
+        log.info("%s: left out %d words that the model cannot write", path, left_out)
     after = [] if is_bytes else [_space(path, alphabet)]
     return Scorer(path, is_bytes, units, [alphabet.encode(unit) + after for unit in units])
 
 
 def _space(path: Path, alphabet: Alphabet) -> int:
     if alphabet.missing(" "):
-        raise ScorerError(f"{path}: a scorer of words is of no use to a model without a space")
+        raise ScorerError(f"{path}: a scorer of words does not work with a model without a space")
     return alphabet.encode(" ")[0]
 
 

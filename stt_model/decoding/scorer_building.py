@@ -1,7 +1,7 @@
-"""A scorer out of text, by KenLM's own programs and in the steps of Coqui STT's ``generate_lm.py``.
+"""Build a scorer from text with KenLM's programs, following Coqui STT's ``generate_lm.py``.
 
 The programs are ``lmplz``, ``filter`` and ``build_binary``. No package registry has them compiled:
-they come out of KenLM's source with CMake, a C++ compiler and Boost.
+build them from KenLM's source with CMake, a C++ compiler and Boost.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from stt_model.decoding.scorer import write_package
 def build_scorer(config: BuildConfig) -> int:
     """Build the package that ``config`` describes; return the size of its vocabulary.
 
-    For a model in bytes output mode the units are characters, and no spaces come out.
+    For a model in bytes output mode the units are characters, without spaces.
 
     Raises:
-        ScorerError: a program of KenLM is missing or fails, or the text has no word of use.
+        ScorerError: a program of KenLM is missing or fails, or the text has no usable word.
     """
     lmplz, filter_, build_binary = (
         _find_program(name, config.kenlm_bins) for name in ("lmplz", "filter", "build_binary")
@@ -60,7 +60,7 @@ def build_scorer(config: BuildConfig) -> int:
 
 
 def _write_units(config: BuildConfig, target: Path) -> list[str]:
-    """Write the text as units with spaces between; return the most frequent writable ones."""
+    """Write the text as units separated by spaces; return the most frequent valid units."""
     counts: Counter[str] = Counter()
     with target.open("w", encoding="utf-8") as file:
         for line in _read_lines(config):
@@ -103,7 +103,7 @@ def _run(program: str, *arguments: object, given: str | None = None) -> None:
         errors="replace",
     )
     if run.returncode:
-        # The last of what it says that is no progress bar.
+        # Its last message that is not a progress bar.
         said = [line for line in run.stderr.splitlines() if line.strip("-*0123456789 ")]
         problem = said[-1].strip() if said else f"exit code {run.returncode}"
         raise ScorerError(f"{Path(program).name} failed: {problem}")

@@ -1,4 +1,4 @@
-"""The weights of a scorer, alpha and beta, that make the fewest errors on a dev set."""
+"""Tune the weights of a scorer, alpha and beta, for the fewest errors on a dev set."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from stt_model.features import FeatureStore, batch_dataset, failures_of, plan_ba
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The best weights, the rate of errors with them, and the one with the scorer's own.
+    """The best weights, their error rate, and the error rate with the scorer's own weights.
 
-    ``measure`` is ``wer``, or ``cer`` where the scorer is of bytes output mode.
+    ``measure`` is ``wer``, or ``cer`` for a scorer of bytes output mode.
     """
 
     lm_alpha: float
@@ -43,7 +43,7 @@ class TuningResult:
 def tune(config: TuningConfig) -> TuningResult:
     """Search for the best alpha and beta; the scorer's own are tried first.
 
-    The network runs once; every trial decodes its logits, which wait on disk, anew.
+    The network runs once; every trial decodes its logits, which are kept on disk.
 
     Raises:
         BootstrapError: if the checkpoint, the scorer, the manifests or the numbers cannot be used.
@@ -70,7 +70,7 @@ def tune(config: TuningConfig) -> TuningResult:
             )
             return _rate(decoder, inferred, measure)
 
-        # As they are, also where they lie outside of what is searched.
+        # Unchanged, even if they are outside of the searched range.
         before = _rate(decoder, inferred, measure)
         study = _search(config, scorer, rate)
     if before < study.best_value:

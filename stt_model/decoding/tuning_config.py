@@ -1,4 +1,4 @@
-"""What to search the weights of a scorer with, and where."""
+"""Settings for tuning the weights of a scorer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TuningConfig:
-    """What to search with, and where. Names and meanings are Coqui STT's ``lm_optimize``'s.
+    """Settings for tuning. Names and meanings are those of Coqui STT's ``lm_optimize``.
 
-    ``lm_alpha_max`` and ``lm_beta_max`` are the highest weights that are tried, the lowest being 0;
-    ``n_trials`` says how many pairs of them. See ``decoding.open_decoder`` for the others.
+    ``lm_alpha_max`` and ``lm_beta_max`` are the highest weights to try, the lowest being 0;
+    ``n_trials`` is the number of pairs. See ``decoding.open_decoder`` for the others.
     """
 
     test_files: Sequence[Path]
@@ -42,9 +42,9 @@ class TuningConfig:
     lm_alpha_max: float = real(5.0, "Highest weight of the language model to try.", above=0)
     lm_beta_max: float = real(5.0, "Highest reward for each word to try.", above=0)
     n_trials: int = whole(100, "Pairs of weights to try, the scorer's own first.", minimum=1)
-    random_seed: int = whole(4568, "Seed of what is tried.", minimum=0, maximum=2**32 - 1)
+    random_seed: int = whole(4568, "Seed of the search.", minimum=0, maximum=2**32 - 1)
     show_progressbar: bool = switch(True, "Show progress on a terminal.")
 
     def check(self) -> None:
-        """Refuse numbers that cannot work, before anything is read."""
+        """Refuse invalid numbers, before anything is read."""
         check_parameters(self, DataError)

@@ -1,4 +1,4 @@
-"""Samples to the features that the network is fed, kept on disk, in padded batches."""
+"""Compute the network's features from samples, cache them, and batch them."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The features of an epoch's augmented utterances: where augmentation meets the clips."""
+"""The features of an epoch's augmented utterances."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stt_model.features.store import Features, FeatureStore
 
 @dataclass(frozen=True)
 class AugmentedFeatures:
-    """Features by the row of their sample, as one epoch sees them; see ``augment_epoch``."""
+    """One epoch's features by row; see ``augment_epoch``."""
 
     store: FeatureStore
     augmenter: Augmenter

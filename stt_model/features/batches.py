@@ -1,4 +1,4 @@
-"""Utterances to padded batches, the like of length together."""
+"""Padded batches of utterances of similar length."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ BATCH_SIGNATURE = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Which samples go together; a weight of 0 marks one that only fills the batch up."""
+    """The samples of a batch; a weight of 0 marks padding."""
 
     rows: tuple[int, ...]
     weights: tuple[float, ...]
 
 
 class BatchPlan(Sequence[Batch]):
-    """Batches in the order in which they come, in 4 bytes a sample; a slice of it is one too."""
+    """Batches in order, in 4 bytes per sample; a slice of it is a plan too."""
 
     def __init__(
         self, order: NDArray[np.int32], batch_size: int, replicas: int, numbers: Sequence[int]
@@ -78,12 +78,12 @@ def plan_batches(
     replicas: int = 1,
     shuffle_seed: int | None = None,
 ) -> BatchPlan:
-    """Group samples of like length, so that little is padding.
+    """Group samples of similar length, so that there is little padding.
 
     Args:
         samples: what to group.
         batch_size: samples in a batch, over all replicas.
-        replicas: every batch is filled up to a multiple of this with samples of weight 0.
+        replicas: every batch is padded to a multiple of this with samples of weight 0.
         shuffle_seed: draws the order of the batches; without it the shortest come first.
     """
     order = np.argsort(samples.frames, kind="stable").astype(np.int32)
@@ -94,7 +94,7 @@ def plan_batches(
 
 
 def padding_share(samples: Samples, batches: Sequence[Batch]) -> float:
-    """Return which part of the frames that the network is fed says nothing, from 0 to below 1."""
+    """Return the share of padding among the network's input frames, from 0 to below 1."""
     fed = meant = 0
     for batch in batches:
         frames = samples.frames[list(batch.rows)]
@@ -108,9 +108,9 @@ def batch_dataset(
     batches: Sequence[Batch],
     features_of: Callable[[int], Features] | None = None,
 ) -> tf.data.Dataset:
-    """Return the batches as a dataset, prepared ahead of their use on all cores.
+    """Return the batches as a dataset, prefetched on all cores.
 
-    ``features_of`` gives the features of a row where they are others than the store's.
+    ``features_of`` returns the features of a row, if they are not the store's.
 
     Each element holds ``features`` float32 [batch, frames, 26], ``frames`` int32 [batch],
     ``labels`` int32 [batch, labels] padded with 0, ``label_lengths`` int32 [batch], ``weights``
@@ -127,8 +127,8 @@ def batch_dataset(
 
     dataset = tf.data.Dataset.from_generator(generate, output_signature=BATCH_SIGNATURE)
     options = tf.data.Options()
-    # There is nothing to tune, and the tuner sleeps through the end of a pass: it wakes after
-    # 10 ms, 20 ms, 40 ms and so on, and the pass waits for it, for up to half of its length.
+    # There is nothing to tune, and the tuner delays the end of a pass: it sleeps for 10 ms, 20 ms,
+    # 40 ms and so on, and the pass waits for it, for up to half of its length.
     options.autotune.enabled = False
     return dataset.prefetch(2).with_options(options)
 
@@ -136,9 +136,9 @@ def batch_dataset(
 def _features_ahead(
     features_of: Callable[[int], Features], batches: Sequence[Batch]
 ) -> Iterator[tuple[Batch, list[Features]]]:
-    """Yield each batch with its features, while threads work on those after it.
+    """Yield each batch with its features, while threads compute the next ones.
 
-    Threads will do: decoders, the resampler and TensorFlow all let go of the interpreter.
+    Threads suffice: decoders, the resampler and TensorFlow all release the interpreter's lock.
     """
     pool = ThreadPoolExecutor(usable_cpus())
     ahead: deque[tuple[Batch, list[Future[Features]]]] = deque()
@@ -160,11 +160,11 @@ def _done(batch: Batch, futures: Sequence[Future[Features]]) -> tuple[Batch, lis
 
 @contextmanager
 def failures_of(store: FeatureStore) -> Iterator[None]:
-    """Raise what broke a dataset of ``batch_dataset`` off as it was before TensorFlow wrapped it.
+    """Raise the original error of a dataset of ``batch_dataset``, before TensorFlow wrapped it.
 
     Raises:
         DataError: a clip cannot be decoded.
-        StoreError: the store that it is in fails.
+        StoreError: the clip's store fails.
     """
     try:
         yield
@@ -175,9 +175,9 @@ def failures_of(store: FeatureStore) -> Iterator[None]:
 
 
 def pad_features(features: Sequence[Features]) -> Features:
-    """Return features, float32 [frames, 26] each, as one array filled up with zeros.
+    """Return features, float32 [frames, 26] each, as one array padded with zeros.
 
-    It is float32 [batch, frames, 26], of the longest's frames and at least one.
+    It is float32 [batch, frames, 26], with the frames of the longest, at least one.
     """
     longest = max(1, *map(len, features))
     padded = np.zeros((len(features), longest, COEFFICIENTS), np.float32)

@@ -1,9 +1,9 @@
-"""Features kept on disk from one run to the next, for any number of runs at once.
+"""A cache of features on disk, shared by any number of runs.
 
-An entry is one file, named after the clip's content under a folder named after all that the
-features depend on besides. It is written beside its place and then renamed, and carries a checksum:
-whatever is not whole is computed again. There is no index to lock or to lose, so that runs share a
-folder without knowing of each other, on a network disk too.
+An entry is one file named after the clip's content, in a folder named after everything else that
+the features depend on. It is written under another name and then renamed, and has a checksum:
+damaged entries are computed again. There is no index that could be locked or lost, so runs can
+share a folder without knowing of each other, also on a network disk.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _CHECKSUM = 4
 
 
 class FeatureCache:
-    """Features by the digest of their clip, in no more than about ``limit`` bytes.
+    """Features by the digest of their clip, limited to about ``limit`` bytes.
 
-    What goes first where room is needed: ``stt_model.storage.BoundedFolder``. What finds no room is
-    computed each time.
+    For eviction see ``stt_model.storage.BoundedFolder``. Features that do not fit are computed each
+    time.
 
     Args:
-        folder: made if there is none.
+        folder: created if it does not exist.
         columns: of the features; an entry is float32 [frames, columns].
-        settings: all that the features depend on besides the clip.
+        settings: everything that the features depend on besides the clip.
         limit: bytes.
 
     Raises:
@@ -48,7 +48,9 @@ class FeatureCache:
         self._columns = columns
         try:
             self._kept = BoundedFolder(
-                folder / "stt-bootstrap-features", limit, "what is not in it is computed each time"
+                folder / "stt-bootstrap-features",
+                limit,
+                "features that do not fit are computed each time",
             )
             self._folder = self._kept.folder / hashlib.sha256(content).hexdigest()[:16]
             self._folder.mkdir(exist_ok=True)
@@ -61,7 +63,7 @@ class FeatureCache:
             ) from error
 
     def get(self, digest: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return the features of the clip with this digest; computed and kept if they are not."""
+        """Return the features of the clip with this digest; compute and cache them if needed."""
         path = self._folder / digest[:2] / digest[2:]
         features = self._read(path)
         if features is None:

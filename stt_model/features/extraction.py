@@ -1,6 +1,6 @@
-"""Samples to the mel-frequency cepstral coefficients that Coqui STT's network was trained on.
+"""Compute the mel-frequency cepstral coefficients that Coqui STT's network was trained on.
 
-TensorFlow's own ``AudioSpectrogram`` and ``Mfcc`` kernels do the work: the very kernels that made
+TensorFlow's ``AudioSpectrogram`` and ``Mfcc`` kernels do the work: the same kernels that computed
 the features of the released checkpoints, and that exported models run.
 """
 
@@ -21,7 +21,7 @@ MEL_CHANNELS = 40
 LOWEST_HERTZ = 20.0
 
 REVISION = 1
-"""Goes up when features of the same clip come out otherwise than before."""
+"""Increased whenever the features of a clip change."""
 
 
 def mfcc(samples: Any, audio: AudioSettings = USUAL_AUDIO) -> Any:
@@ -31,13 +31,13 @@ def mfcc(samples: Any, audio: AudioSettings = USUAL_AUDIO) -> Any:
         samples: float32 [n], mono, at the model's rate, in [-1, 1].
 
     Returns:
-        float32 [frames, 26]; one frame a stride, each over a window: 20 and 32 ms as a rule.
+        float32 [frames, 26]; one frame per stride, each over a window: usually 20 and 32 ms.
     """
     return tf.reshape(_mfcc_of_channels(samples[:, tf.newaxis], audio), [-1, COEFFICIENTS])
 
 
 def mfcc_of_batch(samples: Any, audio: AudioSettings = USUAL_AUDIO) -> Any:
-    """Return the features of utterances of one length, or filled up to one.
+    """Return the features of utterances of equal length, or padded to it.
 
     Args:
         samples: float32 [batch, n], mono, at the model's rate, in [-1, 1].
@@ -90,13 +90,13 @@ def extract_features(
 def extract_spectrogram(
     samples: NDArray[np.float32], audio: AudioSettings = USUAL_AUDIO
 ) -> NDArray[np.float32]:
-    """Return the first half of the way to features: squared magnitudes.
+    """Return the spectrogram of one utterance: squared magnitudes.
 
     Args:
         samples: float32 [n], mono, at the model's rate, in [-1, 1].
 
     Returns:
-        float32 [frames, bins]; of 16 kHz and 32 ms 257 bins, one each 31.25 Hz.
+        float32 [frames, bins]; for 16 kHz and 32 ms there are 257 bins, one per 31.25 Hz.
     """
     with tf.device("CPU:0"):
         return np.asarray(_spectrogram_of_channels(samples[:, np.newaxis], audio)[0])
@@ -111,7 +111,7 @@ def features_of_spectrogram(
 
 
 def feature_settings(audio: AudioSettings = USUAL_AUDIO) -> dict[str, Any]:
-    """Return all that features depend on besides the clip, down to the decoders' versions."""
+    """Return everything that features depend on besides the clip, including decoder versions."""
     return {
         "revision": REVISION,
         "sample_rate": audio.audio_sample_rate,

@@ -1,4 +1,4 @@
-"""Features of samples: where clips become what the network is fed."""
+"""Features by sample, computed from clips on demand."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from stt_model.features.extraction import COEFFICIENTS, extract_features, featur
 
 Features = NDArray[np.float32]
 
-# Features take 19 MB an hour of speech, and less to keep than to compute again.
+# Features take 19 MB per hour of speech; keeping them is cheaper than computing them again.
 MEMORY_FOR_FEATURES = 2**29
 
 
 def open_cache(
     folder: Path | None, gib: int, audio: AudioSettings = USUAL_AUDIO
 ) -> FeatureCache | None:
-    """Open the cache in a folder, in which features may take so many GiB; None without a folder.
+    """Open the cache in a folder, limited to so many GiB; None without a folder.
 
     Raises:
         DataError: the folder cannot be written to.
@@ -42,21 +42,21 @@ def open_cache(
 
 @dataclass
 class FeatureStore:
-    """Features by the row of their sample, computed once where there is room to keep them.
+    """Features by row, computed once if there is room to keep them.
 
-    They are kept in ``cache`` where there is one, and otherwise in memory, up to ``limit`` bytes.
-    Any number of threads may ask at once.
+    They are kept in ``cache`` if there is one, otherwise in memory, up to ``limit`` bytes.
+    Any number of threads may use it at once.
     """
 
     samples: Samples
     limit: int = MEMORY_FOR_FEATURES
     cache: FeatureCache | None = None
     failure: BootstrapError | None = field(default=None, init=False)
-    """Why a dataset over this store broke off."""
+    """The error that ended a dataset over this store."""
     _kept: dict[int, Features] = field(default_factory=dict, init=False)
     _bytes: int = field(default=0, init=False)
     _digests: NDArray[np.bytes_] = field(init=False)
-    """By row; empty where it is not known yet."""
+    """By row; empty if not known yet."""
 
     def __post_init__(self) -> None:
         rows = len(self.samples) if self.cache else 0
@@ -79,7 +79,7 @@ class FeatureStore:
         return features
 
     def compute(self, row: int) -> Features:
-        """Make features out of a clip: the one place where that is done."""
+        """Compute the features of a clip; nothing else does so."""
         return extract_features(self.read(row), self.samples.audio)
 
     def read(self, row: int) -> NDArray[np.float32]:
@@ -93,7 +93,7 @@ class FeatureStore:
             return read_audio(utterance.place, sample_rate=self.samples.audio.audio_sample_rate)
 
     def _digest(self, row: int) -> str:
-        # Once a run: from the second epoch on no clip is read.
+        # Once per run: from the second epoch on no clip is read.
         if not self._digests[row]:
             utterance = self.samples.utterance(row)
             with row_named(utterance):

@@ -1,5 +1,4 @@
-"""DeepSpeech's six layers in Keras, the fast recurrent layer, the loss, and the devices they run
-on."""
+"""DeepSpeech's six layers in Keras, a fast recurrent layer, the loss, and devices."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The training criterion: connectionist temporal classification, one number an utterance."""
+"""The training criterion: connectionist temporal classification, one number per utterance."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def ctc_loss(logits: Any, frames: Any, labels: Any, label_lengths: Any) -> Any:
         label_lengths: int32 [batch], labels of each utterance that are not padding.
 
     Returns:
-        float32 [batch]; infinite where the labels do not fit into the frames, which the kernels
-        would take as an error of the whole batch.
+        float32 [batch]; infinite if the labels do not fit into the frames, which the kernels
+        would report as an error of the whole batch.
     """
     frames, label_lengths = tf.cast(frames, tf.int32), tf.cast(label_lengths, tf.int32)
     places_of_labels = tf.range(1, tf.shape(labels)[1])
@@ -27,10 +27,10 @@ def ctc_loss(logits: Any, frames: Any, labels: Any, label_lengths: Any) -> Any:
         labels[:, 1:] == labels[:, :-1], places_of_labels < label_lengths[:, tf.newaxis]
     )
     possible = frames >= label_lengths + tf.math.count_nonzero(repeats, axis=1, dtype=tf.int32)
-    # Where it is not, one label in one frame keeps the kernels content.
+    # For those that do not fit, one label in one frame satisfies the kernels.
     mask = tf.sequence_mask(tf.where(possible, label_lengths, 1), tf.shape(labels)[1])
     places = tf.where(mask)
-    # Sparse labels make TensorFlow choose its native kernels: its own on a CPU, cuDNN's on a GPU.
+    # Sparse labels make TensorFlow use its native kernels: its own on a CPU, cuDNN's on a GPU.
     sparse_labels = tf.SparseTensor(
         places, tf.gather_nd(labels, places), tf.shape(labels, out_type=tf.int64)
     )

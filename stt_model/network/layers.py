@@ -1,4 +1,4 @@
-"""DeepSpeech's six layers in Keras, and the table that ties them to a checkpoint's variables."""
+"""DeepSpeech's six layers in Keras, and their mapping to a checkpoint's variables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stt_model.network import lstm
 Weights = dict[str, NDArray[np.float32]]
 
 RELU_CLIP = 20.0
-# The one that TensorFlow 1's layer normalisation used.
+# The epsilon of TensorFlow 1's layer normalisation.
 LAYER_NORM_EPSILON = 1e-12
 
 
@@ -28,9 +28,9 @@ def clipped_relu(x: keras.KerasTensor) -> keras.KerasTensor:
 
 @keras.saving.register_keras_serializable("stt_model")
 class ContextWindows(keras.layers.Layer):
-    """Put each frame between its neighbours: [batch, frames, n] -> [batch, frames, (2c + 1)·n].
+    """Add neighbouring frames to each frame: [batch, frames, n] -> [batch, frames, (2c + 1)·n].
 
-    Frames before the first and after the last are zeros, as when the checkpoints were made.
+    Frames before the first and after the last are zeros, as in the checkpoints' training.
     """
 
     def __init__(self, context: int, **kwargs: object) -> None:
@@ -45,7 +45,7 @@ class ContextWindows(keras.layers.Layer):
         return keras.ops.concatenate(neighbours, axis=-1)
 
     def get_config(self) -> dict[str, object]:
-        """Return what is needed to make this layer again."""
+        """Return the configuration of this layer."""
         return {**super().get_config(), "context": self.context}
 
 
@@ -63,7 +63,7 @@ def build(
             for each, by its name.
         seed: makes dropout repeatable; layer N draws from ``seed + N``.
         precision: one of Keras's dtype policies. Under ``mixed_float16`` and ``mixed_bfloat16`` the
-            weights are float32 all the same, and so are layer normalisation and the logits.
+            weights are still float32, and so are layer normalisation and the logits.
     """
 
     def rate_of(name: str) -> float:
@@ -105,7 +105,7 @@ def set_precision(model: keras.Model, precision: str) -> None:
 
 
 def variable_table(geometry: Geometry) -> dict[str, tuple[str, ...]]:
-    """Return the checkpoint's variables of each Keras layer that has any, in the layer's order."""
+    """Return the checkpoint's variables of each Keras layer with weights, in the layer's order."""
     table: dict[str, tuple[str, ...]] = {
         name: (f"{name}/weights", f"{name}/bias") for name in DENSE_LAYERS
     }
@@ -119,7 +119,7 @@ def variable_table(geometry: Geometry) -> dict[str, tuple[str, ...]]:
 def variables_of(
     model: keras.Model, geometry: Geometry, layers: Collection[str]
 ) -> list[keras.Variable]:
-    """Return the weights of layers of the checkpoint, with their normalisation, in their order."""
+    """Return the weights of some layers of the checkpoint, with normalisation, in order."""
     return [
         variable
         for name in variable_table(geometry)
@@ -131,7 +131,7 @@ def variables_of(
 def load_weights(
     model: keras.Model, geometry: Geometry, weights: Mapping[str, NDArray[np.float32]]
 ) -> None:
-    """Put a checkpoint's weights into a network of the same geometry."""
+    """Load a checkpoint's weights into a network of the same geometry."""
     for layer, names in variable_table(geometry).items():
         arrays = [weights[name] for name in names]
         model.get_layer(layer).set_weights(lstm.to_keras(*arrays) if layer == "lstm" else arrays)
@@ -170,7 +170,7 @@ def load_slots(
     optimizer: keras.optimizers.Adam,
     moments: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
 ) -> None:
-    """Put into Adam what ``export_slots`` took out of it."""
+    """Load the moments of ``export_slots`` into Adam."""
     places = {variable.path: place for place, variable in enumerate(model.trainable_variables)}
     for layer, names in variable_table(geometry).items():
         variables = model.get_layer(layer).trainable_variables
@@ -183,8 +183,8 @@ def load_slots(
 
 
 def _in_checkpoint_form(layer: str, variables: Sequence[keras.Variable]) -> tuple[Any, ...]:
-    """Return read-only arrays, which later steps do not change."""
-    # Their memory is the variables' own, which are given other memory when next assigned to.
+    """Return read-only arrays that later steps do not change."""
+    # They share the variables' memory; the next assignment gives the variables new memory.
     arrays = [np.asarray(memoryview(tf.convert_to_tensor(each.value))) for each in variables]
     if layer == "lstm":
         return lstm.from_keras(arrays)

@@ -1,11 +1,11 @@
-"""The recurrent layer: Keras's LSTM, holding the weights of TensorFlow 1's LSTM cell.
+"""The recurrent layer: Keras's LSTM with the weights of TensorFlow 1's LSTM cell.
 
-The checkpoint keeps one kernel, input rows above recurrent rows, with the gates in the order input,
-cell candidate, forget, output. Keras keeps two kernels, with the gates in the order input, forget,
-cell candidate, output. Going from one to the other is exact.
+The checkpoint has one kernel, input rows above recurrent rows, with the gates in the order input,
+cell candidate, forget, output. Keras has two kernels, with the gates in the order input, forget,
+cell candidate, output. Conversion is exact in both directions.
 
-With a GPU, Keras hands the layer to cuDNN. On a CPU, ``lstm`` takes its place: the loop over time
-keeps only what must be done frame by frame, which is one product with the recurrent kernel.
+On a GPU, Keras uses cuDNN. On a CPU, ``lstm`` is used instead: its loop over time does only what
+depends on the previous frame, which is one product with the recurrent kernel.
 
 In 16 bits, that kernel is read as 16 bits in every frame, which is half of the traffic. What is
 kept for the way back is in 16 bits too; activations, the cell's state from frame to frame and the
@@ -32,8 +32,8 @@ _ROWS_OF_A_BLOCK = 256
 def recurrent_layer(units: int, name: str = "lstm", dtype: str | None = None) -> keras.layers.Layer:
     """Return the layer: float32 [batch, frames, inputs] -> [batch, frames, units].
 
-    The settings are those that Keras hands to cuDNN when there is a GPU. Padding needs no mask: it
-    comes after an utterance's last frame, so nothing that is read depends on it.
+    The settings are those with which Keras uses cuDNN on a GPU. Padding needs no mask: it comes
+    after an utterance's last frame, so no output that is used depends on it.
     """
     return RecurrentLayer(
         units, return_sequences=True, unit_forget_bias=False, name=name, dtype=dtype
@@ -42,7 +42,7 @@ def recurrent_layer(units: int, name: str = "lstm", dtype: str | None = None) ->
 
 @keras.saving.register_keras_serializable("stt_model")
 class RecurrentLayer(keras.layers.LSTM):
-    """Keras's LSTM, with a faster way through it on a CPU."""
+    """Keras's LSTM, with a faster implementation for CPUs."""
 
     def call(
         self,
@@ -51,7 +51,7 @@ class RecurrentLayer(keras.layers.LSTM):
         mask: Any = None,
         training: bool = False,
     ) -> Any:
-        """Return the outputs of all frames; a mask or a state takes Keras's own way."""
+        """Return the outputs of all frames; a mask or a state uses Keras's implementation."""
         if initial_state is None and mask is None and not tf.config.list_logical_devices("GPU"):
             weights = (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)
             return lstm(sequences, *map(tf.convert_to_tensor, weights))
@@ -65,7 +65,7 @@ def lstm(
     """Run an LSTM from a zero state over sequences, with Keras's order of gates.
 
     The inputs of all frames are projected in one product before the loop over time, and the
-    gradients of the weights are one product each after the loop back.
+    gradients of the weights are one product each after the backward loop.
 
     Args:
         inputs: [batch, frames, inputs], float32 or of 16 bits, and so is all else.
@@ -91,11 +91,11 @@ def lstm(
 
 
 def _loop_forward(projected: Any, recurrent_kernel: Any) -> tuple[tf.TensorArray, ...]:
-    """Return the gates after their activations and the cell states, by frame, and the outputs.
+    """Return the activated gates and the cell states, by frame, and the outputs.
 
     An element of ``gates`` is [batch, 4 · units], of ``cells`` [batch, units]; ``outputs`` is
-    [frames, batch, units]. The gates take the place of what was projected: nothing in training is
-    as large as they are.
+    [frames, batch, units]. The gates replace the projected inputs, to save memory: they are the
+    largest array in training.
     """
     frames, batch = _frames_and_batch(projected)
     units = recurrent_kernel.shape[0]
@@ -136,9 +136,9 @@ def _loop_forward(projected: Any, recurrent_kernel: Any) -> tuple[tf.TensorArray
 def _loop_back(
     upstream: Any, gates: tf.TensorArray, cells: tf.TensorArray, recurrent_kernel: Any
 ) -> tf.TensorArray:
-    """Return the gradient at the gates before their activations, by frame, [batch, 4 · units].
+    """Return the gradient at the gates before activation, by frame, [batch, 4 · units].
 
-    It takes the place of the gates, frame by frame.
+    It replaces the gates, frame by frame.
     """
     frames, batch = _frames_and_batch(upstream)
     dtype = upstream.dtype
@@ -193,7 +193,7 @@ def _products_back(
     """Return the gradients at the inputs [frames, batch, inputs], at both kernels and at the bias.
 
     ``at_gates`` is by frame, [batch, 4 · units] each; ``sequence`` and ``earlier_outputs`` are
-    time-major. So many frames are taken at once as make large products, since a copy of all of
+    time-major. Frames are processed in chunks that give large products, since a copy of all of
     ``at_gates`` would be the largest array of training.
     """
     frames, batch = _frames_and_batch(sequence)
@@ -252,27 +252,27 @@ def _flat(time_major: Any) -> Any:
 
 
 def _delayed(time_major: Any) -> Any:
-    """Each frame's value at the frame after it, zeros at the first."""
+    """Shift the values by one frame, with zeros at the first."""
     return tf.concat([tf.zeros_like(time_major[:1]), time_major[:-1]], axis=0)
 
 
 def to_keras(kernel: Array, bias: Array) -> list[Array]:
-    """Turn the checkpoint's ``kernel`` [2H, 4H] and ``bias`` [4H] into Keras's three arrays."""
+    """Convert the checkpoint's ``kernel`` [2H, 4H] and ``bias`` [4H] to Keras's three arrays."""
     units = kernel.shape[0] // 2
     kernel = _swap_middle_gates(kernel)
     return [kernel[:units], kernel[units:], _swap_middle_gates(bias)]
 
 
 def from_keras(arrays: Sequence[Array]) -> tuple[StackedKernel, Array]:
-    """Turn Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] into the two."""
+    """Convert Keras's kernel [H, 4H], recurrent kernel [H, 4H] and bias [4H] to the two."""
     kernel, recurrent_kernel, bias = arrays
     return StackedKernel(kernel, recurrent_kernel), _swap_middle_gates(bias)
 
 
 class StackedKernel:
-    """The checkpoint's kernel [2H, 4H] out of Keras's two [H, 4H], made as it is written.
+    """The checkpoint's kernel [2H, 4H] from Keras's two [H, 4H], computed while it is written.
 
-    It is a third of what a checkpoint holds, and with Adam's moments there are three of them.
+    It is a third of a checkpoint's weights, and Adam's moments add two more of them.
     """
 
     def __init__(self, kernel: Array, recurrent_kernel: Array) -> None:
@@ -281,7 +281,7 @@ class StackedKernel:
         self.shape = (len(kernel) + len(recurrent_kernel), kernel.shape[1])
 
     def blocks(self) -> Iterator[Array]:
-        """Yield some rows at a time, the gates in the checkpoint's order."""
+        """Yield some rows at a time, with the gates in the checkpoint's order."""
         for part in self._parts:
             for start in range(0, len(part), _ROWS_OF_A_BLOCK):
                 yield _swap_middle_gates(part[start : start + _ROWS_OF_A_BLOCK])
@@ -292,6 +292,6 @@ class StackedKernel:
 
 
 def _swap_middle_gates(array: Array) -> Array:
-    """Swap the two gates in the middle of the last axis, which is the way back too."""
+    """Swap the two middle gates of the last axis; this is its own inverse."""
     first, second, third, fourth = np.split(array, 4, axis=-1)
     return np.concatenate([first, third, second, fourth], axis=-1)

@@ -1,4 +1,4 @@
-"""The start of TensorFlow, without the lines that it prints of its own accord."""
+"""Import TensorFlow without its startup messages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from stt_model.base import stderr_held_back
 
 
 def import_tensorflow_quietly() -> None:
-    """Import TensorFlow; what it prints meanwhile is shown only if the import fails.
+    """Import TensorFlow; its messages are shown only if the import fails.
 
-    Its first lines, about the build and about GPUs that are not there, go straight to the process's
-    stderr whatever the log level. Which devices are used is said by training itself.
+    Its first lines, about the build and missing GPUs, go straight to the process's stderr
+    regardless of the log level. Training itself reports the devices that it uses.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_held_back():

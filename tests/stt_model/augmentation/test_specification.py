@@ -55,7 +55,7 @@ def augmenter(*specifications, seed=1):
     ],
 )
 def test_ranges_are_written_as_in_coqui(text, expected):
-    found = read_range(text, least=-100, most=100)
+    found = read_range(text, minimum=-100, maximum=100)
     assert (found.start, found.end, found.radius) == expected
 
 
@@ -64,7 +64,7 @@ def test_ranges_are_written_as_in_coqui(text, expected):
 )
 def test_what_is_no_range_is_refused(text):
     with pytest.raises(ValueError, match="expected numbers"):
-        read_range(text, least=-100, most=100)
+        read_range(text, minimum=-100, maximum=100)
 
 
 @given(
@@ -79,7 +79,7 @@ def test_values_are_drawn_from_around_a_centre_that_moves(start, end, radius, cl
 
 def test_every_value_of_a_range_of_whole_numbers_comes_up():
     random = np.random.default_rng(0)
-    numbers = read_range("1:3~1", least=0, most=9, whole=True)
+    numbers = read_range("1:3~1", minimum=0, maximum=9, whole=True)
     assert {numbers.draw(random, 0.0) for _ in range(200)} == {0, 1, 2}
     assert {numbers.draw(random, 1.0) for _ in range(200)} == {2, 3, 4}
 

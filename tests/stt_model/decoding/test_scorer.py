@@ -110,10 +110,10 @@ def test_an_arpa_file_brings_its_words(tmp_path):
     ("alphabet", "problem"),
     [
         (CharacterAlphabet(" bcdefghijklmnopqrstuvwxyza'"), "unknown to its language model"),
-        (CharacterAlphabet("abcdefghijklmnopqrstuvwxyz' "), "label of the space"),
+        (CharacterAlphabet("abcdefghijklmnopqrstuvwxyz' "), "label for the space"),
         (CharacterAlphabet(" abcdefghijklmno"), "and the model has 16 labels"),
         (CharacterAlphabet("_abcdefghijklmnopqrstuvwxyz'"), "without a space"),
-        (BytesAlphabet(), "label of the space"),
+        (BytesAlphabet(), "label for the space"),
     ],
 )
 def test_a_package_of_another_alphabet_is_refused(package, alphabet, problem):
