@@ -30,11 +30,14 @@ help: ## show this list
 setup: $(INSTALLED) ## make the virtual environment .venv with everything in it
 
 $(INSTALLED): setup.cfg constraints.txt
+	@echo "Making $(VENV) with $$($(PYTHON) --version). TensorFlow and some 150 other packages come to about"
+	@echo "two gigabytes, which takes some minutes; pip names each of them."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --constraint constraints.txt \
 	    --editable '.[train,align,import,pipeline,speech,dev]'
 	@touch $@
+	@echo "Done: $(BIN)/stt-bootstrap"
 
 demo: $(INSTALLED) ## bring a real English checkpoint to two other languages, in a few minutes
 	$(BIN)/python -m stt_bootstrap.demo

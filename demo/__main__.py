@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
 import shutil
 import sys
 import time
@@ -76,7 +77,12 @@ def main() -> int:
 
 def _demo(output: Path, epochs: int | None) -> int:
     started = time.monotonic()
-    import_tensorflow_quietly()
+    print(
+        "Four networks are trained, two for each language: about a quarter of an hour on two"
+        " processors with nothing else to do, and longer beside other work.\n"
+    )
+    with _timed("loading TensorFlow"):
+        import_tensorflow_quietly()
     comparisons = [
         compare(language, spec, output / language.lower(), epochs)
         for language, spec in LANGUAGES.items()
@@ -95,7 +101,7 @@ def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int | None) -
         write_corpus(spec, corpus)
     with _timed("the English checkpoint as it is"):
         source = rate_source(corpus)
-    with _timed("a new network, from scratch"):
+    with _timed("a new network, from scratch"), training_told():
         scratch = train_from_scratch(corpus, folder / "scratch", epochs)
     with _timed("the pipeline"):
         outcome = run(
@@ -171,6 +177,36 @@ def print_table(comparisons: list[Comparison]) -> None:
         print(f"  export   {each.outcome.export}\n  page     {each.outcome.page}")
         for name, path in each.outcome.reports.items():
             print(f"  report   {path} ({name})")
+
+
+class _Lines(logging.Handler):
+    """Prints what is logged, a line in so many seconds: epochs here are shorter than reading is."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._next = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line if the last one is old enough, and a warning in any case."""
+        now = time.monotonic()
+        if now >= self._next or record.levelno >= logging.WARNING:
+            self._next = now + self._seconds
+            print(f"    {record.getMessage()}", flush=True)
+
+
+@contextmanager
+def training_told(seconds: float = 5.0) -> Iterator[None]:
+    """Print how far training has come while the block lasts."""
+    logger, lines = logging.getLogger("stt_model.training"), _Lines(seconds)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(lines)
+    try:
+        yield
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(before)
 
 
 @contextmanager

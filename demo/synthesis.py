@@ -23,8 +23,9 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from stt_model.base import BootstrapError, atomic_directory
+from stt_model.base import BootstrapError, atomic_directory, usable_cpus
 
 SAMPLE_RATE = 16_000
 
@@ -207,9 +208,14 @@ def write_corpus(spec: CorpusSpec, root: Path) -> None:
         clips.mkdir()
         # A fork server: the caller may hold TensorFlow's threads, which a plain fork breaks.
         context = multiprocessing.get_context("forkserver")
-        with context.Pool() as pool:
-            everything = [clip for split in plan.values() for clip in split]
-            pool.map(functools.partial(_write_clip, folder=clips), everything)
+        everything = [clip for split in plan.values() for clip in split]
+        write = functools.partial(_write_clip, folder=clips)
+        with (
+            context.Pool(usable_cpus()) as pool,
+            tqdm(desc="speaking", total=len(everything), unit="clip", disable=None) as bar,
+        ):
+            for _ in pool.imap_unordered(write, everything, chunksize=4):
+                bar.update()
         for split, planned in plan.items():
             with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file)

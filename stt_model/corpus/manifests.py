@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -205,9 +205,11 @@ def write_manifest(
 
     Audio paths are absolute, or as in the utterances if ``relative``.
 
-    Extra columns are kept; an utterance without one of them gets an empty field.
+    Extra columns are kept; an utterance without one of them gets an empty field. A sequence is
+    gone through twice, and need not be in memory.
     """
-    utterances = list(utterances)
+    if not isinstance(utterances, Sequence):
+        utterances = list(utterances)
     extra = dict.fromkeys(column for each in utterances for column in each.extra)
     with atomic_write(path) as beside, beside.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(
