@@ -92,7 +92,7 @@ bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference
 	    $(if $(wildcard $(REFERENCE)/train),--reference $(REFERENCE))
 
 bench-align: $(INSTALLED) ## measure how well long recordings become clips, beside ctc-segmentation if it is installed
-	$(BIN)/python -m tests.benchmarks.alignment build/align --by sentence word --rounds 1 2 --train mk
+	$(BIN)/python -m tests.benchmarks.alignment build/align --by sentence word --rounds 1 2 --epochs auto
 
 bench-decoding: $(INSTALLED) ## measure decoding with a scorer beside Coqui's (after `make reference`)
 	$(BIN)/python -m tests.benchmarks.decoding_speed --reference $(REFERENCE)

@@ -18,6 +18,8 @@ _LOCAL = 8
 """Labels of the shortest part of a clip that is judged by itself."""
 _HEARD = 0.3
 """Seconds of speech between two tokens that are not the text's."""
+_END = 0.15
+"""Seconds by which a word may begin before its first label, or end behind its last."""
 _HEARD_APART = 1.0
 """Seconds of speech outside of all clips that are told of."""
 
@@ -79,7 +81,7 @@ def make_clips(
         number for number in range(1, len(sentences)) if sentences[number] != sentences[number - 1]
     )
     clips: list[AlignedClip] = []
-    for stretch in _stretches(text, matched, step):
+    for stretch in _stretches(text, matched, spans, pauses, step):
         cuts = find_cuts(stretch, spans, pauses, config.shortest_pause, length)
         for begin, end in choose_clips(cuts, config.shortest_clip, config.longest_clip, ends):
             confidence = _confidence(labels, matched, log_probabilities, begin, end, step)
@@ -91,7 +93,13 @@ def make_clips(
     return clips, sorted(unmatched, key=lambda each: each.start)
 
 
-def _stretches(text: Text, matched: Matched, step: float) -> Iterator[Sequence[int]]:
+def _stretches(
+    text: Text,
+    matched: Matched,
+    spans: NDArray[np.float64],
+    pauses: NDArray[np.float64],
+    step: float,
+) -> Iterator[Sequence[int]]:
     """Yield runs of tokens that follow each other in text and audio."""
     heard = np.concatenate([[0.0], np.cumsum(matched.speech, dtype=np.float64)]) * step
     foreign = {token for token, begin, end in matched.fillers if heard[end] - heard[begin] > _HEARD}
@@ -102,6 +110,7 @@ def _stretches(text: Text, matched: Matched, step: float) -> Iterator[Sequence[i
         if run:
             before = text.tokens[run[-1]].sentence
             is_apart = is_apart or any(before < each < token.sentence for each in left_out)
+            is_apart = is_apart or _loud(spans[run[-1], 1], spans[number, 0], pauses) > _HEARD
         if is_apart and run:
             yield run
             run = []
@@ -112,6 +121,16 @@ def _stretches(text: Text, matched: Matched, step: float) -> Iterator[Sequence[i
             run = []
     if run:
         yield run
+
+
+def _loud(begin: float, end: float, pauses: NDArray[np.float64]) -> float:
+    """Return for how long there is sound between two words, in s: their ends do not count."""
+    begin, end = begin + _END, end - _END
+    if end - begin <= _HEARD:
+        return 0.0
+    first, last = np.searchsorted(pauses[:, 1], begin), np.searchsorted(pauses[:, 0], end)
+    inside = np.clip(pauses[first:last], begin, end)
+    return float(end - begin - (inside[:, 1] - inside[:, 0]).sum())
 
 
 def _confidence(

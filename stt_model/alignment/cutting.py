@@ -16,7 +16,7 @@ _AFTER = 0.15
 """Seconds behind a token's first label in which the pause before it may end."""
 _EARLY = 0.05
 """Seconds before a token's first label from which on the pause behind it may begin."""
-_NEAR = 0.3
+_NEAR = 0.2
 """Seconds from a stretch's first or last label in which it must begin or end with a pause."""
 _AROUND = 10.0
 """Seconds around two tokens in which the pause between them is looked for."""

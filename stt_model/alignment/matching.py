@@ -20,6 +20,8 @@ _SKIP = 0.2
 """Share of what a label of wrong text costs that a label without audio costs."""
 _BEAM = 300.0
 """Labels of wrong text by which a way may be worse than the best before it is forgotten."""
+_GAP = 25
+"""Frames between two labels of one word from which on they are not one."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,24 @@ def _spans(states: Ints, text: Labels) -> Ints:
     frames, owners = frames[places < text.ends[owners]], owners[places < text.ends[owners]]
     found[owners[::-1], 0] = frames[::-1]
     found[owners, 1] = frames
+    for token in np.flatnonzero(found[:, 1] - found[:, 0] > _GAP):
+        first, last = (
+            np.searchsorted(owners, token, "left"),
+            np.searchsorted(owners, token, "right"),
+        )
+        found[token] = _main_part(frames[first:last], states[frames[first:last]])
     return found
+
+
+def _main_part(frames: Ints, labels: Ints) -> tuple[int, int]:
+    """Return the first and last frame of the part of a word that has the most of its labels.
+
+    At the edge of audio without text, a word's first or last label may be heard in that.
+    """
+    breaks = np.flatnonzero(np.diff(frames) > _GAP) + 1
+    parts = zip(np.split(frames, breaks), np.split(labels, breaks), strict=True)
+    best = max(parts, key=lambda part: len(np.unique(part[1])))[0]
+    return int(best[0]), int(best[-1])
 
 
 def _token_costs(

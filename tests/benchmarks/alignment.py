@@ -14,7 +14,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -231,8 +231,11 @@ def compare(folder: Path, language: str, minutes: float, by: str, rounds: int) -
     return outcomes
 
 
-def train_on(folder: Path, language: str, minutes: float) -> str:
-    """Return the error rates of models trained on aligned and on true clips, as a table."""
+TRAINED = "| trained on | clips | minutes | WER | CER |\n|---|---|---|---|---|"
+
+
+def train_on(folder: Path, language: str, minutes: float, epochs: str) -> Iterator[str]:
+    """Yield the error rates of models trained on aligned and on true clips, as lines of a table."""
     from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
     from stt_bootstrap.demo.synthesis import write_corpus
 
@@ -240,16 +243,16 @@ def train_on(folder: Path, language: str, minutes: float) -> str:
     if not tests.exists():
         write_corpus({"mk": MACEDONIAN_DEMO, "sw": SWAHILI_DEMO}[language], tests)
     wav = folder / "recordings" / f"{language}-{minutes:g}-sentence-1.wav"
-    sources = {"true clips": _true_clips(wav, folder / f"true-{language}")}
+    sources = {}
     for rounds in (1, 2):
         clips = folder / f"{wav.stem}-{rounds}" / "clips" / "clips.csv"
         if clips.exists():
             sources[f"aligned clips, {rounds} round{'s' * (rounds > 1)}"] = clips
-    lines = ["| trained on | clips | minutes | WER | CER |", "|---|---|---|---|---|"]
-    for name, manifest in sources.items():
-        found = measured(_trained, manifest, tests, folder / f"model-{language}-{name[:9]}")[0]
-        lines.append(f"| {name} | {found[0]} | {found[1]:.0f} | {found[2]:.1%} | {found[3]:.1%} |")
-    return "\n".join(lines)
+    sources["true clips"] = _true_clips(wav, folder / f"true-{language}")
+    for number, (name, manifest) in enumerate(sources.items()):
+        model = folder / f"model-{language}-{number}"
+        clips, length, wer, cer = measured(_trained, manifest, tests, model, epochs)[0]
+        yield f"| {name} | {clips} | {length:.0f} | {wer:.1%} | {cer:.1%} |"
 
 
 def _true_clips(wav: Path, folder: Path) -> Path:
@@ -277,7 +280,9 @@ def _true_clips(wav: Path, folder: Path) -> Path:
     return folder / "clips.csv"
 
 
-def _trained(manifest: Path, tests: Path, target: Path) -> tuple[int, float, float, float]:
+def _trained(
+    manifest: Path, tests: Path, target: Path, epochs: str
+) -> tuple[int, float, float, float]:
     """Train on a manifest as a person would, and test: clips, minutes, WER and CER."""
     from stt_model import jobs
     from stt_model.corpus import audio_info, read_manifest
@@ -293,6 +298,7 @@ def _trained(manifest: Path, tests: Path, target: Path) -> tuple[int, float, flo
         save_checkpoint_dir=target,
         alphabet=decision.alphabet,
         drop_source_layers=1 if decision.mode == "transfer" else 0,
+        epochs=epochs,
     )
     result = jobs.evaluate([tests / "test.csv"], target)
     return len(rows), minutes, result.wer, result.cer
@@ -306,7 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", nargs="+", type=float, default=[30])
     parser.add_argument("--by", nargs="+", default=["sentence"], help="sentence, word")
     parser.add_argument("--rounds", nargs="+", type=int, default=[1])
-    parser.add_argument("--train", nargs="*", default=[], help="languages to train models of")
+    parser.add_argument("--train", nargs="*", default=["mk"], help="languages to train models of")
+    parser.add_argument("--epochs", default="10", help="of these models; auto for as many as help")
     args = parser.parse_args(arguments)
     args.folder.mkdir(parents=True, exist_ok=True)
     print(HEADER)
@@ -317,8 +324,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     for outcome in compare(args.folder, language, minutes, by, rounds):
                         print(outcome.row(), flush=True)
                         _note(args.folder, outcome)
-    for language in args.train:
-        print(f"\n{language}\n\n{train_on(args.folder, language, args.minutes[0])}", flush=True)
+    for language in filter(args.languages.__contains__, args.train):
+        print(f"\nModels of {language}, {args.epochs} epochs\n\n{TRAINED}", flush=True)
+        for row in train_on(args.folder, language, args.minutes[0], args.epochs):
+            print(row, flush=True)
     return 0
 
 
