@@ -80,7 +80,7 @@ def plain_rows(log_probabilities: NDArray[np.float16]) -> Rows:
 def _spans(states: Ints, text: Labels) -> Ints:
     """Return the first and the last frame of the labels of each token."""
     found = np.full((len(text.ends), 2), -1, np.int32)
-    frames = np.flatnonzero((states > 0) & (states % 2 == 1))
+    frames = np.flatnonzero((states > 0) & (states % 2 == 1)).astype(np.int32)
     places = states[frames] // 2
     owners = np.searchsorted(text.starts, places, "right") - 1
     frames, owners = frames[places < text.ends[owners]], owners[places < text.ends[owners]]
