@@ -150,13 +150,13 @@ def bootstrap(
             s3:// URI; empty for none.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Export a TensorFlow SavedModel too.
-        export_author_id: Who made the model, in one word.
-        export_model_name: What the model is called.
-        export_model_version: Its version, as https://semver.org has it.
-        export_language: Its language as a BCP 47 tag, such as sw-Latn-KE.
+        export_author_id: Author of the model, in one word.
+        export_model_name: Name of the model.
+        export_model_version: Version of the model, in the form of https://semver.org.
+        export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
         export_license: SPDX identifier of its license.
         export_contact_info: Where its authors can be reached.
-        export_description: What else its users should know, in Markdown.
+        export_description: Further notes for its users, in Markdown.
         data_cpu: Processors that the steps before training may use on a cluster.
         data_memory: Memory that the steps before training may use on a cluster.
         export_cpu: Processors that the export may use on a cluster.

@@ -45,13 +45,13 @@ def model_export(
         export_savedmodel: Export a TensorFlow SavedModel too.
         export_beam_width: Beam width that the deployed runtime starts with.
         max_wer_change: How much higher the word error rate of a quantised model may be.
-        export_author_id: Who made the model, in one word.
-        export_model_name: What the model is called.
-        export_model_version: Its version, as https://semver.org has it.
-        export_language: Its language as a BCP 47 tag, such as sw-Latn-KE.
+        export_author_id: Author of the model, in one word.
+        export_model_name: Name of the model.
+        export_model_version: Version of the model, in the form of https://semver.org.
+        export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
         export_license: SPDX identifier of its license.
         export_contact_info: Where its authors can be reached.
-        export_description: What else its users should know, in Markdown.
+        export_description: Further notes for its users, in Markdown.
 
     Returns:
         exported_model: Folder with the .tflite file for Coqui STT's runtime 1.4, alphabet, scorer,

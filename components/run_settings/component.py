@@ -108,13 +108,13 @@ def run_settings(
         early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
         es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
-        export_author_id: Who made the model, in one word.
+        export_author_id: Author of the model, in one word.
         export_contact_info: Where its authors can be reached.
-        export_description: What else its users should know, in Markdown.
-        export_language: Its language as a BCP 47 tag, such as sw-Latn-KE.
+        export_description: Further notes for its users, in Markdown.
+        export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
         export_license: SPDX identifier of its license.
-        export_model_name: What the model is called.
-        export_model_version: Its version, as https://semver.org has it.
+        export_model_name: Name of the model.
+        export_model_version: Version of the model, in the form of https://semver.org.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Export a TensorFlow SavedModel too.
         forecast: Train on parts of the training split too, and forecast the error rate with more

@@ -1,4 +1,4 @@
-"""How well a checkpoint transcribes a corpus: error rates, what the errors are, reports."""
+"""Evaluate how well a checkpoint transcribes a corpus: error rates, error analysis, reports."""
 
 import lazy_loader
 

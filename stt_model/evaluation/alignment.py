@@ -1,4 +1,4 @@
-"""References aligned with hypotheses, by word and by character, and the errors counted."""
+"""Align references with hypotheses, by word and by character, and count the errors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import jiwer
 
 Unit = Literal["word", "character"]
 Pair = tuple[str | None, str | None]
-"""A word or character of the reference, and of the hypothesis in its place; None for nothing."""
+"""A word or character of the reference and that of the hypothesis; None if there is none."""
 
-# Spaces at the ends count, as they do for Coqui.
+# Spaces at the ends count, as in Coqui.
 _AS_THEY_ARE = jiwer.Compose([jiwer.ReduceToListOfListOfChars()])
 
 
 def align(reference: str, hypothesis: str, unit: Unit) -> list[Pair]:
-    """Return the two texts in pairs with as few differences as possible.
+    """Align two texts with as few differences as possible.
 
-    The pairs that differ are the edit distance; either text may be empty of words.
+    The number of differing pairs is the edit distance; either text may be empty.
     """
     output: jiwer.WordOutput | jiwer.CharacterOutput
     if unit == "word":
@@ -43,15 +43,15 @@ def align(reference: str, hypothesis: str, unit: Unit) -> list[Pair]:
 
 @dataclass
 class ErrorCounts:
-    """Counts of an alignment; ``hits`` are the same in reference and hypothesis."""
+    """Counts of an alignment; ``hits`` are equal in reference and hypothesis."""
 
     hits: Counter[str] = field(default_factory=Counter)
     substitutions: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By the unit of the reference and that of the hypothesis."""
     deletions: Counter[str] = field(default_factory=Counter)
-    """Units of the reference without one in the hypothesis."""
+    """Units of the reference that are missing in the hypothesis."""
     insertions: Counter[str] = field(default_factory=Counter)
-    """Units of the hypothesis without one in the reference."""
+    """Units of the hypothesis that are not in the reference."""
 
     def add(self, pairs: Iterable[Pair]) -> None:
         """Count the pairs of one more utterance."""

@@ -1,4 +1,4 @@
-"""What to evaluate, on what, and how; it is checked before TensorFlow starts."""
+"""Settings of an evaluation, which are checked before TensorFlow starts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What to evaluate, on what, and how. Names and meanings are Coqui STT's, where it has them.
+    """Settings of an evaluation. Names and meanings are Coqui STT's, where it has them.
 
-    ``beam_width`` counts the prefixes that the search keeps, 0 stands for 1024; 1 without a scorer
-    takes the best label of each frame (see ``decoding.open_decoder`` for all of decoding).
-    ``source_checkpoint_dir`` holds the checkpoint that the model was made from, to compare with.
+    ``beam_width`` is the number of prefixes that the search keeps, 0 for 1024; 1 without a scorer
+    takes the best label of each frame (see ``decoding.open_decoder`` for the others).
+    ``source_checkpoint_dir`` holds the checkpoint that the model was made from, for comparison.
     ``max_wer`` is the highest word error rate with which the model passes.
-    ``note`` goes to the top of the reports.
+    ``note`` is shown at the top of the reports.
     """
 
     test_files: Sequence[Path]
@@ -78,12 +78,12 @@ class EvaluationConfig:
     suspects_file: Path | None = None
     note: str = ""
     dataset: str = ""
-    """What people call what it is tested on, for titles; may be empty."""
+    """The name of the test data for titles; may be empty."""
     train_files: Sequence[Path] = ()
-    """What the model was trained on, to tell which speakers it knows; may be left out."""
+    """The training manifests, to tell which speakers the model knows; optional."""
 
     def check(self) -> None:
-        """Refuse numbers that cannot work, before anything is read."""
+        """Refuse invalid numbers, before anything is read."""
         if not self.test_files:
             raise DataError("--test_files: expected at least one CSV file, got none")
         check_parameters(self, DataError)
@@ -95,11 +95,11 @@ class EvaluationConfig:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether each frame's best label is taken, and nothing searched."""
+        """Whether decoding takes each frame's best label without a search."""
         return self.beam_width == 1 and not self.scorer_path
 
     def describe_decoding(self) -> str:
-        """Return how logits become text, in words."""
+        """Describe the decoding in words."""
         if self.is_greedy:
             return "greedy: the best label of each frame"
         width = f"beam width {self.beam_width or DEFAULT_BEAM_WIDTH}"
@@ -110,7 +110,7 @@ class EvaluationConfig:
         return ", ".join([f"beam search with {self.scorer_path.name}", width, *given])
 
     def command(self) -> str:
-        """Return a command line that evaluates the same in the same way."""
+        """Return a command line that repeats the evaluation."""
         flags: dict[str, object] = {
             "checkpoint_dir": self.load_checkpoint_dir,
             "load_evaluate": self.load_evaluate,

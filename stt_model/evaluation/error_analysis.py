@@ -1,4 +1,4 @@
-"""Where the errors of an evaluation lie: in which utterances, and in which characters."""
+"""Analyse the errors of an evaluation by groups of utterances and by characters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHARACTERS_SHOWN = 16
 
 @dataclass(frozen=True)
 class Group:
-    """Utterances that have something in common."""
+    """Utterances with a common property."""
 
     name: str
     utterances: int
@@ -37,12 +37,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """All utterances, by one thing that tells them apart."""
+    """All utterances, grouped by one property."""
 
     title: str
     groups: tuple[Group, ...]
     left_out: int
-    """Groups beyond those shown, which are the largest."""
+    """Number of smaller groups that are not shown."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class ConfusionMatrix:
 
     @property
     def names(self) -> list[str]:
-        """The characters as a reader can tell them: a space as ``␣``."""
+        """The characters with invisible ones made visible: a space as ``␣``."""
         return list(map(show_characters, self.characters))
 
 
 def measure(name: str, samples: Sequence[EvaluatedSample]) -> Group:
-    """Return what some utterances come to."""
+    """Return the totals of some utterances."""
     words = ([each.word_distance for each in samples], [each.word_length for each in samples])
     characters = ([each.char_distance for each in samples], [each.char_length for each in samples])
     return Group(
@@ -76,10 +76,10 @@ def measure(name: str, samples: Sequence[EvaluatedSample]) -> Group:
 
 
 def break_down(samples: Sequence[EvaluatedSample]) -> list[Breakdown]:
-    """Return the utterances by manifest, by duration, and by each further column of the manifests.
+    """Group the utterances by manifest, by duration, and by each further column of the manifests.
 
-    What does not tell groups apart is left out: a column with one value only, or with another value
-    for nearly every utterance.
+    Columns that do not form groups are left out: those with a single value, or with a different
+    value for nearly every utterance.
     """
     columns = dict.fromkeys(column for sample in samples for column in sample.extra)
     manifests = {sample.manifest for sample in samples}
@@ -128,9 +128,9 @@ def _numbers_first(name: str) -> tuple[float, str]:
 
 
 def confusion_matrix(characters: ErrorCounts) -> ConfusionMatrix:
-    """Return the characters that are most often mistaken, one for another; most first chosen.
+    """Return the confusion matrix of the characters that are most often mistaken for another.
 
-    Where fewer are mistaken than there is room for, the most frequent ones fill it up.
+    If there are fewer than fit, the most frequent other characters are added.
     """
     errors: Counter[str] = characters.deletions + characters.insertions
     frequency: Counter[str] = characters.hits + characters.deletions

@@ -1,4 +1,4 @@
-"""How well a checkpoint transcribes a corpus, beside the checkpoint that it was made from."""
+"""Evaluate how well a checkpoint transcribes a corpus, compared with its source checkpoint."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from stt_model.text import Alphabet, describe_characters
 def evaluate(config: EvaluationConfig) -> EvaluationResult:
     """Transcribe every utterance and compare it with its transcript.
 
-    The source checkpoint, where there is one, does the same beside it, also where its alphabet
-    lacks characters of the transcripts; and so does greedy decoding, where there is a beam search.
+    The source checkpoint, if given, is evaluated too, even if its alphabet lacks characters of the
+    transcripts; and so is greedy decoding, if there is a beam search.
 
     Raises:
         BootstrapError: if the checkpoints, the scorer, the manifests or the numbers cannot be used.
@@ -75,7 +75,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
     audio_seconds = sum(each.seconds for each in corpus)
     result = EvaluationResult(
         checkpoint=checkpoint.prefix.name,
-        # As Coqui lists them: by error rate, and the most confident mistakes last.
+        # In Coqui's order: by error rate, and the most confident mistakes last.
         samples=sorted(samples, key=lambda each: (getattr(each, rated_by), -each.loss)),
         report_count=config.report_count,
         note=config.note,
@@ -100,7 +100,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
 
 
 def _limited(corpus: Samples, config: EvaluationConfig) -> Samples:
-    """Return the shortest utterances of each test file, or the longest, as many as asked for."""
+    """Return the shortest or longest utterances of each test file, up to the limit."""
     if not config.limit_test:
         return corpus
     order = np.argsort(corpus.seconds, kind="stable")
@@ -129,14 +129,14 @@ def _open_decoder(config: EvaluationConfig, alphabet: Alphabet, scorer: Path | N
 
 @dataclass
 class _Heard:
-    """What a network made of a corpus, in the corpus's order."""
+    """A network's outputs for a corpus, in the corpus's order."""
 
     texts: list[list[str]]
-    """One list a decoder."""
+    """One list per decoder."""
     losses: NDArray[np.float32]
-    """Nats, [utterances]; left at 0 where they were not asked for."""
+    """Nats, [utterances]; 0 if they were not asked for."""
     decoding_seconds: list[float]
-    """One figure a decoder."""
+    """One number per decoder."""
     seconds: float = 0.0
 
     def decode(
@@ -166,14 +166,14 @@ def _transcribe(
     features = tf.TensorSpec([None, None, COEFFICIENTS], tf.float32)
     infer = tf.function(lambda batch: model(batch, training=False), input_signature=[features])
     store = FeatureStore(corpus, limit=0)
-    # The longest first: what memory is needed is needed at once, or found lacking at once.
+    # The longest first, so that a lack of memory shows at once.
     batches = plan_batches(corpus, config.test_batch_size)[::-1]
     heard = _Heard([[""] * len(corpus) for _ in decoders], np.zeros(len(corpus), np.float32), [])
     heard.decoding_seconds = [0.0] * len(decoders)
     description = "evaluating" if with_losses else "evaluating the source"
     progress = Progress(description, len(corpus), shown=config.show_progressbar)
     started = time.perf_counter()
-    # The network goes on with the next batch while this one is decoded.
+    # The network computes the next batch while this one is decoded.
     with failures_of(store), progress, ThreadPoolExecutor(max_workers=1) as decoding:
         decoded: Future[None] | None = None
         for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
@@ -202,9 +202,9 @@ def _rate_source(
     samples: Sequence[EvaluatedSample],
     decoder: Decoder | None,
 ) -> Baseline:
-    """Return what the source checkpoint makes of the corpus, whatever its alphabet.
+    """Evaluate the source checkpoint on the corpus, whatever its alphabet.
 
-    ``decoder`` is the model's, None where the alphabets differ.
+    ``decoder`` is the model's, None if the alphabets differ.
     """
     notes = []
     characters = Counter(character for each in samples for character in each.src)
@@ -225,7 +225,7 @@ def _rate_source(
 def _baseline(
     name: str, note: str, samples: Sequence[EvaluatedSample], heard: _Heard, place: int
 ) -> Baseline:
-    """Return how one of the decoded lists of texts compares with the model's samples."""
+    """Return the comparison of one list of decoded texts with the model's samples."""
     pairs = [(each.src, text) for each, text in zip(samples, heard.texts[place], strict=True)]
     words = [distance(align(*each, "word")) for each in pairs]
     characters = [distance(align(*each, "character")) for each in pairs]
@@ -245,7 +245,7 @@ def _baseline(
 
 
 def _speakers(manifests: Sequence[Path]) -> dict[str, set[str]]:
-    """Return who speaks in some manifests, by column."""
+    """Return the speakers of some manifests, by column."""
     found: dict[str, set[str]] = {}
     for path in manifests:
         for row in iter_utterances(path):

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else: no network, no script, no other file."""
+"""An evaluation as one self-contained HTML page: no network, no script, no other file."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from stt_model.evaluation.suspects import Suspect
 
 WORST_FOR_EACH_SHOWN = 4
-"""The worst utterances are shown at length: this many times ``report_count`` of them."""
+"""Utterances that are shown in detail, in multiples of ``report_count``."""
 LONGEST_CLIP = 30.0
-"""Seconds; a longer one has no player."""
+"""Seconds; longer clips have no player."""
 AUDIO_BYTES = 3 * 2**20
-"""Of all the clips in the page together, before base64 makes them a third larger."""
+"""Bytes of all clips in the page, before base64 makes them a third larger."""
 TOP = 10
 """Entries in each list of errors."""
 
@@ -47,15 +47,15 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 def write_html_report(result: EvaluationResult, path: Path) -> None:
     """Write the page, whole or not at all."""
     with atomic_write(path) as beside:
-        # A file name that is not UTF-8 is shown with its odd bytes as escapes.
+        # File names that are not UTF-8 are shown with escapes.
         beside.write_text(render(result), encoding="utf-8", errors="backslashreplace")
 
 
 def render(result: EvaluationResult) -> str:
     """Return the page.
 
-    Clips of the worst utterances are read from their files, and are in the page as MP3, which every
-    browser plays. AudioError if one cannot be read any more.
+    Clips of the worst utterances are embedded as MP3, which every browser plays. AudioError if one
+    can no longer be read.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stt_model.evaluation"),
@@ -83,7 +83,7 @@ def render(result: EvaluationResult) -> str:
         data=_data(result.samples),
         generations=generations,
     )
-    # Browsers take the others for mistakes, and terminals for commands.
+    # Other control characters are errors for browsers and commands for terminals.
     return _CONTROLS.sub("\ufffd", page)
 
 
@@ -92,9 +92,9 @@ def render(result: EvaluationResult) -> str:
 
 @dataclass(frozen=True)
 class _Word:
-    """A word of the reference beside that of the hypothesis, cut into what fits and what does not.
+    """A word of the reference and of the hypothesis, divided into matching and differing parts.
 
-    A part is text and whether it is wrong; a side with no parts is a word that is not there.
+    A part is text and whether it is wrong; a side without parts is a missing word.
     """
 
     kind: str
@@ -107,11 +107,11 @@ class _Utterance:
     sample: EvaluatedSample
     words: list[_Word]
     audio: str
-    """A data URI; empty where there is no player."""
+    """A data URI; empty if there is no player."""
 
 
 def _worst(result: EvaluationResult) -> Iterator[_Utterance]:
-    """Yield the worst utterances, the worst first, unless there is nothing wrong with them."""
+    """Yield the utterances with errors, the worst first."""
     left = AUDIO_BYTES
     count = WORST_FOR_EACH_SHOWN * result.report_count
     for sample in result.samples[::-1][:count]:
@@ -126,9 +126,9 @@ def _worst(result: EvaluationResult) -> Iterator[_Utterance]:
 
 
 def _suspects(result: EvaluationResult) -> Iterator[tuple[Suspect, str]]:
-    """Yield the first suspects, each with its clip as a data URI, empty where there is no player.
+    """Yield the first suspects, each with its clip as a data URI, empty if there is no player.
 
-    A clip that cannot be read is among them for that, so it ends nothing here.
+    A clip that cannot be read may be a suspect for that reason, so it is no error here.
     """
     left = AUDIO_BYTES
     for suspect in result.suspects[:SUSPECTS_SHOWN]:
@@ -143,7 +143,7 @@ def _suspects(result: EvaluationResult) -> Iterator[tuple[Suspect, str]]:
 
 
 def _best_and_median(result: EvaluationResult) -> dict[str, list[EvaluatedSample]]:
-    """Return some of the utterances that are not shown at length."""
+    """Return some of the utterances that are not shown in detail."""
     samples = result.samples
     count = min(result.report_count, len(samples))
     middle = max((len(samples) - count) // 2, 0)
@@ -155,7 +155,7 @@ def _best_and_median(result: EvaluationResult) -> dict[str, list[EvaluatedSample
 
 
 def _mode(generations: Sequence[Mapping[str, Any]]) -> str:
-    """Return how the model was made from its source: fine-tune or transfer; empty if not known."""
+    """Return whether the model was fine-tuned or transferred; empty if not known."""
     steps = [str(generation["made"].get("mode") or "") for generation in generations[:2]]
     found = next((step for step in steps if step), "")
     trained = bool(generations) and generations[0]["made"].get("step") == "training"
@@ -193,15 +193,15 @@ def _word(pair: Pair) -> _Word:
 class _HeatMap:
     characters: tuple[str, ...]
     rows: list[tuple[str, list[tuple[int, float]]]]
-    """A character of the reference, then for each of the hypothesis the count and how dark to paint
-    it, from 0 to 1 for the most frequent mistake."""
+    """Rows: a character of the reference, then for each character of the hypothesis the
+    count and its shade, from 0 to 1 for the most frequent mistake."""
 
 
 def _heat_map(result: EvaluationResult) -> _HeatMap:
     matrix = result.confusions
     counts = np.array(matrix.counts)
     mistakes = counts - np.diag(np.diag(counts))
-    # The root, for a few mistakes outnumber all others and would leave those white.
+    # The square root, since a few very frequent mistakes would leave all others white.
     shares = np.sqrt(mistakes / max(mistakes.max(), 1))
     rows = [
         (reference, list(zip(row.tolist(), share.tolist(), strict=True)))
@@ -211,14 +211,14 @@ def _heat_map(result: EvaluationResult) -> _HeatMap:
 
 
 def _curves(generations: Sequence[Mapping[str, Any]]) -> str:
-    """Return the losses of the last training as a picture, empty if they are not known."""
+    """Return the losses of the last training as a picture; empty if they are not known."""
     history = generations[0]["made"].get("history", []) if generations else []
     if not history:
         return ""
     try:
         epochs = [Epoch(**epoch) for epoch in history]
     except TypeError:
-        # Another version wrote it, with other columns.
+        # Written by another version, with other columns.
         return ""
     return _svg(draw_curve(epochs))
 
@@ -259,7 +259,7 @@ def _data(samples: Sequence[EvaluatedSample]) -> dict[str, str]:
 
 
 def _generations(provenance: Provenance | None) -> list[dict[str, Any]]:
-    """Return the checkpoint, the one it was made from, and so on: name, digest, how it was made."""
+    """Return the checkpoint and its ancestors: name, digest, how each was made."""
     generations: list[dict[str, Any]] = []
     described: Mapping[str, Any] | None = provenance.checkpoint if provenance else None
     while described:
@@ -271,7 +271,7 @@ def _generations(provenance: Provenance | None) -> list[dict[str, Any]]:
 
 
 def _facts(value: object) -> str:
-    """Return a value out of JSON as people write it."""
+    """Format a JSON value for people."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name.replace('_', ' ')} {_facts(each)}" for name, each in value.items())
     if isinstance(value, (list, tuple)):

@@ -25,11 +25,11 @@ from stt_model.evaluation.suspects import Suspect
 
 @dataclass(frozen=True)
 class Baseline:
-    """The same utterances transcribed in another way; the differences are the model's less its."""
+    """The same utterances transcribed in another way; differences are the model minus this one."""
 
     name: str
     note: str
-    """What there is to know before comparing; may be empty."""
+    """A note on the comparison; may be empty."""
     wer: Rate
     cer: Rate
     wer_difference: Difference
@@ -39,10 +39,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Speed:
-    """How long it took, by the clock on the wall.
+    """Wall-clock times.
 
-    ``seconds`` go from audio files to text; ``decoding_seconds`` are those of them in which logits
-    became text, while the network went on with the next batch.
+    ``seconds`` are from audio files to text; ``decoding_seconds`` are the part spent on decoding,
+    which overlaps with the network's next batch.
     """
 
     audio_seconds: float
@@ -52,20 +52,20 @@ class Speed:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of work a second of audio."""
+        """Seconds of work per second of audio."""
         return self.seconds / self.audio_seconds if self.audio_seconds else math.inf
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What was asked of the model, and why it does not pass, one line each."""
+    """The requirements on the model, and why it does not pass, one line each."""
 
     asked: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against it, and so whether the model may be released."""
+        """Whether the model may be released."""
         return not self.reasons
 
     def __str__(self) -> str:
@@ -76,50 +76,50 @@ class Gate:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was evaluated on what and how, to do it again."""
+    """What was evaluated, on what and how, to reproduce it."""
 
     checkpoint: Mapping[str, Any]
     """``Checkpoint.describe()``, with the digest of its weights."""
     source: Mapping[str, Any] | None
-    """The same of the checkpoint to compare with."""
+    """The same for the checkpoint to compare with."""
     manifests: Mapping[str, str]
-    """The digest of what each manifest says, by its path."""
+    """The digest of each manifest, by path."""
     decoding: str
     command: str
-    """A command line that does it again."""
+    """A command line that repeats it."""
     run: Mapping[str, Any]
-    """When, and with which versions."""
+    """Time and versions."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The samples, best first, and what they add up to.
+    """The samples, best first, and their totals.
 
-    ``wer`` and ``cer`` are total distances over total lengths, not cut off at 1.
+    ``wer`` and ``cer`` are total distances over total lengths; they may exceed 1.
     """
 
     checkpoint: str
     samples: list[EvaluatedSample] = field(default_factory=list)
     report_count: int = 5
     note: str = ""
-    """What readers should know first; may be empty."""
+    """A note for the top of the report; may be empty."""
     source: Baseline | None = None
-    """The checkpoint that the model was made from."""
+    """The source checkpoint's figures."""
     greedy: Baseline | None = None
-    """The model without a beam search, where there was one."""
+    """The model's figures with greedy decoding, if there was a beam search."""
     speed: Speed | None = None
     gate: Gate = field(default_factory=Gate)
     dataset: str = ""
-    """What it is the test split of, as people call it; may be empty."""
+    """The name of the dataset; may be empty."""
     with_scorer: bool = False
-    """Whether a language model took part in decoding."""
+    """Whether a language model was used in decoding."""
     training_speakers: Mapping[str, set[str]] = field(default_factory=dict)
-    """Who speaks in the training split, by column of its manifest; empty if not known."""
+    """The speakers of the training split, by column of its manifest; empty if not known."""
     provenance: Provenance | None = None
     forecast: Forecast | None = None
     """Where it was asked for, what more speech would come to."""
     suspects: Sequence[Suspect] = ()
-    """Where they were looked for, the most suspicious clips, the most suspicious first."""
+    """The most suspicious clips first; empty if they were not looked for."""
 
     @property
     def wer(self) -> float:
@@ -144,7 +144,7 @@ class Measured:
 
     @property
     def baselines(self) -> list[Baseline]:
-        """Those that there are."""
+        """The available baselines."""
         return [each for each in (self.greedy, self.source) if each]
 
     @cached_property
@@ -154,7 +154,7 @@ class Measured:
 
     @cached_property
     def breakdowns(self) -> Sequence[Breakdown]:
-        """The utterances by whatever tells them apart."""
+        """The utterances, grouped by each property."""
         return break_down(self.samples)
 
     @cached_property
@@ -169,9 +169,9 @@ class Measured:
 
     @property
     def space_errors(self) -> tuple[int, int, int, int] | None:
-        """Spaces in the references, those substituted, missing, and extra.
+        """Counts of spaces: in the references, substituted, missing, and extra.
 
-        None where no space is mistaken.
+        None if there are no errors in spaces.
         """
         found = self.characters
         pairs = [(pair, count) for pair, count in found.substitutions.items() if " " in pair]
@@ -188,7 +188,7 @@ class Measured:
         return confusion_matrix(self.characters)
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures to show beside the run; those that are not finite are left out."""
+        """Return the figures to show with the run, without those that are not finite."""
         figures = {
             "wer": self.wer,
             "cer": self.cer,

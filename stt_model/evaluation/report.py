@@ -1,4 +1,4 @@
-"""An evaluation as Markdown."""
+"""The Markdown report of an evaluation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ METHOD = (
     "Ranges are 95 % confidence intervals, by bootstrap over utterances. Differences are tested"
     " with matched pairs (Gillick and Cox), each utterance being a segment."
 )
-FEW = (
-    f"Fewer than {FEWEST_FOR_TEST} utterances: take intervals for rough, and differences for"
-    " anecdotes."
-)
+FEW = f"Fewer than {FEWEST_FOR_TEST} utterances: intervals are rough, and differences prove little."
 
 
 def to_markdown(result: Measured, verdict: Verdict) -> str:
@@ -172,7 +169,7 @@ def _suspects(result: Measured) -> Iterator[str]:
 
 
 def suspects_summary(suspects: Sequence[Suspect]) -> str:
-    """Return in words what a list of suspects holds."""
+    """Summarise a list of suspects in words."""
     reasons = sum(bool(each.reasons) for each in suspects)
     return (
         f"{reasons} clips have evidence against them, {sum(each.drop for each in suspects)} of them"
@@ -212,6 +209,6 @@ def _utterances(samples: Sequence[EvaluatedSample]) -> str:
 
 
 def _table(sides: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; ``sides`` has an ``l`` or ``r`` for each column, where its cells begin."""
+    """Return a table; ``sides`` has an ``l`` or ``r`` for the alignment of each column."""
     marks = ["---" if side == "l" else "---:" for side in sides]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows))

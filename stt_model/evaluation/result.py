@@ -11,7 +11,7 @@ from stt_model.evaluation.measured import Gate, Measured
 from stt_model.evaluation.verdict import Verdict, judge_model
 
 HIGHEST_WER = 0.9
-"""Of a model that is released though nothing was asked of it."""
+"""The gate of a model that is released without requirements."""
 
 
 def judge(
@@ -23,15 +23,15 @@ def judge(
 ) -> Gate:
     """Return whether a word error rate is good enough.
 
-    Where nothing is asked, a model is still not good enough to be released if it is worse than its
-    source, or makes errors in more than ``HIGHEST_WER`` of the words.
+    Without requirements, a model is still not released if it is worse than its source, or if its
+    WER is above ``HIGHEST_WER``.
 
     Args:
         wer: the model's.
-        source_wer: that of the checkpoint it was made from, on the same utterances.
+        source_wer: that of the source checkpoint on the same utterances.
         max_wer: the highest allowed; 0 allows any.
         must_beat_source: whether ``wer`` has to be below ``source_wer``.
-        release_any: where nothing is asked, release any model.
+        release_any: without requirements, release any model.
     """
     asked, reasons = [], []
     if max_wer:
@@ -48,7 +48,7 @@ def judge(
 
 
 def _unasked(wer: float, source_wer: float | None) -> Iterator[str]:
-    anyway = "; --release_any releases it all the same"
+    anyway = "; --release_any releases it anyway"
     if source_wer is not None and wer > source_wer:
         yield f"WER {wer:.2%} is worse than the source checkpoint's {source_wer:.2%}{anyway}"
     elif wer > HIGHEST_WER:
@@ -61,9 +61,9 @@ class EvaluationResult(Measured):
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the figures come to, and what to do next."""
+        """The verdict on the model, and what to do next."""
         return judge_model(self, self.training_speakers)
 
     def to_markdown(self) -> str:
-        """Return the report for reading in a terminal or in Kubeflow's UI."""
+        """Return the report for a terminal or Kubeflow's UI."""
         return report.to_markdown(self, self.verdict)

@@ -1,4 +1,4 @@
-"""Evaluated utterances, one by one, and Coqui STT's JSON of them."""
+"""Evaluated utterances, and Coqui STT's JSON format for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COQUI_KEYS = (
     *("wav_filename", "src", "res", "loss"),
     *("char_distance", "char_length", "word_distance", "word_length", "cer", "wer"),
 )
-"""What the JSON holds of a sample, in this order."""
+"""The keys of a sample in the JSON, in this order."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class EvaluatedSample:
     cer: float
     wer: float
     seconds: float = 0.0
-    """How long the clip is."""
+    """Duration of the clip."""
     manifest: str = ""
     """The CSV file that lists it."""
     extra: Mapping[str, str] = field(default_factory=dict)
-    """That file's columns beyond Coqui's three."""
+    """The file's columns beyond Coqui's three."""
 
 
 def compare(utterance: Utterance, hypothesis: str, loss: float, seconds: float) -> EvaluatedSample:
@@ -71,10 +71,10 @@ def compare(utterance: Utterance, hypothesis: str, loss: float, seconds: float) 
 def known_samples(
     path: Path, utterances: Sequence[Utterance], seconds: Callable[[Utterance], float]
 ) -> list[EvaluatedSample] | None:
-    """Return samples of these utterances out of a JSON file of ``write_samples``.
+    """Return samples of these utterances from a JSON file of ``write_samples``.
 
-    None unless it holds all of them with the transcripts that they have now. ``seconds`` tells how
-    long a clip is, which the file does not. DataError for a file that is no such list.
+    None unless it holds all of them with their current transcripts. ``seconds`` returns the
+    duration of a clip, which the file does not hold. DataError for another kind of file.
     """
     try:
         told = {
@@ -108,10 +108,10 @@ def _length(pairs: Sequence[Pair]) -> int:
 
 
 def write_samples(samples: Sequence[EvaluatedSample], path: Path) -> None:
-    """Write the samples as a JSON list of objects with Coqui STT's keys; no infinity, but null."""
+    """Write the samples as a JSON list of objects with Coqui STT's keys; infinity becomes null."""
     with atomic_write(path) as beside:
         text = json.dumps(list(map(_json_object, samples)), ensure_ascii=False, indent=2)
-        # A file name that is not UTF-8 comes out as JSON's own escape.
+        # File names that are not UTF-8 are written with JSON's escapes.
         beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 

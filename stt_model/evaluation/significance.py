@@ -1,6 +1,6 @@
-"""How far an error rate can be trusted, and whether two models differ by more than chance.
+"""Confidence intervals of error rates, and tests whether two models differ by more than chance.
 
-Utterances are the unit throughout: errors within one hang together, those of two do not.
+The unit is the utterance: errors within one are correlated, those of two are not.
 
 - Intervals: bootstrap over utterances, percentiles (Bisani and Ney, "Bootstrap estimates for
   confidence intervals in ASR performance evaluation", ICASSP 2004). For a difference, both models'
@@ -27,12 +27,12 @@ FEWEST_FOR_TEST = 30
 
 _SEED = 4568
 _DRAWN_AT_ONCE = 2**20
-"""Utterances, so that the memory needed does not grow with the corpus."""
+"""Utterances per block, so that memory does not grow with the corpus."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the true figure lies with 95 % confidence."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
@@ -40,16 +40,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class Rate:
-    """Errors over the length of the references; may exceed 1, as insertions count too."""
+    """Errors over the length of the references; may exceed 1, since insertions count."""
 
     errors: int
     length: int
     interval: Interval | None
-    """None for fewer than two utterances, which say nothing of how much others vary."""
+    """None for fewer than two utterances, whose variance is unknown."""
 
     @property
     def value(self) -> float:
-        """The rate, 0 for no error; 0 too where the references are empty."""
+        """The rate; 0 if there are no errors or the references are empty."""
         return self.errors / self.length if self.length else 0.0
 
     def __str__(self) -> str:
@@ -61,17 +61,17 @@ class Rate:
 
 @dataclass(frozen=True)
 class Difference:
-    """One model's error rate less another's, on the same utterances; below 0 it is the better."""
+    """One model's error rate minus another's on the same utterances; below 0 is better."""
 
     value: float
     interval: Interval | None
     """None for fewer than two utterances."""
     p_value: float | None
-    """How often chance alone gives a difference this large; None for fewer than 30 utterances."""
+    """The p-value of the difference; None for fewer than 30 utterances."""
 
     @property
     def is_significant(self) -> bool:
-        """Whether chance is an unlikely reason, at the level of 5 %."""
+        """Whether the difference is significant at the level of 5 %."""
         return self.p_value is not None and self.p_value < 1 - CONFIDENCE
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Difference:
         if self.interval:
             low, high = self.interval.low, self.interval.high
             if low * high > 0:
-                # Both on one side: the nearer to nothing first.
+                # Both on one side of 0: the smaller difference first.
                 nearer, further = sorted((abs(low), abs(high)))
                 shown += f" ({100 * nearer:.1f} to {100 * further:.1f})"
             else:
@@ -107,11 +107,11 @@ def measure_rate(errors: Sequence[int], lengths: Sequence[int]) -> Rate:
 def compare_rates(
     errors: Sequence[int], other_errors: Sequence[int], lengths: Sequence[int]
 ) -> Difference:
-    """Return how much lower or higher one model's error rate is than another's.
+    """Return the difference between two models' error rates.
 
     Args:
-        errors: of each utterance, as the one model transcribed it.
-        other_errors: of the same utterances, in the same order, as the other did.
+        errors: of the first model, for each utterance.
+        other_errors: of the other model, for the same utterances in the same order.
         lengths: words or characters of each reference.
     """
     differences = np.array(errors) - np.array(other_errors)

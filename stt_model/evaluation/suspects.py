@@ -1,8 +1,8 @@
-"""Clips whose text and sound may not belong together, the most suspicious first, and why.
+"""Find clips whose text and audio may not match, the most suspicious first, with reasons.
 
-Each kind of evidence is a number: how far a clip lies from what is usual in its corpus, in robust
-standard deviations (median absolute deviation times 1.4826). Below ``THRESHOLD`` it does not count.
-A clip's score is that of its strongest evidence; clips without any are ranked by how far model and
+Each kind of evidence is a number: a clip's distance from the corpus's median in robust standard
+deviations (median absolute deviation times 1.4826). Below ``THRESHOLD`` it does not count. A clip's
+score is that of its strongest evidence; clips without any are ranked by how much model and
 transcript disagree.
 """
 
@@ -28,9 +28,9 @@ from stt_model.evaluation.samples import EvaluatedSample
 THRESHOLD = 4.0
 """Robust standard deviations from which evidence counts."""
 FEWEST = 20
-"""With fewer clips nothing is usual, and only duplicates and silence are told."""
+"""With fewer clips the statistics mean nothing, and only duplicates and silence are reported."""
 LISTED = 0.1
-"""Share of the clips that the list holds, beside all that have evidence against them."""
+"""Share of the clips in the list, besides all those with evidence against them."""
 
 COLUMNS = (
     *("rank", "drop", "score", "why", "wav_filename", "transcript", "hypothesis"),
@@ -38,13 +38,13 @@ COLUMNS = (
 )
 
 _CERTAIN = 20.0
-"""Score of evidence that needs no comparison: silence, one sound with two texts."""
+"""Score of certain evidence: silence, the same audio with two texts."""
 _MOST = 99.0
 _LEAST_ERROR = 0.4
-"""Share of wrong characters below which model and transcript do not disagree, in any corpus."""
+"""Share of wrong characters below which model and transcript count as agreeing."""
 _SILENCE_DBFS = -60.0
 _ENDING = 0.3
-"""Share of a text, or of the hypothesis, that must be missing at an end to be cut off."""
+"""Share of the reference or hypothesis that must be missing at an end to count as cut off."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +57,9 @@ class Suspect:
     score: float
     """At most 99; the evidence counts from 4."""
     reasons: tuple[str, ...]
-    """In words, the strongest first; empty where no evidence counts."""
+    """Reasons in words, the strongest first; empty without evidence."""
     drop: bool
-    """Whether the next run should do without it, in the list's own view."""
+    """Whether the next run should leave it out, as proposed by the list."""
 
     @property
     def why(self) -> str:
@@ -70,8 +70,8 @@ class Suspect:
 def find_suspects(samples: Sequence[EvaluatedSample]) -> list[Suspect]:
     """Return the most suspicious clips of a corpus, the most suspicious first.
 
-    ``samples`` are best those of all splits together, for what is usual is learnt from them. Audio
-    is read only where the hypothesis is empty, and where clips of one length may be the same.
+    ``samples`` should be those of all splits, since they define what is usual. Audio is read only
+    if the hypothesis is empty, or if clips of equal length may be duplicates.
     """
     evidence: list[list[tuple[float, str, bool]]] = [[] for _ in samples]
     disagreement = _disagreement(samples)
@@ -103,7 +103,7 @@ def _below_threshold(value: float) -> float:
 def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
     """Write the list as a CSV file, whole or not at all.
 
-    The column ``drop`` is what the next run goes by, and what a person may change.
+    The next run uses the column ``drop``, which people may edit.
     """
     with (
         atomic_write(path) as beside,
@@ -134,10 +134,10 @@ def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
 
 
 def _disagreement(samples: Sequence[EvaluatedSample]) -> NDArray[np.float64]:
-    """Return for each clip how unusual its loss and its errors are: the mean of both.
+    """Return for each clip how unusual its loss and its errors are, as the mean of both.
 
-    The loss is taken for each character of the longer of both texts, so that a long clip is not
-    suspicious for its length, and a text that is far too short for its clip is.
+    The loss is per character of the longer text, so that a long clip is not suspicious for its
+    length, but a text that is far too short for its clip is.
     """
     if not samples:
         return np.zeros(0)
@@ -155,7 +155,7 @@ def _wrong_share(sample: EvaluatedSample) -> float:
 
 
 def _deviations(values: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
-    """Return how many robust standard deviations values lie above the median, at most 99."""
+    """Return how many robust standard deviations values are above the median, at most 99."""
     median = np.median(values)
     spread = max(1.4826 * float(np.median(np.abs(values - median))), floor)
     return np.minimum((values - median) / spread, _MOST)
@@ -163,7 +163,7 @@ def _deviations(values: NDArray[np.float64], floor: float) -> NDArray[np.float64
 
 def _describe_disagreement(sample: EvaluatedSample) -> str:
     if not math.isfinite(sample.loss):
-        return "the text is longer than the audio has room for"
+        return "the text is too long for the audio"
     return f"text and audio disagree: {_wrong_share(sample):.0%} of the characters differ"
 
 
@@ -183,7 +183,7 @@ def _odd_speed(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float,
 
 
 def _odd_writing(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, str]]:
-    """Yield texts whose pairs of letters are rare in the others: perhaps another language."""
+    """Yield texts whose letter pairs are rare in the others: perhaps another language."""
     all_pairs, all_firsts = Counter[tuple[str, str]](), Counter[str]()
     for sample in samples:
         all_pairs.update(pairwise(f" {sample.src} "))
@@ -192,7 +192,7 @@ def _odd_writing(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, floa
     surprise = np.zeros(len(samples))
     for row, sample in enumerate(samples):
         own, own_firsts = Counter(pairwise(f" {sample.src} ")), Counter(f" {sample.src}")
-        # Its own pairs do not count, or the text would vouch for itself.
+        # Without its own pairs, which would make it look usual.
         surprise[row] = -sum(
             count
             * math.log(
@@ -207,7 +207,7 @@ def _odd_writing(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, floa
 
 
 def _cut_off(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, str, bool]]:
-    """Yield clips where one of both goes on at an end while the rest of them agrees."""
+    """Yield clips whose reference or hypothesis continues at an end while the rest agrees."""
     for row, sample in enumerate(samples):
         if not sample.res or _wrong_share(sample) < _ENDING:
             continue
@@ -226,7 +226,7 @@ def _cut_off(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, s
 
 
 def _run_at_the_start(kinds: Sequence[str]) -> int:
-    """Return for how long the first kind goes on; 0 for what stands in both texts."""
+    """Return the length of the first run of one kind; 0 if it is in both texts."""
     return next((i for i, kind in enumerate(kinds) if not kind or kind != kinds[0]), len(kinds))
 
 
@@ -247,7 +247,7 @@ def _silent(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, st
 
 
 def _repeated(samples: Sequence[EvaluatedSample]) -> Iterator[tuple[int, float, str, bool]]:
-    """Yield clips of the same bytes as an earlier one."""
+    """Yield clips with the same bytes as an earlier one."""
     by_length: dict[float, list[int]] = {}
     for row, sample in enumerate(samples):
         by_length.setdefault(round(sample.seconds, 4), []).append(row)

@@ -1,6 +1,6 @@
-"""What an evaluation comes to in one word, and what to do next: as far as the figures say it.
+"""Summarise an evaluation in a verdict, and suggest what to do next.
 
-``docs/training-well.md`` has the same rules in words.
+``docs/training-well.md`` describes the rules.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ WRONG_DATA = "something is wrong with the data"
 GOOD_WER = 0.20
 USABLE_CER = 0.15
 NOTHING_LEARNT_CER = 0.85
-"""Character error rates are shares of 1."""
+"""Thresholds of character error rates, from 0 to 1."""
 STRANGE_CER, USUAL_CER, STRANGE_SHARE = 0.6, 0.25, 0.05
-"""Utterances above the first are strange where half are below the second; a share of them is a sign
-that transcripts are wrong."""
+"""Utterances above the first are strange if half of all are below the second; many of them
+suggest wrong transcripts."""
 SPACES_SHARE, SUSPECT_SHARE = 0.25, 0.01
 RISE_OF_OVERFITTING = 1.05
 STILL_IMPROVING = 0.02
 FALL_OF_LEARNING = 0.7
 OTHER_SPEECH = 2.0
-"""Times the dev set's character error rate from which a test set is other speech."""
+"""Multiple of the dev set's character error rate above which the test set is different speech."""
 SPEAKER_COLUMNS = ("client_id", "speaker", "speaker_id", "voice")
 MOST_STEPS = 2
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a model is good for, why, and what to do next."""
+    """What a model can be used for, why, and what to do next."""
 
     level: str
     """One of ``GOOD``, ``WITH_LANGUAGE_MODEL``, ``MORE_DATA`` and ``WRONG_DATA``."""
@@ -53,7 +53,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """The history of the training that made a model, as lineage keeps it."""
+    """The training history of a model, from its lineage."""
 
     epochs: Sequence[Mapping[str, Any]]
 
@@ -64,7 +64,7 @@ class TrainingCurve:
 
     @property
     def hours(self) -> float:
-        """Hours of speech in an epoch, 0 if that is not known."""
+        """Hours of speech in an epoch, 0 if not known."""
         if not self.trained:
             return 0.0
         last = self.trained[-1]
@@ -72,7 +72,7 @@ class TrainingCurve:
 
     @property
     def best(self) -> Mapping[str, Any] | None:
-        """The epoch that was the best in the end."""
+        """The best epoch."""
         return next((epoch for epoch in reversed(self.epochs) if epoch.get("best")), None)
 
     @property
@@ -103,7 +103,7 @@ class TrainingCurve:
 
     @property
     def hardly_learnt(self) -> bool:
-        """Whether the train loss hardly fell, at however many epochs."""
+        """Whether the train loss hardly fell, regardless of the number of epochs."""
         losses = [e["train_loss"] for e in self.trained if e.get("train_loss")]
         return len(losses) > 1 and losses[-1] > FALL_OF_LEARNING * losses[0]
 
@@ -111,11 +111,11 @@ class TrainingCurve:
 def judge_model(
     result: Measured, training_speakers: Mapping[str, set[str]] | None = None
 ) -> Verdict:
-    """Return what the figures of an evaluation say of a model.
+    """Return the verdict on a model.
 
     Args:
         result: of the test set.
-        training_speakers: who speaks in the training split, by column of the manifest.
+        training_speakers: the speakers of the training split, by column of the manifest.
     """
     curve = _curve(result)
     strange = _strange(result.samples)
@@ -130,7 +130,7 @@ def _curve(result: Measured) -> TrainingCurve:
 
 
 def _strange(samples: Sequence[EvaluatedSample]) -> list[EvaluatedSample]:
-    """Return the utterances that are recognised as something else, where most are right."""
+    """Return the utterances that are recognised as something else although most are right."""
     if not samples or statistics.median(each.cer for each in samples) > USUAL_CER:
         return []
     return [each for each in samples if each.cer >= STRANGE_CER]
@@ -158,7 +158,7 @@ def _steps(
     level: str,
     training_speakers: Mapping[str, set[str]],
 ) -> Iterator[str]:
-    """Yield what to do, what matters most first."""
+    """Yield suggestions, the most important first."""
     if level == WRONG_DATA and strange:
         yield (
             f"listen to the {len(strange)} worst test utterances and compare their transcripts;"
@@ -228,7 +228,7 @@ def _about_speakers(
 
 
 def _space_errors(result: Measured) -> tuple[int, int]:
-    """Return the character errors that are spaces, and all of them."""
+    """Return the number of character errors that are spaces, and of all."""
     _, *mistaken = result.space_errors or (0, 0)
     return sum(mistaken), result.characters.distance
 

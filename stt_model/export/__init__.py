@@ -1,4 +1,4 @@
-"""A checkpoint as what deployed runtimes load, compared with the checkpoint."""
+"""Export a checkpoint for deployed runtimes, and compare the export with the checkpoint."""
 
 import lazy_loader
 

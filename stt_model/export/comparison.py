@@ -1,4 +1,4 @@
-"""Whether an exported model computes what the checkpoint that it was made from computes."""
+"""Check that an exported model computes the same as its checkpoint."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from stt_model.features import extract_features
 Array = NDArray[np.float32]
 
 MOST_CLIPS = 50
-"""Utterances that are compared, spread evenly over those given."""
+"""Maximum number of compared utterances, spread evenly over those given."""
 LARGEST_DIFFERENCE = 1e-4
-"""How far a probability may be off where nothing was quantised; some 3e-6 is usual."""
+"""Maximum difference of a probability without quantisation; about 3e-6 is usual."""
 
 
 class AcousticModel(Protocol):
-    """What makes probabilities of samples, in whatever form it was stored."""
+    """A model that computes probabilities from samples."""
 
     def probabilities(self, samples: Array) -> Array:
         """Return float32 [frames, classes], the blank last, of float32 [n] at the model's rate."""
@@ -36,7 +36,7 @@ class AcousticModel(Protocol):
 
 
 class NetworkModel:
-    """The network as it is trained and evaluated, on the CPU."""
+    """The network of training and evaluation, on the CPU."""
 
     def __init__(self, network: keras.Model, audio: AudioSettings = USUAL_AUDIO) -> None:
         self._audio = audio
@@ -51,7 +51,7 @@ class NetworkModel:
 
 @dataclass(frozen=True)
 class Clip:
-    """An utterance to compare on; ``transcript`` is empty where it is not known."""
+    """An utterance to compare on; ``transcript`` is empty if not known."""
 
     samples: Array
     transcript: str
@@ -59,13 +59,13 @@ class Clip:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How an export differs from its source over the same utterances."""
+    """The differences of an export from its source on the same utterances."""
 
     utterances: int
     largest_difference: float
-    """Between the probabilities of a class in a frame."""
+    """Largest difference between the probabilities of a class in a frame."""
     words: int
-    """Words of the references; 0 where there are none."""
+    """Words of the references; 0 if there are none."""
     source_errors: int
     """Word errors of the source, decoded greedily."""
     errors: int
@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def wer_change(self) -> float:
-        """How much the word error rate rises."""
+        """The increase of the word error rate."""
         return (self.errors - self.source_errors) / max(self.words, 1)
 
     def __str__(self) -> str:
@@ -89,8 +89,8 @@ class Comparison:
 def read_clips(manifests: Sequence[Path], audio: AudioSettings = USUAL_AUDIO) -> list[Clip]:
     """Return utterances to compare on: at most ``MOST_CLIPS`` of those with words.
 
-    Without any manifest it is one clip of noise, which tells whether two models compute the same,
-    but nothing of what they understand.
+    Without manifests it is one clip of noise, which shows whether two models compute the same, but
+    not how well they recognise speech.
     """
     utterances = [each for path in manifests for each in read_manifest(path)]
     utterances = [each for each in utterances if each.transcript.strip()]
@@ -111,9 +111,9 @@ def read_clips(manifests: Sequence[Path], audio: AudioSettings = USUAL_AUDIO) ->
 
 @dataclass(frozen=True)
 class Checker:
-    """Runs exports and their source over the same clips, and refuses exports that are too far off.
+    """Runs exports and their source on the same clips, and refuses exports that differ too much.
 
-    ``max_wer_change`` is how much the word error rate of a quantised export may be higher.
+    ``max_wer_change`` is the allowed increase of a quantised export's word error rate.
     """
 
     source: AcousticModel
@@ -134,7 +134,7 @@ class Checker:
         return comparison
 
     def _check_words(self, name: str, comparison: Comparison) -> None:
-        # Where few words are compared, one error more than before is still no evidence.
+        # With few words, a single additional error is no evidence.
         allowed = max(1, int(self.max_wer_change * comparison.words))
         if comparison.words and comparison.errors - comparison.source_errors > allowed:
             raise ExportError(

@@ -1,4 +1,4 @@
-"""What to export, and as what; it is checked before TensorFlow starts."""
+"""Settings of an export, which are checked before TensorFlow starts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 N_STEPS = 16
 """Frames that a call of an exported model takes, in every published one."""
 DESCRIPTION = "export.json"
-"""What every export has: all that is known about it."""
+"""The file in every export that describes it."""
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What to export, and as what. Names that Coqui STT has are Coqui STT's.
+    """Settings of an export. Names are Coqui STT's, where it has them.
 
-    ``test_files`` hold the utterances to compare on. A quantised model may have a word error rate
-    that is higher by ``max_wer_change`` there, or make one error more where that is less than one.
-    ``released`` is written into the model card, for whoever deploys it, and so is ``gate``, which
-    says why.
+    ``test_files`` hold the utterances to compare on. There the word error rate of a quantised model
+    may be higher by ``max_wer_change``, or by one error if that is less than one.
+    ``released`` and its reason ``gate`` are written into the model card.
     """
 
     load_checkpoint_dir: Path
@@ -62,7 +61,7 @@ class ExportConfig:
     gate: str = ""
 
     def check(self) -> None:
-        """Refuse what cannot work, before anything is read or made."""
+        """Refuse impossible settings, before anything is read or made."""
         check_parameters(self, ExportError)
         self.identity.check()
         check_name("--export_file_name", self.export_file_name)
@@ -81,7 +80,7 @@ class ExportConfig:
 
 
 def check_place(folder: Path, replace: bool) -> None:
-    """Raise ExportError unless an export can be put there without losing somebody's files."""
+    """Raise ExportError unless an export can be written there without losing other files."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -1,8 +1,8 @@
-"""A checkpoint as what deployed runtimes load, each form compared with the checkpoint.
+"""Export a checkpoint for deployed runtimes, and compare each format with the checkpoint.
 
-What is made lies in one folder, which is there whole or not at all: the ``.tflite`` file for Coqui
-STT's runtime, a TensorFlow SavedModel if asked for, the alphabet, the scorer if there is one, the
-model card, and ``export.json`` with all that is known about them.
+The export is one folder that appears whole or not at all: the ``.tflite`` file for Coqui STT's
+runtime, a TensorFlow SavedModel if requested, the alphabet, the scorer if there is one, the model
+card, and ``export.json``, which describes them.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ from stt_model.text import Alphabet, write_alphabet
 
 SAVED_MODEL = "saved_model"
 KENLM_BINARY = b"mmap lm "
-"""How every package begins."""
+"""The first bytes of every package."""
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was made, and how it compares with the checkpoint, by file or folder."""
+    """The exported files or folders, each with its comparison with the checkpoint."""
 
     directory: Path
     sizes: dict[str, int]
@@ -65,7 +65,7 @@ class ExportResult:
     gate: str
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures to show beside the run."""
+        """Return the figures to show with the run."""
         figures: dict[str, float] = {"released": float(self.released)}
         for name, comparison in self.comparisons.items():
             figures[f"{name} MB"] = self.sizes[name] / 1e6
@@ -86,11 +86,11 @@ class ExportResult:
 
 
 def export(config: ExportConfig) -> ExportResult:
-    """Make what was asked for, load it again, compare it with the checkpoint, then publish it.
+    """Export, load the result, compare it with the checkpoint, then publish it.
 
     Raises:
-        BootstrapError: it cannot be made as asked, or is too far from the checkpoint. Nothing of
-            it is left then.
+        BootstrapError: it cannot be made, or differs too much from the checkpoint. Nothing is left
+        behind then.
     """
     config.check()
     checkpoint = open_checkpoint(
@@ -108,7 +108,7 @@ def export(config: ExportConfig) -> ExportResult:
         if package:
             _write_zip(folder, package)
         if config.remove_export and config.export_dir.exists():
-            # Only now, when there is something to take its place.
+            # Only now that the replacement is complete.
             shutil.rmtree(config.export_dir)
     return ExportResult(config.export_dir, sizes, comparisons, config.released, config.gate)
 
@@ -126,7 +126,7 @@ def _check_scorer(path: Path, alphabet: Alphabet) -> None:
 def _write_models(
     config: ExportConfig, checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path
 ) -> dict[str, Comparison]:
-    """Write and compare each form of the model; return the comparisons by file or folder."""
+    """Write and compare each format of the model; return the comparisons by file or folder."""
     weights = read_weights(checkpoint)
     with tf.device("CPU:0"):
         keras_model = network.build(checkpoint.geometry)
@@ -154,7 +154,7 @@ def _write_models(
 def _write_tflite(
     config: ExportConfig, checkpoint: Checkpoint, weights: Weights, path: Path
 ) -> TfliteModel:
-    """Write the model and return it as it loads, its metadata compared."""
+    """Write the model, load it again, and verify its metadata."""
     metadata = RuntimeMetadata(
         checkpoint.alphabet,
         config.export_beam_width,
@@ -188,7 +188,7 @@ def _check_features(model: TfliteModel, clip: Clip, audio: AudioSettings) -> Non
 def _write_companions(
     config: ExportConfig, checkpoint: Checkpoint, comparisons: dict[str, Comparison], folder: Path
 ) -> None:
-    """Write what goes with the models: alphabet, scorer, model card, description."""
+    """Write the other files: alphabet, scorer, model card, description."""
     write_alphabet(checkpoint.alphabet, folder / "alphabet.txt")
     if config.scorer_path:
         shutil.copyfile(config.scorer_path, folder / config.scorer_path.name)
@@ -232,7 +232,7 @@ def _write_companions(
 
 _ROUNDINGS = {
     "stochastic": "8-bit weights were rounded at random, because an ancestor's were 8-bit already:"
-    " rounding to the nearest would have put most of them back to what they were before training"
+    " rounding to the nearest would have reset most of them to their values before training"
 }
 
 
@@ -244,7 +244,7 @@ def _rounding(config: ExportConfig, checkpoint: Checkpoint) -> str:
 
 
 def _ancestors(checkpoint: Checkpoint) -> dict[str, str]:
-    """The deployed models that it descends from, for the card."""
+    """The deployed models among its ancestors, for the card."""
     found = [
         f"{each.get('file')} ({each.get('format')}{', 8-bit' if each.get('quantised') else ''},"
         f" sha256 {each.get('sha256')})"

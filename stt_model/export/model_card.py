@@ -1,4 +1,4 @@
-"""The model card: Coqui STT's fields above, what is known of the model below."""
+"""The model card: Coqui STT's fields, followed by facts about the model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stt_model.base import ExportError, text
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Who made what; the fields are Coqui STT's export flags without their ``export_``."""
+    """The model's identity; the fields are Coqui STT's export flags without ``export_``."""
 
-    author_id: str = text("author", "Who made the model, in one word.")
-    model_name: str = text("model", "What the model is called.")
-    model_version: str = text("0.0.1", "Its version, as https://semver.org has it.")
-    language: str = text("und", "Its language as a BCP 47 tag, such as sw-Latn-KE.")
+    author_id: str = text("author", "Author of the model, in one word.")
+    model_name: str = text("model", "Name of the model.")
+    model_version: str = text("0.0.1", "Version of the model, in the form of https://semver.org.")
+    language: str = text("und", "Language of the model as a BCP 47 tag, such as sw-Latn-KE.")
     license: str = text(
         "<SPDX identifier of the model's license>", "SPDX identifier of its license."
     )
@@ -24,21 +24,21 @@ class ModelIdentity:
     )
     min_stt_version: str = text("1.4.0", "Oldest version of Coqui STT that runs it.")
     max_stt_version: str = text("1.4.0", "Newest version of Coqui STT that runs it.")
-    description: str = text("", "What else its users should know, in Markdown.")
+    description: str = text("", "Further notes for its users, in Markdown.")
 
     @property
     def file_name(self) -> str:
-        """What Coqui STT names the card."""
+        """Coqui STT's name for the card."""
         return f"{self.author_id}_{self.model_name}_{self.model_version}.md"
 
     def check(self) -> None:
-        """Refuse what cannot be part of a file's name."""
+        """Refuse values that cannot be part of a file name."""
         for name in ("author_id", "model_name", "model_version"):
             check_name(f"--export_{name}", getattr(self, name))
 
 
 def check_name(flag: str, value: str) -> None:
-    """Raise ExportError unless the value can be part of a file's name."""
+    """Raise ExportError unless the value can be part of a file name."""
     if not value or "/" in value or not value.isprintable() or value.startswith("."):
         raise ExportError(
             f"{flag}: expected a name without slashes that does not begin with a dot, found"
@@ -52,10 +52,10 @@ def format_card(
     """Return the card in Markdown, with YAML above.
 
     Args:
-        identity: who made what.
+        identity: author, name, version and so on.
         runtime: ``tflite`` or ``tensorflow``.
-        released: whether the model is meant to be used; it is one more field after Coqui's.
-        facts: lines of a list by what they are about.
+        released: whether the model may be used, written as one more field after Coqui's.
+        facts: lines of a list, by title.
     """
     import yaml
 

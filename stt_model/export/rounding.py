@@ -1,8 +1,8 @@
-"""Round weights to the 8-bit grid at random, so that small changes are kept on average.
+"""Round weights to the 8-bit grid stochastically, so that small changes are kept on average.
 
-Weights that were read out of an 8-bit model lie on its grid. Fine-tuning moves most of them by less
-than half a step, and rounding to the nearest puts those back: the training is lost. Rounded up with
-the probability that the fraction says, each matrix keeps the sum of its changes.
+Weights that were read from an 8-bit model are on its grid. Fine-tuning moves most of them by less
+than half a step, and rounding to the nearest would undo that. If a weight is rounded up with a
+probability equal to its fraction, each matrix keeps the sum of its changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LARGEST = 127
 
 
 def round_stochastically(model: bytes, weights: Weights) -> bytes:
-    """Return a quantised ``.tflite`` file with its 8-bit matrices rounded anew.
+    """Return a quantised ``.tflite`` file with its 8-bit matrices rounded stochastically.
 
     The same weights give the same file: the seed is their digest.
 
@@ -45,10 +45,10 @@ def _rounded(exact: NDArray[np.float32], step: float, seed: str) -> NDArray[np.i
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(stream.tolist())))
     result = np.empty(exact.shape, np.int8)
     largest = np.abs(exact).max(initial=0)
-    # A row at a time: the matrices are large, and what is between is in 64 bits.
+    # One row at a time: the matrices are large, and intermediate values have 64 bits.
     for row, target in zip(exact, result, strict=True):
         steps = np.floor(row.astype(np.float64) / step + generator.random(row.shape))
-        # The largest weight made the step, and stays at its end.
+        # The largest weight defined the step, and stays at the end of the grid.
         steps = np.where(np.abs(row) == largest, np.sign(row) * _LARGEST, steps)
         target[...] = np.clip(steps, -_LARGEST, _LARGEST)
     return result

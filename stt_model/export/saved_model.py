@@ -1,4 +1,4 @@
-"""The network as a TensorFlow SavedModel that takes audio samples and gives probabilities."""
+"""The network as a TensorFlow SavedModel from audio samples to probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGNATURE = "serving_default"
 
 
 class _Recogniser(tf.Module):
-    """The network with the features before it and the softmax after it."""
+    """The network including features and softmax."""
 
     def __init__(self, network: keras.Model, audio: AudioSettings) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _Recogniser(tf.Module):
         audio = self._audio
         frames = tf.maximum(0, 1 + (sample_counts - audio.window) // audio.stride)
         features = mfcc_of_batch(samples, audio)
-        # Past its end an utterance has zeros in place of features, not features of silence.
+        # After its end an utterance has zeros, not the features of silence.
         inside = tf.sequence_mask(frames, tf.shape(features)[1])
         features = tf.where(inside[:, :, tf.newaxis], features, 0.0)
         probabilities = tf.nn.softmax(self.network(features, training=False))
@@ -48,13 +48,13 @@ def write_saved_model(
 ) -> None:
     """Write the SavedModel, whose signature ``serving_default`` takes a batch.
 
-    In: ``samples`` float32 [batch, n], mono, at the model's rate, in [-1, 1], the shorter
-    utterances filled up with anything, and ``sample_counts`` int32 [batch], the samples that are
-    the utterance's own. Out: ``probabilities`` float32 [batch, frames, classes], the blank last,
-    and ``frames`` int32 [batch], how many of them are the utterance's own.
+    In: ``samples`` float32 [batch, n], mono, at the model's rate, in [-1, 1], shorter utterances
+    padded with anything, and ``sample_counts`` int32 [batch], the samples without padding. Out:
+    ``probabilities`` float32 [batch, frames, classes], the blank last, and ``frames`` int32
+    [batch], the frames without padding.
     """
     recogniser = _Recogniser(network, audio)
-    # Nobody trains through it, and the recurrent layer's own gradient cannot be saved.
+    # It is not trained, and the recurrent layer's custom gradient cannot be saved.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(
         recogniser, str(folder), signatures={SIGNATURE: recogniser.recognise}, options=options
@@ -66,7 +66,7 @@ class SavedModel:
 
     def __init__(self, folder: Path) -> None:
         """Load what ``write_saved_model`` wrote."""
-        # Kept, because a signature does not keep the variables alive that it uses.
+        # Kept, because a signature does not keep its variables alive.
         self._loaded = tf.saved_model.load(str(folder))
         self._recognise = self._loaded.signatures[SIGNATURE]
 

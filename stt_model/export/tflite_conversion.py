@@ -30,7 +30,7 @@ from stt_model.network import LAYER_NORM_EPSILON, RELU_CLIP
 from stt_model.text import Alphabet
 
 GRAPH_VERSION = 6
-"""What the runtime's version 1.4 asks for: the generation of inputs and outputs."""
+"""The version of inputs and outputs that runtime 1.4 requires."""
 
 INPUTS = ("input_node", "previous_state_c", "previous_state_h", "input_samples")
 OUTPUTS = (
@@ -39,12 +39,12 @@ OUTPUTS = (
     *("metadata_feature_win_step", "metadata_beam_width", "metadata_alphabet"),
     "metadata_language",
 )
-"""In the order in which the runtime reads the metadata; in another it crashes."""
+"""The order in which the runtime reads the metadata; with another it crashes."""
 
 
 @dataclass(frozen=True)
 class RuntimeMetadata:
-    """What the runtime reads out of the model beside the weights."""
+    """The metadata that the runtime reads from the model."""
 
     alphabet: Alphabet
     beam_width: int
@@ -107,7 +107,7 @@ class _Step(tf.Module):
         arrays = {name: weights[name] for name in weights if name != LSTM_KERNEL}
         arrays["input_kernel"] = kernel[: geometry.n_hidden]
         arrays["recurrent_kernel"] = kernel[geometry.n_hidden :]
-        # Variables, because the converter takes several copies of every constant.
+        # Variables, because the converter makes several copies of every constant.
         self._weights = {name: tf.Variable(array) for name, array in arrays.items()}
 
     def concrete_function(self) -> Any:
@@ -149,7 +149,7 @@ class _Step(tf.Module):
         return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
 
     def _recurrent(self, x: Any, cell: Any, output: Any) -> tuple[Any, Any, Any]:
-        """Run the LSTM; the product with the input's weights is one for all frames."""
+        """Run the LSTM; the input projection is one product for all frames."""
         projected = tf.matmul(x, self._weights["input_kernel"]) + self._weights[LSTM_BIAS]
         recurrent_kernel = tf.convert_to_tensor(self._weights["recurrent_kernel"])
         outputs = []
@@ -163,10 +163,10 @@ class _Step(tf.Module):
 
 
 def _as_runtime_reads(converted: bytes) -> bytes:
-    """Name inputs and outputs as the runtime does, and have an operation make each output.
+    """Give inputs and outputs the runtime's names, and make each output the result of an operation.
 
-    The runtime walks from each metadata output back to the operation that it comes from; where the
-    output is a bare constant, which has none, it crashes.
+    The runtime walks from each metadata output back to its operation; for a bare constant, which
+    has none, it crashes.
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(converted))
     (graph,) = model.subgraphs
@@ -201,7 +201,7 @@ def _add_reshape_code(model: Any) -> int:
 
 
 def _add_one(model: Any) -> int:
-    """Add a constant tensor that holds the number 1, which is the shape to give."""
+    """Add a constant tensor that holds the number 1, as the target shape."""
     buffer = schema.BufferT()
     buffer.data = list(struct.pack("<i", 1))
     model.buffers.append(buffer)
@@ -223,7 +223,7 @@ def _reshape(opcode: int, sources: list[int], target: int) -> Any:
 
 
 def _tensor(name: bytes, kind: int, buffer: int = 0) -> Any:
-    """Return a tensor of one element; buffer 0 is the empty one of what an operation makes."""
+    """Return a tensor of one element; buffer 0 is empty, for results of operations."""
     tensor = schema.TensorT()
     tensor.name = name
     tensor.shape = [1]

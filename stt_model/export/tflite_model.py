@@ -24,15 +24,15 @@ _PLAIN_KERNELS = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DEL
 
 
 def as_logits(probabilities: Array) -> Array:
-    """Return logits that stand for the same distribution as the probabilities: their logarithms."""
+    """Return logits of the same distribution as the probabilities: their logarithms."""
     floor = np.finfo(np.float32).tiny
     return np.log(np.maximum(probabilities, floor))
 
 
 def fill_up(samples: Array, audio: AudioSettings = USUAL_AUDIO) -> Array:
-    """Return the samples with zeros behind them until they are whole windows, as the runtime does.
+    """Pad the samples with zeros to whole windows, as the runtime does.
 
-    Training leaves out what comes after the last whole window, so that this is one frame more.
+    Training drops the samples after the last whole window, so this gives one more frame.
     """
     return np.pad(
         samples, (0, audio.window + audio.stride * audio.frame_count(len(samples)) - len(samples))
@@ -46,7 +46,7 @@ class TfliteModel:
         """Load the file.
 
         Raises:
-            ExportError: it is no such model.
+            ExportError: it is not such a model.
         """
         self._interpreter = _open(path)
         self._inputs = {each["name"]: each for each in self._interpreter.get_input_details()}
@@ -60,14 +60,14 @@ class TfliteModel:
             )
 
     def read_metadata(self) -> dict[str, int | bytes]:
-        """Return what the model says of itself, by the names of its outputs."""
+        """Return the model's metadata, by the names of its outputs."""
         self._interpreter.invoke()
         found = {name: self._read(name) for name in OUTPUTS if name.startswith("metadata_")}
         return {name: value.item() for name, value in found.items()}
 
     @functools.cached_property
     def audio(self) -> AudioSettings:
-        """How the model's features are cut out of sound."""
+        """The model's audio settings."""
         found = self.read_metadata()
         return AudioSettings(
             int(found["metadata_sample_rate"]),
@@ -76,15 +76,15 @@ class TfliteModel:
         )
 
     def read_alphabet(self) -> Alphabet:
-        """Return what the classes stand for."""
+        """Return the labels of the classes."""
         return deserialise_alphabet(bytes(self.read_metadata()["metadata_alphabet"]))
 
     def read_beam_width(self) -> int:
-        """Return how widely the runtime searches with this model."""
+        """Return the beam width of the runtime for this model."""
         return int(self.read_metadata()["metadata_beam_width"])
 
     def features(self, window: Array) -> Array:
-        """Return the features, float32 [26], that the model makes of a window, float32 [512]."""
+        """Return the model's features, float32 [26], of a window, float32 [512]."""
         self._write("input_samples", window)
         self._interpreter.invoke()
         return self._read("mfccs").reshape(-1)
@@ -130,13 +130,13 @@ class TfliteModel:
 
 def _open(path: Path) -> Any:
     with warnings.catch_warnings():
-        # TensorFlow announces that its interpreter will move to a package of its own.
+        # TensorFlow warns that its interpreter will move to another package.
         warnings.simplefilter("ignore", UserWarning)
         try:
             interpreter = tf.lite.Interpreter(
                 model_content=path.read_bytes(),
                 num_threads=usable_cpus(),
-                # The others print a line about themselves.
+                # Other delegates print a line about themselves.
                 experimental_op_resolver_type=_PLAIN_KERNELS,
             )
             interpreter.allocate_tensors()

@@ -1,5 +1,4 @@
-"""What people ask for, one function a job: the command line and the components call the same
-ones."""
+"""Jobs, one function each, which the command line and the components call."""
 
 import lazy_loader
 

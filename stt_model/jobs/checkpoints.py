@@ -1,4 +1,4 @@
-"""Jobs on a checkpoint: fetch, inspect, decide what to do with it, replace its last layers."""
+"""Jobs on a checkpoint: fetch, inspect, choose the mode, replace the last layers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FetchedCheckpoint:
-    """A checkpoint that was brought here."""
+    """A fetched checkpoint."""
 
     sha256: str
     """Digest of the archive, or of the folder."""
@@ -45,7 +45,7 @@ class FetchedCheckpoint:
 
     @property
     def metadata(self) -> dict[str, str | int | bool]:
-        """What a pipeline keeps of it, beside the artifact."""
+        """Metadata that a pipeline keeps with the artifact."""
         found = self.checkpoint
         return {
             "sha256": self.sha256,
@@ -60,7 +60,7 @@ class FetchedCheckpoint:
 
     @property
     def _origin(self) -> str:
-        """The deployed model that it, or its nearest such ancestor, was read out of."""
+        """The deployed model that it, or its nearest such ancestor, was read from."""
         for each in imports_in(self.checkpoint.lineage):
             bits = ", 8-bit" if each.get("quantised") else ""
             return f"{each.get('file')} ({each.get('format')}{bits}, sha256 {each.get('sha256')})"
@@ -80,25 +80,25 @@ def fetch(
     bytes_output_mode: bool = False,
     report: Path | None = None,
 ) -> FetchedCheckpoint:
-    """Bring a checkpoint to the folder ``target`` and open it, so that another file is refused.
+    """Fetch a checkpoint to the folder ``target`` and open it, so that other files are refused.
 
     A deployed model (``.tflite``, ``.pb``, ``.pbmm``) becomes a checkpoint.
 
     Args:
         uri: folder, archive or deployed model: a path, ``file://``, ``s3://`` or ``http(s)://``.
-        target: folder to make.
-        sha256: digest that it must have, in hexadecimal; empty for no check.
-        size_limit: most that may be fetched, in GiB.
-        unpacked_limit: most that may come out of an archive, in GiB.
+        target: folder to create.
+        sha256: expected digest, in hexadecimal; empty for no check.
+        size_limit: maximum to fetch, in GiB.
+        unpacked_limit: maximum to unpack from an archive, in GiB.
         progress: draw a bar where there is a terminal.
-        alphabet: what its classes stand for, where it does not say.
-        alphabet_uri: file of the same, as any such URI; empty for none.
-        bytes_output_mode: they are the bytes of UTF-8.
+        alphabet: the labels of its classes, if it does not hold them.
+        alphabet_uri: alphabet file with these, as any such URI; empty for none.
+        bytes_output_mode: the labels are the bytes of UTF-8.
         report: where the report is written.
 
     Raises:
-        StorageError: it cannot be brought here.
-        CheckpointError: it is no checkpoint; ``target`` is not made.
+        StorageError: it cannot be fetched.
+        CheckpointError: it is not a checkpoint; ``target`` is not created.
     """
     with given_file(alphabet_uri) as path:
         given = read_alphabet(path) if path else alphabet
@@ -125,9 +125,9 @@ def fetch(
 def inspect(
     checkpoint: str | Path, *, which: str = "auto", alphabet: Alphabet | None = None
 ) -> dict[str, Any]:
-    """Return what a checkpoint is: geometry, alphabet, mode and lineage.
+    """Describe a checkpoint: geometry, alphabet, mode and lineage.
 
-    ``which`` is best, last or auto; ``alphabet`` is the checkpoint's, where it lies elsewhere.
+    ``which`` is best, last or auto; ``alphabet`` is the checkpoint's, if it is stored elsewhere.
     """
     return open_checkpoint(checkpoint, which=which, alphabet=alphabet).describe()
 
@@ -147,7 +147,7 @@ def decide(
 ) -> Decision:
     """Decide between fine-tuning a checkpoint and transferring it to another alphabet.
 
-    A refusal is a decision too: its mode is ``refuse``, and its reason says what is wrong.
+    A refusal is a decision too: its mode is ``refuse``, and its reason explains why.
     """
     source = open_checkpoint(checkpoint)
     return make_decision(
@@ -170,10 +170,10 @@ def analyse_alphabet(
     keep_source_labels: bool = False,
     scorer_uri: str = "",
 ) -> Decision:
-    """Decide for a dataset, and write the alphabet that the model will have and the reasons.
+    """Choose the mode for a dataset, and write the model's future alphabet and the reasons.
 
-    After a refusal that alphabet is the checkpoint's. ``scorer_uri`` names the language model that
-    the new model will be tested with: one of another alphabet is refused here, before training.
+    After a refusal that alphabet is the checkpoint's. ``scorer_uri`` is the language model that the
+    new model will be tested with: if it does not fit, it is refused here, before training.
     """
     with given_file(alphabet_uri) as path:
         given = read_alphabet(path) if path else None
@@ -199,20 +199,20 @@ def analyse_alphabet(
 def check_scorer_fits(
     scorer_uri: str | Path | None, alphabet: Alphabet, vocab_file: Path | None = None
 ) -> None:
-    """Refuse a scorer that cannot be read, or that is for another alphabet; none is fine.
+    """Refuse a scorer that cannot be read, or that is for another alphabet.
 
-    ``vocab_file`` has the words that it may write, where its own file has none or others.
+    ``vocab_file`` has the words that it may write, if its own file has none or others.
 
     Raises:
         StorageError: it cannot be brought here.
-        ScorerError: it is of no use to the model.
+        ScorerError: it does not fit the model.
     """
     from stt_model.decoding import check_scorer, read_scorer
 
     with given_file(str(scorer_uri or "")) as scorer:
         if scorer:
             opened = read_scorer(scorer, alphabet, vocab_file)
-            # The light image has no decoder: there only the package itself is looked at.
+            # The light image has no decoder: only the package itself is checked there.
             if importlib.util.find_spec("flashlight"):
                 check_scorer(opened)
 
@@ -231,11 +231,11 @@ def replace_layers(
 
     Args:
         checkpoint: folder in Coqui's layout.
-        output: folder to make; it must be empty or not be there.
+        output: folder to create; it must be empty or missing.
         alphabet: of the new output layer.
         drop_source_layers: how many layers, counted from the output: 1 to 5.
-        warm_start: keep the output rows of characters that both alphabets share, where only the
-            output layer is replaced.
+        warm_start: keep the output rows of characters that both alphabets share, if only the
+        output layer is replaced.
         random_seed: of the new weights.
         report: where the report is written.
     """
@@ -249,7 +249,7 @@ def replace_layers(
         seed=random_seed,
         warm_start=warm_start,
     )
-    # In quotes, so that a space is seen.
+    # In quotes, so that a space is visible.
     warm_started = tuple(map(repr, surgery.warm_started))
     table = as_table("Layer surgery", {**surgery.to_dict(), "warm_started": warm_started})
     write_report(report, table)
@@ -257,14 +257,14 @@ def replace_layers(
 
 
 def refuse(reason: str) -> None:
-    """Raise RefusedError with the reason, so that the run ends as failed and says why."""
+    """Raise RefusedError with the reason, so that the run fails with it."""
     raise RefusedError(reason)
 
 
 def read_model_alphabet(path: str | Path) -> Alphabet:
     """Read an alphabet file as ``analyse_alphabet`` writes it.
 
-    Of a model in bytes output mode it holds a comment only, as its labels cannot be lines.
+    For a model in bytes output mode it is only a comment, since its labels cannot be lines.
     """
     is_bytes = Path(path).read_bytes() == format_alphabet(BytesAlphabet())
     return BytesAlphabet() if is_bytes else read_alphabet(path)

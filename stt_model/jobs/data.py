@@ -1,4 +1,4 @@
-"""Jobs on a corpus: look for changes, validate, pack."""
+"""Jobs on a corpus: detect changes, validate, pack."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHECKS_LOGGED = 5
 
 
 class SourceDigests(NamedTuple):
-    """What lies behind the URIs of a run; see ``corpus.source_digest``."""
+    """Digests of a run's sources; see ``corpus.source_digest``."""
 
     dataset_digest: str
     checkpoint_digest: str
@@ -39,10 +39,10 @@ def digest_sources(
     drop_suspects_uri: str = "",
     checkpoint_alphabet_uri: str = "",
 ) -> SourceDigests:
-    """Look which version of everything lies behind these URIs; an empty one has the digest "".
+    """Return the digests of the content of these URIs; "" for an empty one.
 
-    That of the dataset includes the list of clips to leave out.
-    What cannot be read gets an unknown digest, and is reported by the step that needs it.
+    The dataset's digest includes the list of clips to leave out.
+    A source that cannot be read gets an unknown digest; the step that needs it reports the error.
     """
     from stt_model.corpus import digest_dataset, digest_source, unknown_digest
 
@@ -84,17 +84,17 @@ def validate(
         dataset: folder with train.csv, dev.csv and test.csv: a path, ``file://`` or ``s3://`` URI.
         output: folder for the clean manifests.
         strict: refuse a dataset with any error, instead of rejecting the row.
-        alphabet: transcripts must keep to it.
-        normalise: language by whose rules transcripts are written, ``generic``, or a YAML file.
-        numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
+        alphabet: transcripts may use only its labels.
+        normalise: language whose rules normalise the transcripts, ``generic``, or a YAML file.
+        numbers: what to do with digits then: ``set_aside``, ``spell`` or ``keep``.
         drop_suspects: ``suspects.csv`` of an earlier run: its rows with ``drop`` are left out of
             the train and dev splits.
         check_audio: whether clips in a store are read ``whole``, or by their ``header`` alone.
         report: where else the report is written.
-        show: is called with each finding before anything is written.
+        show: called with each finding before anything is written.
 
     Raises:
-        ValidationError: nothing may be trained on the dataset; the report is written even so.
+        ValidationError: the dataset must not be trained on; the report is written nevertheless.
         RulesError: there are no such rules.
     """
     from stt_model.corpus import read_dropped
@@ -128,7 +128,7 @@ def validate(
 
 
 def _log_summary(result: ValidationResult) -> None:
-    """Say what was found, by check, the most frequent first."""
+    """Log the findings by check, the most frequent first."""
     log.info("%s", result.summary())
     found: Counter[tuple[str, str]] = Counter()
     for (kind, check, _), count in result.tally.findings.items():

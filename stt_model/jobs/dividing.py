@@ -46,7 +46,7 @@ def divide_manifest(manifest: str | Path, folder: str | Path, **plan: Any) -> di
     paths = {split: Path(folder) / f"{split}.csv" for split in SPLITS}
     if all(path.is_file() for path in paths.values()):
         _check_same_clips(manifest, paths)
-        log.info("%s: taking the splits that are there", folder)
+        log.info("%s: using the existing splits", folder)
         return paths
     rows = read_manifest(manifest)
     seconds = []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NO_TEST_SPLIT = (
     "The dataset has no test split. These figures are of the dev split, on which the best epoch was"
-    " chosen: expect worse on other speech."
+    " chosen: expect worse results on other speech."
 )
 
 
@@ -50,23 +50,22 @@ def evaluate(
         test_files: manifests to test on, CSV files in Coqui's form.
         checkpoint: folder in Coqui's layout.
         load_evaluate: best, last, or auto: best, else last.
-        alphabet: the checkpoint's, where it lies elsewhere.
+        alphabet: the checkpoint's, if it is stored elsewhere.
         n_hidden: width that the checkpoint must have.
         scorer_uri: language model to decode with: a path, ``file://``, ``s3://`` or ``http(s)://``.
-        source_checkpoint_dir: checkpoint that it was made from, tested too, to compare with.
+        source_checkpoint_dir: checkpoint that it was made from, tested too for comparison.
         test_output_file: JSON file for every utterance, with Coqui's keys.
-        html_report: page for the report, with the sound of the worst utterances.
-        suspects_file: CSV file for the clips whose text and sound may not belong together.
-        suspect_files: manifests, beside those of the test, to look for such clips in; they take a
-            pass of their own.
+        html_report: HTML page for the report, with audio of the worst utterances.
+        suspects_file: CSV file for the clips whose text and audio may not match.
+        suspect_files: further manifests to look for such clips in, which takes another pass.
         report: Markdown file for the report.
-        note: line for the top of the reports.
+        note: shown at the top of the reports.
         train_files: manifests that it was trained on, to tell which speakers it knows.
         settings: further fields of ``EvaluationConfig``, such as ``beam_width`` and ``max_wer``.
 
     Raises:
-        BootstrapError: the checkpoint, the scorer or an utterance cannot be read. A model that does
-            not pass the gate is a result, not an error.
+        BootstrapError: the checkpoint, the scorer or an utterance cannot be read. Not passing the
+        gate is a result, not an error.
     """
     tests = [Path(path) for path in test_files]
     check_evaluation(
@@ -108,7 +107,7 @@ def evaluate(
 def _look_further(
     config: EvaluationConfig, result: EvaluationResult, manifests: Sequence[Path]
 ) -> EvaluationResult:
-    """Rank the clips of more manifests together with those tested; the rates stay the test's."""
+    """Rank the clips of more manifests with those tested, without changing the error rates."""
     from stt_model.evaluation import evaluate as run_evaluation
     from stt_model.evaluation import find_suspects, write_html_report, write_suspects
 
@@ -137,7 +136,7 @@ def check_evaluation(
     source_checkpoint_dir: str | Path | None = None,
     settings: Mapping[str, Any],
 ) -> None:
-    """Look at the head of each manifest and at the places of the reports, which takes no time."""
+    """Check the header of each manifest and the places of the reports, which is quick."""
     for path in test_files:
         next(iter_manifest(path), None)
     for output in outputs:
@@ -152,7 +151,7 @@ def check_evaluation(
 
 
 def test_split(splits: Mapping[str, Path]) -> tuple[list[Path], str]:
-    """Return the split to test on, and a note where it is not a test split."""
+    """Return the split to test on, and a note if it is not a test split."""
     if "test" in splits:
         return [splits["test"]], ""
     if "dev" not in splits:

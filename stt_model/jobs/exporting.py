@@ -1,4 +1,4 @@
-"""The job of export: a checkpoint as what deployed runtimes load."""
+"""The job of exporting a checkpoint for deployed runtimes."""
 
 from __future__ import annotations
 
@@ -38,28 +38,27 @@ def export_model(
     report: Path | None = None,
     **settings: Any,
 ) -> ExportResult:
-    """Write a checkpoint as what deployed runtimes load, and compare it with the checkpoint.
+    """Export a checkpoint for deployed runtimes, and compare the export with the checkpoint.
 
     Args:
         checkpoint: folder in Coqui's layout.
         export_dir: a new or empty folder.
         test_files: manifests of utterances to compare on.
         load_evaluate: best, last, or auto: best, else last.
-        alphabet: the checkpoint's, where it lies elsewhere.
+        alphabet: the checkpoint's, if it is stored elsewhere.
         n_hidden: width that the checkpoint must have.
-        scorer_uri: language model to put beside it: a path, ``file://``, ``s3://`` or
-            ``http(s)://``.
-        identity: fields of the model card by name; those that are empty keep their defaults.
-        zip_path: file for the same in one zip.
+        scorer_uri: language model to include: a path, ``file://``, ``s3://`` or ``http(s)://``.
+        identity: fields of the model card by name; empty ones keep their defaults.
+        zip_path: file for a zip of the export.
         released: whether the model may be used, for the model card.
-        gate: why it may or may not.
+        gate: the reason for that.
         export_uri: folder to copy the export to: a path, ``file://`` or ``s3://``. A model that is
-            not released is not copied: what lies there may be in use.
+        not released is not copied, since the existing one may be in use.
         report: where the report is written.
         settings: further fields of ``ExportConfig``, such as ``export_quantize``.
 
     Raises:
-        ExportError: what was asked for cannot be made, or does not do what the checkpoint does.
+        ExportError: the export cannot be made, or differs too much from the checkpoint.
     """
     card = {name: value for name, value in (identity or {}).items() if value}
     tests = [Path(path) for path in test_files]

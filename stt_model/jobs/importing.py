@@ -23,15 +23,15 @@ def import_dataset(
     report: Path | None = None,
     **settings: Any,
 ) -> ImportResult:
-    """Make a corpus of recordings as they are, or add to one what is new; write its report.
+    """Import recordings into a corpus, or add new ones to it; write its report.
 
     Args:
         source: folder, table or archive, as a path, ``file://``, ``http(s)://`` or ``s3://`` URI.
         target: folder for the corpus, as a path, ``file://`` or ``s3://`` URI.
-        normalise: language by whose rules transcripts are written, ``generic``, or a YAML file.
-        numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
+        normalise: language whose rules normalise the transcripts, ``generic``, or a YAML file.
+        numbers: what to do with digits then: ``set_aside``, ``spell`` or ``keep``.
         report: where else the report is written.
-        settings: fields of ``ImportSettings``, parameters as values or as texts.
+        settings: fields of ``ImportSettings``, as values or as text.
 
     Raises:
         DataError: the source cannot be imported, or the target holds something else.

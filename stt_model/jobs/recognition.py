@@ -1,4 +1,4 @@
-"""A checkpoint or an exported model made ready to hear samples."""
+"""Open a checkpoint or an exported model for recognition."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Infer = Callable[[Sequence[Array]], tuple[Array, NDArray[np.int32]]]
 
 
 def open_model(model: Path) -> tuple[Alphabet, AudioSettings, int, Infer]:
-    """Return alphabet, audio settings and beam width of a checkpoint or model, and what runs it.
+    """Return alphabet, audio settings, beam width and inference function of a checkpoint or model.
 
-    A checkpoint says no beam width: 0.
+    A checkpoint has no beam width: 0.
 
-    Of a directory the best checkpoint is taken, or the last; a ``.tflite`` file runs as it is, fed
-    as Coqui STT's runtime feeds it; of a frozen graph the weights are taken.
+    Of a directory the best checkpoint is used, or else the last; a ``.tflite`` file runs with input
+    as from Coqui STT's runtime; of a frozen graph only the weights are used.
     """
     is_frozen = model.is_file() and model.suffix.lower() in (".pb", ".pbmm")
     return _open_exported(model) if model.is_file() and not is_frozen else _open_trained(model)

@@ -1,4 +1,4 @@
-"""What the jobs' reports and given files share."""
+"""Helpers for the jobs' reports and input files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stt_model.storage import local_file
 
 
 def write_report(path: Path | None, report: str) -> None:
-    """Write a report whole or not at all; None writes nothing."""
+    """Write a report, whole or not at all; nothing if the path is None."""
     if path:
         with atomic_write(path) as beside:
             beside.write_text(report, encoding="utf-8")
 
 
 def as_table(title: str, values: Mapping[str, object]) -> str:
-    """Return values by name as a report with one table."""
+    """Return named values as a report with one table."""
     rows = [f"# {title}", "", "| | |", "| --- | --- |"]
     for name, value in values.items():
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -27,5 +27,5 @@ def as_table(title: str, values: Mapping[str, object]) -> str:
 
 
 def given_file(uri: str) -> AbstractContextManager[Path | None]:
-    """Yield where the file that a URI names lies on this machine, or None for an empty URI."""
+    """Yield a local path to the file at a URI, or None for an empty URI."""
     return local_file(uri) if uri else nullcontext()

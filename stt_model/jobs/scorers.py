@@ -1,4 +1,4 @@
-"""Jobs on a scorer: build one, and find the weights with which it makes the fewest errors."""
+"""Jobs on a scorer: build one, and tune its weights for the fewest errors."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def build_scorer(
     kenlm_bins: Path | None = None,
     **settings: Any,
 ) -> int:
-    """Make a scorer out of text, or out of a language model and its words; return how many words.
+    """Make a scorer from text, or from a language model and its words; return the word count.
 
     Args:
         package: the ``.scorer`` to write.
         alphabet: of the model that it is for.
-        input_txt: sentences, one a line; plain or compressed with gzip. Needs KenLM's programs.
+        input_txt: sentences, one per line; plain or compressed with gzip. Needs KenLM's programs.
         lm: language model in KenLM's binary form.
         vocab: its words, separated by white space.
-        kenlm_bins: folder with KenLM's programs, where they are not on the PATH.
+        kenlm_bins: folder with KenLM's programs, if they are not on the PATH.
         settings: further fields of ``BuildConfig``, such as ``top_k``.
     """
     target = Path(package)
@@ -84,17 +84,17 @@ def tune_scorer(
     vocab_file: Path | None = None,
     **settings: Any,
 ) -> TuningResult:
-    """Search for the weights of a scorer that make the fewest errors.
+    """Search for the weights of a scorer with the fewest errors.
 
     Args:
-        test_files: manifests to make few errors on: a dev set.
+        test_files: manifests of a dev set to minimise the errors on.
         checkpoint: folder in Coqui's layout.
         scorer_path: the scorer.
-        package: where a copy of the scorer goes that has the weights found as its own.
+        package: where to write a copy of the scorer with the tuned weights.
         load_evaluate: best, last, or auto: best, else last.
-        alphabet: the checkpoint's, where it lies elsewhere.
+        alphabet: the checkpoint's, if it is stored elsewhere.
         n_hidden: width that the checkpoint must have.
-        vocab_file: words that the scorer may write, where its file has none or others.
+        vocab_file: words that the scorer may write, if its file has none or others.
         settings: further fields of ``TuningConfig``, such as ``n_trials``.
     """
     tests = [Path(path) for path in test_files]

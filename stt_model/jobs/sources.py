@@ -1,4 +1,4 @@
-"""The job before training: check the sources, decide, and make what training starts from."""
+"""The job before training: check the sources, choose the mode, make the initial checkpoint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _Second = TypeVar("_Second")
 
 @dataclass(frozen=True)
 class AnalysedSources:
-    """What was found in a dataset and a checkpoint, and what is to be done with them."""
+    """The analysis of a dataset and a checkpoint, and the decision."""
 
     validation: ValidationResult
     fetched: FetchedCheckpoint
@@ -63,20 +63,20 @@ def analyse_sources(
 ) -> AnalysedSources:
     """Validate a dataset, fetch a checkpoint, choose the mode and replace layers for a transfer.
 
-    The same as ``validate``, ``fetch``, ``analyse_alphabet`` and ``replace_layers``, one after the
-    other, with their reports in one.
+    The same as ``validate``, ``fetch``, ``analyse_alphabet`` and ``replace_layers`` in a row, with
+    one common report.
 
     Args:
         dataset_uri: folder with train.csv, dev.csv and test.csv: a path, ``file://``, ``s3://``.
         checkpoint_uri: folder or archive: a path, ``file://``, ``s3://`` or ``http(s)://``.
         clean_dataset: folder for the clean manifests.
-        checkpoint: folder for the checkpoint as it was fetched.
-        model_alphabet: file for the alphabet that the model will have.
-        grafted_checkpoint: folder for the checkpoint with new layers; where the mode is not
-            transfer it says only that there is none, since each artifact must be there.
-        report: Markdown file; written as far as it came, where something is refused.
+        checkpoint: folder for the fetched checkpoint.
+        model_alphabet: file for the model's future alphabet.
+        grafted_checkpoint: folder for the checkpoint with new layers; without a transfer it holds
+        only a note, since each artifact must exist.
+        report: Markdown file; if something is refused, it is written up to there.
         strict: refuse a dataset with any error, instead of rejecting the row.
-        sha256: digest that the checkpoint must have.
+        sha256: expected digest of the checkpoint.
         mode: auto, fine-tune or transfer.
         alphabet_uri: alphabet to train with; empty for the checkpoint's, or one that is built.
         scorer_uri: language model that the new model will be tested with.
@@ -84,10 +84,10 @@ def analyse_sources(
         warm_start: whether it keeps the output rows that both alphabets share.
         random_seed: of the new weights.
         keep_source_labels: keep the checkpoint's labels in an alphabet that is built.
-        normalise: language by whose rules transcripts are written; empty leaves them as they are.
+        normalise: language whose rules normalise the transcripts; empty for none.
         numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
         drop_suspects: ``suspects.csv`` of an earlier run, whose marked rows are left out.
-        checkpoint_alphabet_uri: the checkpoint's alphabet, where it does not say its own.
+        checkpoint_alphabet_uri: the checkpoint's alphabet, if it does not hold its own.
         bytes_output_mode: the checkpoint's labels are the bytes of UTF-8.
 
     Raises:
@@ -155,7 +155,7 @@ def _join_reports(parts: Sequence[Path], report: Path) -> None:
 
 
 def _both(first: Callable[[], _First], second: Callable[[], _Second]) -> tuple[_First, _Second]:
-    """Do both, and raise what is wrong with either in one line: people then mend it in one go."""
+    """Do both, and raise the errors of both in one line, so that people can fix them together."""
     problem = None
     try:
         one = first()

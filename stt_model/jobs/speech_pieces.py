@@ -1,4 +1,4 @@
-"""Long recordings cut into pieces of speech by a voice activity detector (WebRTC's)."""
+"""Cut long recordings into pieces of speech with WebRTC's voice activity detector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stt_model.corpus import SAMPLE_RATE
 FRAME_MS = 30
 _FRAME = SAMPLE_RATE * FRAME_MS // 1000
 _WINDOW = 10
-"""Frames of which more than half decide that speech begins or ends."""
+"""Window in frames whose majority decides that speech begins or ends."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def find_speech(samples: NDArray[np.float32], aggressiveness: int = 3) -> Iterat
 
 
 def _frames(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Return int16 [frames, samples of 30 ms]; what does not fill a frame at the end is left."""
+    """Return int16 [frames, samples of 30 ms]; an incomplete last frame is dropped."""
     count = len(samples) // _FRAME
     whole = np.clip(samples[: count * _FRAME] * 32768, -32768, 32767)
     return whole.astype("<i2").reshape(count, _FRAME)

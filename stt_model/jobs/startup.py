@@ -1,4 +1,4 @@
-"""TensorFlow started only when a job needs it, and without its own lines."""
+"""Start TensorFlow quietly, and only when a job needs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from stt_model.network import import_tensorflow_quietly
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow, quietly unless a caller that wants to see its lines did so before."""
+    """Import TensorFlow quietly, unless a caller that wants its messages has imported it before."""
     if "tensorflow" in sys.modules:
         return
     import_tensorflow_quietly()
-    # What concerns its own insides, such as retracing or how a loop is split over devices.
+    # Messages about its internals, such as retracing or how a loop is split over devices.
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)

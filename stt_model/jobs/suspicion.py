@@ -1,4 +1,4 @@
-"""The job of looking for clips whose text and sound may not belong together."""
+"""The job of finding clips whose text and audio may not match."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def find_suspects(
     html_report: Path | None = None,
     **settings: Any,
 ) -> EvaluationResult:
-    """Rank the clips of a corpus by how suspicious they are to a model, and say why.
+    """Rank the clips of a corpus by how suspicious they are to a model, with reasons.
 
     Args:
-        manifests: those of all splits, CSV files in Coqui's form: what is usual is learnt from all.
-        checkpoint: a model for their language, best one that was trained on them.
+        manifests: those of all splits, CSV files in Coqui's format, since all define what is usual.
+        checkpoint: a model for their language, preferably trained on them.
         suspects_file: CSV file for the list.
-        known: JSON files of earlier evaluations of the same checkpoint, as ``test_output_file``
-            writes them; a manifest whose clips are all there is not transcribed again.
+        known: JSON files of earlier evaluations of the same checkpoint (``test_output_file``);
+        manifests whose clips are all in them are not transcribed again.
         report: Markdown file for the report.
-        html_report: page for the report, with the sound of the most suspicious clips.
+        html_report: HTML page for the report, with audio of the most suspicious clips.
         settings: further settings of ``evaluate``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The job of transcription: audio to text, with no transcript to compare with."""
+"""The job of transcribing audio."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def transcribe(
     vocab_file: Path | None = None,
     **decoding: Any,
 ) -> Iterator[str]:
-    """Yield what a model understands in each recording, a batch at a time.
+    """Yield the text of each recording, processed in batches.
 
     Args:
-        model: a checkpoint directory, whose best checkpoint is taken, or the last; or a ``.tflite``
-            file for Coqui STT's runtime, which is fed as that does it.
+        model: a checkpoint directory, whose best checkpoint is used, or else the last; or a
+        ``.tflite`` file, which is run as by Coqui STT's runtime.
         audio: files of any rate and channel count; or arrays of samples, [n] or [n, channels], as
             floats in [-1, 1] or 16-bit integers.
         sample_rate: of the arrays, in Hz.
         batch_size: recordings that go through the network together.
         scorer_path: language model and vocabulary.
-        vocab_file: words that the scorer may write, where its file has none or others.
-        decoding: what else ``decoding.open_decoder`` takes, such as ``beam_width``.
+        vocab_file: words that the scorer may write, if its file has none or others.
+        decoding: further arguments of ``decoding.open_decoder``, such as ``beam_width``.
 
     Raises:
         BootstrapError: the model, the scorer or a file cannot be read.
@@ -57,7 +57,7 @@ def transcribe(
     from stt_model.jobs.recognition import open_model
 
     alphabet, audio_settings, beam_width, infer = open_model(path)
-    # Coqui STT's runtime searches as widely as the file says.
+    # Coqui STT's runtime uses the beam width of the file.
     decoding["beam_width"] = decoding.get("beam_width") or beam_width
     decoder = open_decoder(alphabet, scorer_path=scorer_path, vocab_file=vocab_file, **decoding)
     wanted = audio_settings.audio_sample_rate
@@ -90,14 +90,14 @@ def transcribe_long(
     batch_size: int = 40,
     **decoding: Any,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield for each recording what is said in its pieces of speech.
+    """Yield for each recording the text of its pieces of speech.
 
     Args:
         model: see ``transcribe``.
         recordings: files of any length; a voice activity detector cuts them.
         aggressiveness: 0 to 3: how readily a sound counts as silence.
         batch_size: pieces that go through the network together.
-        decoding: what else ``transcribe`` takes.
+        decoding: further arguments of ``transcribe``.
 
     Returns:
         objects with ``start`` and ``end`` in milliseconds, and ``transcript``.
@@ -121,9 +121,9 @@ def transcribe_long(
 def evaluate_export(
     model: Path, manifest: Path, *, scorer_path: Path | None = None, workers: int | None = None
 ) -> list[EvaluatedSample]:
-    """Transcribe a manifest with an exported model, and return the reference beside it.
+    """Transcribe a manifest with an exported model, and compare with its transcripts.
 
-    Losses are 0, as an exported model does not say them.
+    Losses are 0, since an exported model does not provide them.
 
     Raises:
         BootstrapError: the model, the scorer or an utterance cannot be read.

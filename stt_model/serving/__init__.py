@@ -1,4 +1,4 @@
-"""Serving: a model behind HTTP, to hear it work."""
+"""Serve a model over HTTP."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The server: OpenAI's transcriptions, a stream over a WebSocket, and a page with a microphone."""
+"""The server: OpenAI's transcription API, a WebSocket stream, and a page with a microphone."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ log = logging.getLogger(__name__)
 MIB = 2**20
 FORMATS = ("json", "text", "verbose_json")
 SECONDS_BETWEEN_TEXTS = 0.4
-"""Of speech in a stream, before the text is worked out again."""
+"""Seconds of new speech in a stream before it is transcribed again."""
 
 
 class Transcribes(Protocol):
-    """What the server needs of a model."""
+    """The interface of a model for the server."""
 
     name: str
 
     def transcribe(self, samples: NDArray[np.float32]) -> str:
-        """Return what is understood in samples, float32 [n] at 16 kHz."""
+        """Return the text of samples, float32 [n] at 16 kHz."""
         ...
 
 
 def make_app(recogniser: Transcribes, settings: ServingSettings | None = None) -> ASGIApp:
     """Return the ASGI application that serves a model.
 
-    Routes: ``POST /v1/audio/transcriptions`` and ``GET /v1/models`` as OpenAI has them,
+    Routes: ``POST /v1/audio/transcriptions`` and ``GET /v1/models`` as in OpenAI's API,
     ``/v1/stream`` (WebSocket), ``/`` (a page), ``/healthz``.
     """
     server = _Server(recogniser, settings or ServingSettings())
@@ -95,7 +95,7 @@ class _Server:
                 )
             samples = await anyio.to_thread.run_sync(self._read, audio)
         if await request.is_disconnected():
-            # Nobody waits for the text any more.
+            # The client is gone.
             return Response(status_code=499)
         text = await self._transcribe(samples)
         seconds = len(samples) / SAMPLE_RATE
@@ -121,14 +121,14 @@ class _Server:
                         f"{name}: expected {self.settings.most_seconds:g} s of speech at most,"
                         f" found {seconds:.0f} s; cut it into parts",
                     )
-                # A header may say less than what follows.
+                # The header may understate the length.
                 return read_audio(file.name, seconds=self.settings.most_seconds)
             except DataError as error:
                 raise HTTPException(400, str(error).replace(file.name, name)) from error
 
     async def _transcribe(self, samples: NDArray[np.float32]) -> str:
         if self._waiting >= self.settings.most_waiting:
-            raise HTTPException(503, "busy; come again in some seconds", {"Retry-After": "5"})
+            raise HTTPException(503, "busy; try again in some seconds", {"Retry-After": "5"})
         self._waiting += 1
         try:
             return await anyio.to_thread.run_sync(
@@ -194,11 +194,11 @@ async def _as_openai(request: Request, error: Exception) -> Response:
 
 
 class _BodyLimit:
-    """Refuses requests with a larger body than allowed, whatever their header says."""
+    """Refuses requests with too large a body, regardless of their header."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app = app
-        # A form has some more around the file.
+        # The form adds some bytes to the file.
         self._most = most + MIB
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,12 +19,12 @@ class Recogniser:
     """A checkpoint or an exported model with its decoder, for one recording at a time."""
 
     def __init__(self, model: Path, scorer_path: Path | None = None, **decoding: Any) -> None:
-        """Load the model and hear a moment of silence, so that the first request need not wait.
+        """Load the model and transcribe a moment of silence, so that the first request is fast.
 
         Args:
             model: a checkpoint directory, or a ``.tflite`` file for Coqui STT's runtime.
             scorer_path: language model to decode with.
-            decoding: what else ``decoding.open_decoder`` takes.
+            decoding: further arguments of ``decoding.open_decoder``.
 
         Raises:
             BootstrapError: the model or the scorer cannot be used.
@@ -34,12 +34,12 @@ class Recogniser:
         alphabet, audio, _, self._infer = open_model(model)
         self._rate = audio.audio_sample_rate
         self._decoder = open_decoder(alphabet, scorer_path=scorer_path, **decoding)
-        # Neither the interpreter nor a beam search can be shared by threads.
+        # Threads can share neither the interpreter nor a beam search.
         self._lock = threading.Lock()
         self.transcribe(np.zeros(8000, np.float32))
 
     def transcribe(self, samples: NDArray[np.float32]) -> str:
-        """Return what is understood in samples, float32 [n], mono, 16 kHz, in [-1, 1]."""
+        """Return the text of samples, float32 [n], mono, 16 kHz, in [-1, 1]."""
         wanted = resample(samples, SAMPLE_RATE, self._rate)
         with self._lock:
             (text,) = self._decoder.decode(*self._infer([wanted]))

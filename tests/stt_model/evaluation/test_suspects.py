@@ -85,7 +85,7 @@ def test_a_text_that_has_no_room_in_its_clip(tmp_path):
     text = " ".join(WORDS)
     samples.append(evaluated(text, "mvua", loss=float("inf"), seconds=0.5, clip=tmp_path / "x.wav"))
     first, *_ = only(samples)
-    assert "the text is longer than the audio has room for" in first.why
+    assert "the text is too long for the audio" in first.why
     assert "fast: " in first.why and first.drop
 
 
