@@ -45,8 +45,8 @@ if [ "$TOOL" = kind ]; then
     kind get clusters 2>/dev/null | grep -qx "$NAME" || kind create cluster --name "$NAME" --wait 180s
     CONTEXT=kind-$NAME
 else
-    # Its own network knows no network policies.
-    minikube start -p "$NAME" --cpus 2 --memory 6g --cni calico
+    # A network that knows policies, such as calico, would take the processor that the steps need.
+    minikube start -p "$NAME" --cpus 2 --memory 6g
     CONTEXT=$NAME
 fi
 kubectl config use-context "$CONTEXT"

@@ -42,7 +42,7 @@ class Budget:
     """Attempts after the first."""
 
 
-REFUSAL = Budget(cpu="250m", memory="256Mi", hours=1, retries=0)
+REFUSAL = Budget(cpu="100m", memory="256Mi", hours=1, retries=0)
 
 
 @dataclass(frozen=True)

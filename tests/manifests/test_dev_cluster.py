@@ -80,10 +80,10 @@ def test_a_cluster_of_kind_is_made_in_order(cluster, engine):
     assert "make test-cluster" in done.stdout
 
 
-def test_minikube_is_made_small_and_with_network_policies(cluster):
+def test_minikube_is_made_small(cluster):
     done, calls = cluster(tools=("minikube", "docker"), TOOL="minikube")
     assert done.returncode == 0, done.stderr
-    first(calls, "minikube start -p stt-bootstrap --cpus 2 --memory 6g --cni calico")
+    first(calls, "minikube start -p stt-bootstrap --cpus 2 --memory 6g")
     first(calls, "minikube -p stt-bootstrap image load", "model.tar")
 
 

@@ -1,12 +1,15 @@
 """Every check on room passes once and fails once, against answers as the API gives them."""
 
+from decimal import Decimal
+
 import pytest
 import yaml
 
-from stt_bootstrap.pipelines.package import package_tasks
+from stt_bootstrap.pipelines.package import PACKAGE, package_tasks
 from stt_bootstrap.pipelines.preflight.capacity import GIB
 from stt_bootstrap.pipelines.preflight.findings import Status
 from stt_bootstrap.pipelines.preflight.plan import Plan, PreflightError
+from tests.manifests.render import SOURCES
 from tests.pipelines.kubernetes_server import NAMESPACE, node, pod
 from tests.pipelines.preflight.checked import CLAIM, GPU, of_step, only
 
@@ -162,3 +165,24 @@ def test_a_cache_that_waits_for_ever(api, look):
 def test_quantities_that_kubernetes_would_not_understand(look, plan):
     with pytest.raises(PreflightError, match="expected"):
         look("nodes", **plan)
+
+
+# What Kubernetes' own pods ask for on a node of kind, Kubeflow Pipelines 2.17 by its manifests, and
+# the S3 server of the overlay dev.
+SMALL_CLUSTER = [
+    pod("small", cpu="950m", memory="290Mi"),
+    pod("small", cpu="674m", memory="3126Mi"),
+    pod("small", cpu="50m", memory="64Mi"),
+]
+
+
+def test_a_small_cluster_has_room_for_every_step_with_the_sizes_of_its_overlay(api, look):
+    api.objects["/api/v1/nodes"] = [node("small", cpu="2", memory="5800Mi")]
+    api.objects["/api/v1/pods"] = SMALL_CLUSTER
+    sizes = yaml.safe_load((SOURCES / "overlays/dev/parameters.yaml").read_text())
+    findings = look("nodes", sizes=sizes)
+    assert {each.status for each in findings} == {Status.OK}, findings
+    # Beside each runs a container of Argo's, and a driver of Kubeflow's before it.
+    for step in Plan(package=PACKAGE, sizes=sizes).steps():
+        assert step.asked["cpu"] <= Decimal("0.27"), step.name
+    assert {each.status for each in look("nodes")} != {Status.OK}, "and not with the defaults"
