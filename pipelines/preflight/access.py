@@ -120,8 +120,14 @@ def runner_may(
     plan: Plan, cluster: Cluster, group: str, resource: str, name: str, verb: str
 ) -> bool:
     """Return whether the account of the runs may do this in the namespace."""
+    resource, _, subresource = resource.partition("/")
     attributes = client.V1ResourceAttributes(
-        namespace=cluster.namespace, group=group, resource=resource, name=name, verb=verb
+        namespace=cluster.namespace,
+        group=group,
+        resource=resource,
+        subresource=subresource,
+        name=name,
+        verb=verb,
     )
     accounts = "system:serviceaccounts"
     spec = client.V1SubjectAccessReviewSpec(

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 import urllib3
 from kubernetes.client import ApiException
 
-from stt_bootstrap.pipelines.preflight import access, artifacts, capacity, queues, retries, sources
+from stt_bootstrap.pipelines.preflight import (
+    access,
+    artifacts,
+    capacity,
+    nodes,
+    queues,
+    retries,
+    sources,
+)
 from stt_bootstrap.pipelines.preflight.cluster import Cluster, message
 from stt_bootstrap.pipelines.preflight.findings import (
     Finding,
@@ -37,6 +45,8 @@ OF_THE_CLUSTER = (
     capacity.check_limits,
     capacity.check_cache,
     queues.check_queue,
+    nodes.check_training_runtime,
+    nodes.check_nodes_permissions,
 )
 OF_THE_STORE = (
     sources.check_dataset,
