@@ -19,11 +19,11 @@ SETTINGS = {"epochs": 5, "train_batch_size": 4, "dropout_rate": 0.0, "clip_norm"
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from stt_model.features import store as feature_store
 from stt_model.cli.flags import show_log
+show_log()  # before TensorFlow sets up logging of its own
+from stt_model.features import store as feature_store
 from stt_model.training.trainer import train
 from tests.stt_model.training_runs import make_config
-show_log()
 dataset, source, out = map(Path, sys.argv[1:4])
 read = []
 take = feature_store.FeatureStore.__getitem__
