@@ -89,48 +89,36 @@ def training(
     from stt_model.corpus import find_splits
 
     splits = find_splits(dataset.path)
-    settings = {
-        "load_checkpoint_dir": checkpoint.path,
-        "alphabet": jobs.read_model_alphabet(model_alphabet.path),
-        "epochs": epochs,
-        "train_batch_size": train_batch_size,
-        "dev_batch_size": dev_batch_size,
-        "learning_rate": learning_rate,
-        "dropout_rate": dropout_rate,
-        "random_seed": random_seed,
-        "clip_norm": clip_norm,
-        "freeze_source_epochs": freeze_source_epochs,
-        "augment": augment,
-        "mixed_precision": mixed_precision,
-        "best_by": best_by,
-        "early_stop": early_stop,
-        "es_epochs": es_epochs,
-        "es_min_delta": es_min_delta,
-        "reduce_lr_on_plateau": reduce_lr_on_plateau,
-        "plateau_epochs": plateau_epochs,
-        "plateau_reduction": plateau_reduction,
-        "checkpoint_secs": checkpoint_secs,
-    }
-    model, report = trained_checkpoint.path, Path(training_report.path)
     try:
-        result = jobs.train(
+        result = jobs.train_and_forecast(
             [splits["train"]],
             [splits["dev"]],
-            save_checkpoint_dir=model,
+            jobs.test_split(splits)[0],
+            save_checkpoint_dir=trained_checkpoint.path,
             run_state_uri=run_state_uri,
-            report=report,
-            **settings,
+            report=Path(training_report.path),
+            is_wanted=forecast,
+            load_checkpoint_dir=checkpoint.path,
+            alphabet=jobs.read_model_alphabet(model_alphabet.path),
+            epochs=epochs,
+            train_batch_size=train_batch_size,
+            dev_batch_size=dev_batch_size,
+            learning_rate=learning_rate,
+            dropout_rate=dropout_rate,
+            random_seed=random_seed,
+            clip_norm=clip_norm,
+            freeze_source_epochs=freeze_source_epochs,
+            augment=augment,
+            mixed_precision=mixed_precision,
+            best_by=best_by,
+            early_stop=early_stop,
+            es_epochs=es_epochs,
+            es_min_delta=es_min_delta,
+            reduce_lr_on_plateau=reduce_lr_on_plateau,
+            plateau_epochs=plateau_epochs,
+            plateau_reduction=plateau_reduction,
+            checkpoint_secs=checkpoint_secs,
         )
-        if forecast and result.is_chief:
-            jobs.forecast(
-                [splits["train"]],
-                [splits["dev"]],
-                jobs.test_split(splits)[0],
-                Path(model, "forecast"),
-                model=model,
-                add_to_report=report,
-                **settings,
-            )
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_code)

@@ -20,6 +20,7 @@ from .evaluation import evaluate as evaluate
 from .evaluation import test_split as test_split
 from .exporting import export_model as export_model
 from .forecasting import forecast as forecast
+from .forecasting import train_and_forecast as train_and_forecast
 from .importing import import_dataset as import_dataset
 from .nodes import Offer as Offer
 from .nodes import collect_training as collect_training

@@ -17,11 +17,13 @@ from stt_model.checkpoint import open_checkpoint
 from stt_model.corpus import read_manifest
 from stt_model.corpus.manifests import write_manifest
 from stt_model.jobs.reports import write_report
+from stt_model.jobs.training import train
 from stt_model.jobs.trials import Trial, run_trial, test_model
 
 if TYPE_CHECKING:
     from stt_model.corpus import Utterance
     from stt_model.evaluation import Amount, Forecast
+    from stt_model.training import TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,43 @@ def forecast(
         before = add_to_report.read_text(encoding="utf-8")
         write_report(add_to_report, f"{before}\n{found.to_markdown()}")
     return found
+
+
+def train_and_forecast(
+    train_files: Sequence[str | Path],
+    dev_files: Sequence[str | Path],
+    test_files: Sequence[str | Path],
+    *,
+    save_checkpoint_dir: str | Path,
+    is_wanted: bool,
+    run_state_uri: str = "",
+    report: Path | None = None,
+    **settings: Any,
+) -> TrainingResult:
+    """Train, and then forecast with the model that came out of it if that is wanted.
+
+    The trainings on parts of the corpus lie in the folder ``forecast`` of the checkpoint; the
+    forecast is added to the report. Arguments and errors are those of ``train`` and ``forecast``.
+    """
+    result = train(
+        train_files,
+        dev_files,
+        save_checkpoint_dir=save_checkpoint_dir,
+        run_state_uri=run_state_uri,
+        report=report,
+        **settings,
+    )
+    if is_wanted and result.is_chief:
+        forecast(
+            train_files,
+            dev_files,
+            test_files,
+            Path(save_checkpoint_dir, "forecast"),
+            model=save_checkpoint_dir,
+            add_to_report=report,
+            **settings,
+        )
+    return result
 
 
 def amount_of(trial: Trial) -> Amount:
