@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from stt_model.base import RulesError
+from stt_model.text.characters import shorten
 
 GENERIC = "generic"
 _FOLDER = Path(__file__).with_name("rules")
@@ -118,13 +119,20 @@ def _build(path: Path) -> LanguageRules:
     layers = [own] if base is None else [_load(_FOLDER / f"{base}.yaml"), own]
     for layer in layers:
         for key, value in layer.items():
+            kind = type(values[key]) if key in values else object
+            if kind in (list, dict) and not isinstance(value, kind):
+                expected = "a list" if kind is list else "keys and values"
+                raise RulesError(
+                    f"{path}: {key}: expected {expected}, found {shorten(repr(value))}; see"
+                    " docs/transcripts.md for what each key is"
+                )
             extends = key in _EXTENDED and path.stem != GENERIC
             values[key] = [*values[key], *value] if extends else value
     if base is not None and "examples" not in own:
         values["examples"] = []
     try:
         return _convert(values)
-    except (KeyError, TypeError, ValueError, re.error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, re.error) as error:
         raise RulesError(f"{path}: {error}; see docs/transcripts.md for what each key is") from None
 
 
@@ -140,7 +148,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise RulesError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise RulesError(f"{path}: expected UTF-8, found other bytes; save it as UTF-8") from error
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise RulesError(f"{path}: expected YAML, found it nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise RulesError(f"{path}: expected YAML, found {problem}") from error
     if not isinstance(values, dict):

@@ -227,6 +227,9 @@ def test_threads_may_share_a_normaliser():
             "rules for X: the example 'A b' expects 'A b', found 'a b'",
         ),
         ("language: xx\nname: X\nlower: {ab: c}\n", "lower: expected 1 character before"),
+        ("language: xx\nname: X\nreplace:\n", "replace: expected keys and values, found None"),
+        ("language: xx\nname: X\nannotations: 3\n", "annotations: expected a list, found 3"),
+        ("language: xx\nname: " + "[" * 9999, "nested too deeply"),
     ],
 )
 def test_a_rules_file_that_cannot_be_understood_is_refused(tmp_path, content, said):
