@@ -81,48 +81,47 @@ def bootstrap(
             or s3:// URI.
         checkpoint_uri: Checkpoint folder, tar or zip archive, or deployed model (.tflite, .pb,
             .pbmm), as a path, file://, s3:// or http(s):// URI.
-        checkpoint_sha256: Digest that it must have, in hexadecimal; empty for no check.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
-            empty for none.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, where it does
-            not say so itself.
+        checkpoint_sha256: Expected digest, in hexadecimal; empty for no check.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
+            none.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
+            say so itself.
         mode: auto, fine-tune or transfer.
         alphabet_uri: Alphabet file to train with, as any such URI; empty for the
             checkpoint's, or one built from the transcripts.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules, or by a YAML file of your own; empty leaves them as they are.
-        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
-            there is one way to read them, or keep them.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules or by your own YAML file; empty leaves them unchanged.
+        numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
+            only one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
         epochs: Passes over the training split; auto ends when the dev split has stopped improving.
-        train_batch_size: Utterances of a training step, over all GPUs; auto goes by the corpus.
+        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
         dev_batch_size: Utterances of a step over the dev split.
         test_batch_size: Utterances that are transcribed at once.
-        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts. Auto goes
-            by the corpus, and lowers it when the dev split stops improving.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the
-            corpus.
-        clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
+        learning_rate: Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the
+            corpus, and lowers it when the dev split stops improving.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
+            the corpus.
+        clip_norm: Maximum norm of the gradient of all weights; 0 for no limit.
         freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
-            auto goes by the corpus.
-        augment: How the training split is changed anew in each epoch: Coqui's specifications with
-            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the
-            corpus, none or empty for no change.
-        mixed_precision: auto, off, float16 or bfloat16: what to compute in; weights stay in 32
-            bits. Auto takes bfloat16 where this machine multiplies it clearly faster, and off
-            elsewhere.
-        best_by: loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping
-            go by.
+            auto depends on the corpus.
+        augment: Augmentations of the training split: Coqui's specifications separated by spaces,
+            such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
+            or empty for no change.
+        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
+            takes bfloat16 if it is clearly faster on this machine, otherwise off.
+        best_by: loss, cer or wer: the dev figure that determines best epoch, plateaus and early
+            stopping.
         early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
+        es_min_delta: Fall of the dev loss that counts as improvement, in nats per utterance.
         reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
             improvement, and go back to the best epoch.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
@@ -142,10 +141,10 @@ def bootstrap(
         max_wer: Highest word error rate of a model to release; 0 for no such limit.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
-        release_any: Where neither max_wer nor must_beat_source is given: release a model that is
-            worse than the source, or that makes errors in more than nine of ten words.
+        release_any: If neither max_wer nor must_beat_source is given: release a model even if it is
+            worse than the source, or has a WER above 90 %.
         list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
-            whose text and sound may not belong together.
+            whose text and audio may not match.
         export_uri: Folder to copy the export to if the model is released, as a path, file:// or
             s3:// URI; empty for none.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.

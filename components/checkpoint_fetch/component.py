@@ -24,10 +24,10 @@ def checkpoint_fetch(
             path, file://, s3:// or http(s):// URI.
         checkpoint_digest: Its digest, of source_digests; kept with the checkpoint.
         expected_sha256: Digest that it must have, in hexadecimal; empty for no check.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
-            empty for none.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, where it does
-            not say so itself.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
+            none.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
+            say so itself.
 
     Returns:
         checkpoint: Checkpoint folder in Coqui's layout, with its geometry as metadata.

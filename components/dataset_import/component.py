@@ -39,10 +39,10 @@ def dataset_import(
             http(s):// or s3:// URI.
         corpus_uri: Folder for the corpus that later steps can reach, as a path, file:// or s3://
             URI; one that was imported before gets what is new.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules, or by a YAML file of your own; empty leaves them as they are.
-        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
-            there is one way to read them, or keep them.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules or by your own YAML file; empty leaves them unchanged.
+        numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
+            only one way to read them, or keep them.
         format: Format of the source; empty to detect it.
         columns: Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who;
             others are guessed from their names.

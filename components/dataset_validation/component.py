@@ -25,10 +25,10 @@ def dataset_validation(
             file:// or s3:// URI.
         dataset_digest: Its digest, of source_digests; kept with the manifests.
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules, or by a YAML file of your own; empty leaves them as they are.
-        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
-            there is one way to read them, or keep them.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules or by your own YAML file; empty leaves them unchanged.
+        numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
+            only one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
         check_audio: How clips in an object store are checked: whole, or by their header, which is

@@ -49,10 +49,10 @@ def evaluation(
         max_wer: Highest word error rate of a model to release; 0 for no such limit.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
-        release_any: Where neither max_wer nor must_beat_source is given: release a model that is
-            worse than the source, or that makes errors in more than nine of ten words.
+        release_any: If neither max_wer nor must_beat_source is given: release a model even if it is
+            worse than the source, or has a WER above 90 %.
         list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
-            whose text and sound may not belong together.
+            whose text and audio may not match.
 
     Returns:
         transcribed_samples: JSON list with one object an utterance, with the keys of Coqui's test

@@ -40,10 +40,10 @@ def forced_alignment(
             s3:// URI.
         rounds: How often recordings are aligned: with 2 a model is trained on the confident clips
             of the first round, and all is aligned again with it.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules, or by a YAML file of your own; empty leaves them as they are.
-        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
-            there is one way to read them, or keep them.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules or by your own YAML file; empty leaves them unchanged.
+        numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
+            only one way to read them, or keep them.
         columns: Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who;
             others are guessed from their names.
         encoding: Encoding of text files; empty to detect it.

@@ -86,28 +86,28 @@ def run_settings(
         checkpoint_digest: Digest of the checkpoint's files, or of their versions.
         alphabet_digest: Digest of the alphabet; empty without one.
         scorer_digest: Digest of the scorer; empty without one.
-        augment: How the training split is changed anew in each epoch: Coqui's specifications with
-            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the
-            corpus, none or empty for no change.
+        augment: Augmentations of the training split: Coqui's specifications separated by spaces,
+            such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
+            or empty for no change.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
             says; 1 without a scorer takes the best label of every frame, which is fastest.
-        best_by: loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping
-            go by.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, where it does not
+        best_by: loss, cer or wer: the dev figure that determines best epoch, plateaus and early
+            stopping.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
             say so itself.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
-            empty for none.
-        checkpoint_sha256: Digest that it must have, in hexadecimal; empty for no check.
-        clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
+            none.
+        checkpoint_sha256: Expected digest, in hexadecimal; empty for no check.
+        clip_norm: Maximum norm of the gradient of all weights; 0 for no limit.
         dev_batch_size: Utterances of a step over the dev split.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the
-            corpus.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
+            the corpus.
         early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
+        es_min_delta: Fall of the dev loss that counts as improvement, in nats per utterance.
         export_author_id: Author of the model, in one word.
         export_contact_info: Where its authors can be reached.
         export_description: Further notes for its users, in Markdown.
@@ -120,35 +120,34 @@ def run_settings(
         forecast: Train on parts of the training split too, and forecast the error rate with more
             speech; it takes about as long as training again.
         freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
-            auto goes by the corpus.
+            auto depends on the corpus.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
-        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts. Auto goes
-            by the corpus, and lowers it when the dev split stops improving.
+        learning_rate: Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the
+            corpus, and lowers it when the dev split stops improving.
         list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
-            whose text and sound may not belong together.
+            whose text and audio may not match.
         lm_alpha: Weight of the language model; auto takes the scorer's own.
         lm_beta: Reward for each word; auto takes the scorer's own.
         max_wer: Highest word error rate of a model to release; 0 for no such limit.
-        mixed_precision: auto, off, float16 or bfloat16: what to compute in; weights stay in 32
-            bits. Auto takes bfloat16 where this machine multiplies it clearly faster, and off
-            elsewhere.
+        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
+            takes bfloat16 if it is clearly faster on this machine, otherwise off.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules, or by a YAML file of your own; empty leaves them as they are.
-        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
-            there is one way to read them, or keep them.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules or by your own YAML file; empty leaves them unchanged.
+        numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
+            only one way to read them, or keep them.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
         plateau_reduction: Factor by which a plateau lowers the learning rate.
         random_seed: Seed of new weights, of dropout and of the order of batches.
         reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
             improvement, and go back to the best epoch.
-        release_any: Where neither max_wer nor must_beat_source is given: release a model that is
-            worse than the source, or that makes errors in more than nine of ten words.
+        release_any: If neither max_wer nor must_beat_source is given: release a model even if it is
+            worse than the source, or has a WER above 90 %.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
         test_batch_size: Utterances that are transcribed at once.
-        train_batch_size: Utterances of a training step, over all GPUs; auto goes by the corpus.
+        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
     """

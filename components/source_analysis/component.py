@@ -62,16 +62,16 @@ def source_analysis(
         random_seed: Seed of new weights, of dropout and of the order of batches.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
-        normalise: Write transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules, or by a YAML file of your own; empty leaves them as they are.
-        numbers: What normalise does with numbers in digits: set the clip aside, spell them where
-            there is one way to read them, or keep them.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules or by your own YAML file; empty leaves them unchanged.
+        numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
+            only one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
-            empty for none.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, where it does
-            not say so itself.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
+            none.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
+            say so itself.
 
     Returns:
         clean_dataset: Manifests of the accepted rows with absolute audio paths, and rejected.csv

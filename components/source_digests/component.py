@@ -37,8 +37,8 @@ def source_digests(
         scorer_uri: Scorer package; empty for none.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, where it does not say its own;
-            empty for none.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
+            none.
 
     Returns:
         dataset_digest: Of the manifests, every clip that they name, and the list of those to leave

@@ -44,27 +44,26 @@ def training(
         checkpoint: Checkpoint folder in Coqui's layout to start from.
         model_alphabet: Alphabet file with the checkpoint's labels, in the order wanted.
         epochs: Passes over the training split; auto ends when the dev split has stopped improving.
-        train_batch_size: Utterances of a training step, over all GPUs; auto goes by the corpus.
+        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
         dev_batch_size: Utterances of a step over the dev split.
-        learning_rate: Step size of Adam; one that is stored in a checkpoint never counts. Auto goes
-            by the corpus, and lowers it when the dev split stops improving.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the
-            corpus.
+        learning_rate: Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the
+            corpus, and lowers it when the dev split stops improving.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
+            the corpus.
         random_seed: Seed of new weights, of dropout and of the order of batches.
-        clip_norm: Largest norm of the gradient of all weights together; 0 for no limit.
+        clip_norm: Maximum norm of the gradient of all weights; 0 for no limit.
         freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
-            auto goes by the corpus.
-        augment: How the training split is changed anew in each epoch: Coqui's specifications with
-            spaces between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the
-            corpus, none or empty for no change.
-        mixed_precision: auto, off, float16 or bfloat16: what to compute in; weights stay in 32
-            bits. Auto takes bfloat16 where this machine multiplies it clearly faster, and off
-            elsewhere.
-        best_by: loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping
-            go by.
+            auto depends on the corpus.
+        augment: Augmentations of the training split: Coqui's specifications separated by spaces,
+            such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
+            or empty for no change.
+        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
+            takes bfloat16 if it is clearly faster on this machine, otherwise off.
+        best_by: loss, cer or wer: the dev figure that determines best epoch, plateaus and early
+            stopping.
         early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: Fall of the dev loss that counts as an improvement, in nats an utterance.
+        es_min_delta: Fall of the dev loss that counts as improvement, in nats per utterance.
         reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
             improvement, and go back to the best epoch.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.

@@ -1,4 +1,4 @@
-"""The command ``stt-bootstrap``: flags in, jobs done, one line for each error."""
+"""The command ``stt-bootstrap``: parses flags, calls jobs, prints one line per error."""
 
 import lazy_loader
 

@@ -24,16 +24,16 @@ def fetch_flags(parser: argparse.ArgumentParser) -> None:
         help="folder, .tar.gz, .tar.xz or .zip archive, or deployed model (.tflite, .pb, .pbmm):"
         " a path, file://, s3:// or http(s)://",
     )
-    parser.add_argument("target", type=Path, help="folder to make")
+    parser.add_argument("target", type=Path, help="folder to create")
     parser.add_argument(
         "--sha256", default="", help="digest that the archive, or the folder, must have"
     )
     add_parameters(parser, jobs.FetchSettings, "size_limit", "unpacked_limit")
-    add_alphabet(parser, "the checkpoint's alphabet, where it does not say its own")
+    add_alphabet(parser, "the checkpoint's alphabet, if it does not hold one")
 
 
 def fetch(args: argparse.Namespace) -> int:
-    """Bring a checkpoint to a folder and say what it is."""
+    """Fetch a checkpoint to a folder and describe it."""
     fetched = jobs.fetch(
         args.uri,
         args.target,
@@ -82,11 +82,11 @@ def inspect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--which", choices=("auto", "best", "last"), default="auto", help="auto: best, else last"
     )
-    add_alphabet(parser, "the checkpoint's alphabet, where it lies elsewhere")
+    add_alphabet(parser, "the checkpoint's alphabet, if it is stored elsewhere")
 
 
 def inspect(args: argparse.Namespace) -> int:
-    """Show what a checkpoint is."""
+    """Describe a checkpoint."""
     alphabet = given_alphabet(args)
     print_json(jobs.inspect(args.checkpoint_dir, which=args.which, alphabet=alphabet))
     return 0

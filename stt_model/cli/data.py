@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stt_model.corpus import Finding
 
 _SHOWN = 5
-"""Findings of each check that are printed; the report counts them all, and shows more."""
+"""Maximum number of findings printed per check; the report counts all and shows more."""
 
 
 def validate_flags(parser: argparse.ArgumentParser) -> None:
@@ -37,15 +37,15 @@ def validate_flags(parser: argparse.ArgumentParser) -> None:
         "where the clean manifests, rejected.csv and report.md go",
         required=True,
     )
-    add_alphabet(parser, "also check that transcripts keep to this alphabet")
+    add_alphabet(parser, "also check that transcripts use only this alphabet")
     add_parameters(parser, jobs.ValidationSettings, "strict")
-    # Alone it stands for the rules that hold in any language.
+    # Without a value it means the generic rules.
     add_parameters(parser, jobs.ValidationSettings, "normalise", nargs="?", const="generic")
     add_parameters(parser, jobs.ValidationSettings, "numbers", "drop_suspects", "check_audio")
 
 
 def validate(args: argparse.Namespace) -> int:
-    """Check a dataset and write the manifests of what can be used."""
+    """Check a dataset and write manifests of the usable rows."""
     shown = _Findings(args.output / "report.md")
     with shown:
         result = jobs.validate(
@@ -67,14 +67,14 @@ def validate(args: argparse.Namespace) -> int:
 
 
 class _Findings:
-    """Prints the first findings of each check, and at the end how many more there are."""
+    """Prints the first findings of each check, and finally how many more there are."""
 
     def __init__(self, report: Path) -> None:
         self._report = report
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def show(self, finding: Finding) -> None:
-        """Print a finding, unless enough of its kind have been."""
+        """Print a finding, unless enough of its kind have been printed."""
         kind = (finding.severity, finding.check)
         self._counts[kind] += 1
         if self._counts[kind] <= _SHOWN:
@@ -96,7 +96,7 @@ class _Findings:
 def pack_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``pack``."""
     parser.add_argument("dataset", help=DATASET_HELP)
-    parser.add_argument("target", metavar="out", help="folder to make, as any such path or URI")
+    parser.add_argument("target", metavar="out", help="folder to create, as any such path or URI")
     add_parameters(parser, jobs.PackSettings, "shard_size")
 
 
@@ -116,7 +116,7 @@ def alphabet_flags(parser: argparse.ArgumentParser) -> None:
         parser,
         "--checkpoint_dir",
         "DIR",
-        "checkpoint to compare with: says whether to fine-tune or to transfer",
+        "checkpoint to compare with, to choose between fine-tuning and transfer",
     )
     add_parameters(parser, jobs.DecisionSettings, "mode", "keep_source_labels")
     add_alphabet(parser, "alphabet to use instead of one built from the transcripts")
@@ -132,7 +132,7 @@ def alphabet_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def alphabet(args: argparse.Namespace) -> int:
-    """Build an alphabet, or decide what a checkpoint's alphabet means for the transcripts."""
+    """Build an alphabet, or compare a checkpoint's alphabet with the transcripts."""
     from stt_model.text import build_alphabet, write_alphabet
 
     check_output(args.output)

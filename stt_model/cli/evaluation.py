@@ -57,13 +57,13 @@ def report_flags(parser: argparse.ArgumentParser) -> None:
         output,
         "--html_report_file",
         "FILE",
-        "write the test report here as one HTML page, with the sound of the worst utterances",
+        "write the test report here as one HTML page, with audio of the worst utterances",
     )
     add_path(
         output,
         "--suspects_file",
         "FILE",
-        "write the clips whose text and sound may not belong together to this CSV file",
+        "write the clips whose text and audio may not match to this CSV file",
     )
     add_parameters(output, EvaluationConfig, "report_count", "show_progressbar")
     gate = parser.add_argument_group("gate")
@@ -71,7 +71,7 @@ def report_flags(parser: argparse.ArgumentParser) -> None:
         gate,
         "--source_checkpoint_dir",
         "DIR",
-        "checkpoint that the model was made from: tested too, to compare with",
+        "checkpoint that the model was made from, tested too for comparison",
     )
     add_parameters(gate, EvaluationConfig, "max_wer", "must_beat_source")
 
@@ -80,7 +80,7 @@ _DECODING = ("beam_width", "lm_alpha", "lm_beta", "cutoff_prob", "cutoff_top_n")
 
 
 def decoding_flags(parser: argparse._ActionsContainer) -> None:
-    """Add the flags that say how logits become text."""
+    """Add the flags of decoding."""
     add_path(parser, "--scorer_path", "FILE", "language model to use")
     vocab_flag(parser)
     add_parameters(parser, EvaluationConfig, *_DECODING)
@@ -92,12 +92,12 @@ def vocab_flag(parser: argparse._ActionsContainer) -> None:
         parser,
         "--vocab_file",
         "FILE",
-        "words that the scorer may write, where its file has none or others",
+        "words that the scorer may write, if its file has none or others",
     )
 
 
 def decoding_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the flags that say how logits become text, the scorer apart, by name."""
+    """Return the flags of decoding by name, except the scorer."""
     return values_of(args, (*_DECODING, "vocab_file"))
 
 
@@ -117,7 +117,7 @@ def evaluate(args: argparse.Namespace) -> int:
 def suspects_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``suspects``."""
     add_files(parser, "--files", "manifests of all splits", required=True)
-    add_checkpoint(parser, "model for the language, best one that was trained on these files")
+    add_checkpoint(parser, "model for the language, preferably trained on these files")
     add_path(parser, "--suspects_file", "FILE", "where the list goes, as CSV", required=True)
     parser.add_argument(
         "--known",
@@ -125,21 +125,21 @@ def suspects_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="JSON",
-        help="what --test_output_file wrote with the same model: manifests whose clips are all"
-        " there are not transcribed again",
+        help="files written by --test_output_file with the same model: manifests whose clips are"
+        " all in them are not transcribed again",
     )
     add_path(parser, "--report_file", "FILE", "write a Markdown report here")
     add_path(
         parser,
         "--html_report_file",
         "FILE",
-        "write the report here as one HTML page, with the sound of the most suspicious clips",
+        "write the report here as one HTML page, with audio of the most suspicious clips",
     )
     add_parameters(parser, EvaluationConfig, "test_batch_size", "report_count", "show_progressbar")
 
 
 def suspects(args: argparse.Namespace) -> int:
-    """List the clips whose text and sound may not belong together."""
+    """List the clips whose text and audio may not match."""
     show_log()
     check_audio_flags(args, args.checkpoint_dir, args.load_evaluate, given_alphabet(args))
     show_tensorflow(args)
@@ -168,7 +168,7 @@ def suspects(args: argparse.Namespace) -> int:
 def test(
     args: argparse.Namespace, checkpoint_dir: Path, which: str, alphabet: Alphabet | None
 ) -> EvaluationResult:
-    """Test a checkpoint as the flags say, and print the error rates."""
+    """Test a checkpoint with the given flags, and print the error rates."""
     from stt_model.checkpoint import open_checkpoint
 
     check_audio_flags(args, checkpoint_dir, which, alphabet)

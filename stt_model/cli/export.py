@@ -52,7 +52,7 @@ def export_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def form_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add the flags that say what an export is made of, and what its card says."""
+    """Add the flags for the formats of an export and its model card."""
     what = parser.add_argument_group("what to make")
     add_path(what, "--export_dir", "DIR", "a new or empty folder", required=required)
     what.add_argument(
@@ -62,7 +62,7 @@ def form_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
         help="path, file:// or s3:// URI to copy the folder to, if the model is released",
     )
     add_parameters(what, ExportConfig, *_FORMS[:7])
-    add_switch(what, "--export_zip", False, "also all of it in a zip beside the folder")
+    add_switch(what, "--export_zip", False, "also write a zip of it beside the folder")
     card = parser.add_argument_group("model card")
     for name, parameter in parameters_of(ModelIdentity).items():
         add_parameter(card, parameter, flag=f"--export_{name}")
@@ -70,7 +70,7 @@ def form_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def export(args: argparse.Namespace) -> int:
-    """Write a checkpoint as what deployed runtimes load."""
+    """Export a checkpoint for deployed runtimes."""
     show_log()
     if not (args.export_tflite or args.export_savedmodel):
         raise ExportError(
@@ -85,7 +85,7 @@ def export(args: argparse.Namespace) -> int:
 def export_checkpoint(
     args: argparse.Namespace, checkpoint_dir: Path, which: str, alphabet: Alphabet | None
 ) -> None:
-    """Export a checkpoint as the flags say, and print what came of it."""
+    """Export a checkpoint with the given flags, and print the results."""
     if not (args.export_tflite or args.export_savedmodel):
         print("nothing to export: neither --export_tflite nor --export_savedmodel is true")
         return
@@ -99,7 +99,7 @@ def export_checkpoint(
         alphabet=alphabet,
         scorer_uri=args.scorer_path or "",
         identity={name: getattr(args, f"export_{name}") for name in parameters_of(ModelIdentity)},
-        # Where Coqui STT puts it.
+        # The same place as in Coqui STT.
         zip_path=folder.with_name(f"{folder.name}.zip") if args.export_zip else None,
         **values_of(args, ("n_hidden", "export_uri", *_FORMS)),
     )

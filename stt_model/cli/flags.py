@@ -1,4 +1,4 @@
-"""Flags: made from the parameters of configurations, and the few that commands share."""
+"""Flags made from the parameters of configurations, and flags that commands share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_parameters(
 ) -> None:
     """Add flags for parameters of a configuration, with their ranges, defaults and help.
 
-    ``changes`` replace what ``add_argument`` is told of all of them.
+    ``changes`` override the arguments of ``add_argument`` for all of them.
     """
     declared = parameters_of(config)
     for name in names:
@@ -34,7 +34,7 @@ def add_parameters(
 def add_parameter(
     parser: argparse._ActionsContainer, parameter: Parameter, *, flag: str = "", **changes: Any
 ) -> None:
-    """Add the flag of one parameter, under another name than its own if ``flag`` says one."""
+    """Add the flag of one parameter, under the name ``flag`` if given."""
     options: dict[str, Any] = {
         "type": reader(parameter),
         "default": parameter.default,
@@ -49,12 +49,12 @@ def add_parameter(
 
 
 def reader(parameter: Parameter) -> Callable[[str], Any]:
-    """Return what reads a flag's value and refuses, as wrong usage, one that cannot work."""
+    """Return a function that reads a flag's value; invalid values are wrong usage."""
     return _refusing(parameter.read)
 
 
 def boolean(text: str) -> bool:
-    """Read a flag's value as Coqui writes it: true/false, yes/no, on/off, 1/0."""
+    """Read a boolean flag's value as in Coqui: true/false, yes/no, on/off, 1/0."""
     return bool(_refusing(read_boolean)(text))
 
 
@@ -69,7 +69,7 @@ def _refusing(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def add_switch(parser: argparse._ActionsContainer, name: str, default: bool, text: str) -> None:
-    """Add a flag that takes true or false, and means true when it stands alone."""
+    """Add a flag that takes true or false, and means true without a value."""
     parser.add_argument(
         name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text
     )
@@ -92,13 +92,13 @@ def add_files(
 
 
 def split_files(text: str) -> list[Path]:
-    """Read a value that names files: one, several with commas between as in DeepSpeech, or none."""
+    """Read a value that names files, separated by commas as in DeepSpeech; it may be empty."""
     names = [text] if Path(text).exists() else text.split(",")
     return [Path(name) for name in names if name]
 
 
 class _ExtendFlat(argparse.Action):
-    """Puts the lists of all values of a flag one behind the other, also where it is repeated."""
+    """Concatenates the lists of all values of a flag, also if it is repeated."""
 
     def __call__(
         self,
@@ -119,12 +119,12 @@ def add_path(
 
 
 def optional_path(text: str) -> Path | None:
-    """Read the path of a file or folder; an empty text says that there is none."""
+    """Read the path of a file or folder; None if empty."""
     return Path(text) if text else None
 
 
 def add_alphabet(parser: argparse._ActionsContainer, text: str) -> None:
-    """Add the two flags that say an alphabet."""
+    """Add the two flags for an alphabet."""
     add_path(parser, "--alphabet_config_path", "FILE", text)
     add_switch(
         parser, "--bytes_output_mode", False, "the alphabet is the bytes of UTF-8, not a file"
@@ -132,7 +132,7 @@ def add_alphabet(parser: argparse._ActionsContainer, text: str) -> None:
 
 
 def add_checkpoint(parser: argparse._ActionsContainer, text: str) -> None:
-    """Add the flags that say which checkpoint of a directory is used."""
+    """Add the flags that choose a checkpoint of a directory."""
     from stt_model.jobs import ScratchSettings
 
     parser.add_argument(
@@ -150,7 +150,7 @@ def add_checkpoint(parser: argparse._ActionsContainer, text: str) -> None:
         default="auto",
         help="which checkpoint of the directory; auto: best, else last",
     )
-    add_alphabet(parser, "the checkpoint's alphabet, where it lies elsewhere")
+    add_alphabet(parser, "the checkpoint's alphabet, if it is stored elsewhere")
     add_parameters(
         parser, ScratchSettings, "n_hidden", *AUDIO_FLAGS, help="checked against the checkpoint's"
     )
@@ -165,7 +165,7 @@ def check_audio_flags(
     which: str = "auto",
     alphabet: Alphabet | None = None,
 ) -> None:
-    """Raise CheckpointError where a flag says other audio settings than the checkpoint's."""
+    """Raise CheckpointError if a flag contradicts the checkpoint's audio settings."""
     from stt_model.checkpoint import open_checkpoint, settle_audio
 
     asked = values_of(args, AUDIO_FLAGS)
@@ -175,7 +175,7 @@ def check_audio_flags(
 
 
 def given_alphabet(args: argparse.Namespace) -> Alphabet | None:
-    """Return the alphabet that the flags name, if they name one."""
+    """Return the alphabet given by the flags, if any."""
     from stt_model.text import BytesAlphabet, read_alphabet
 
     if args.bytes_output_mode and args.alphabet_config_path:
@@ -193,19 +193,19 @@ def values_of(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON that people can read."""
+    """Print a value as readable JSON."""
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def show_log() -> None:
-    """Print what the modules log to stderr."""
+    """Print log messages to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 class _Formatter(logging.Formatter):
-    """Begins what somebody should look at with the word for it."""
+    """Prefixes warnings and errors with their level."""
 
     def format(self, record: logging.LogRecord) -> str:
         word = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
@@ -213,6 +213,6 @@ class _Formatter(logging.Formatter):
 
 
 def show_tensorflow(args: argparse.Namespace) -> None:
-    """With ``--debug``, import TensorFlow now, with every line that it prints."""
+    """With ``--debug``, import TensorFlow now, showing all its messages."""
     if args.debug:
         import tensorflow  # noqa: F401

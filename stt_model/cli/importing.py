@@ -10,7 +10,7 @@ from stt_model.cli.flags import add_parameters, values_of
 from stt_model.importing import COQUI_IMPORTERS, ImportSettings, known_formats
 
 _SOURCE = "recordings and texts: a folder, a table or an archive (path, http(s):// or s3:// URI)"
-_TARGET = "folder for the corpus (path, file:// or s3:// URI); given again, it gets what is new"
+_TARGET = "folder for the corpus (path, file:// or s3:// URI); an existing corpus gets new clips"
 _WRITTEN = ("normalise", "numbers")
 
 
@@ -23,7 +23,7 @@ def import_dataset_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def import_dataset(args: argparse.Namespace) -> int:
-    """Make a corpus of recordings and texts as they are."""
+    """Import recordings and texts into a corpus."""
     result = jobs.import_dataset(
         args.source, args.target, **values_of(args, (*_WRITTEN, *parameters_of(ImportSettings)))
     )
@@ -33,7 +33,7 @@ def import_dataset(args: argparse.Namespace) -> int:
 
 
 def coqui_flags(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add the flags of one of Coqui's importers: those of ``import``, but for the format."""
+    """Add the flags of one of Coqui's importers: those of ``import`` except the format."""
     parser.set_defaults(format=COQUI_IMPORTERS[name])
     parser.description = (
         f"Does what stt-bootstrap import --format {COQUI_IMPORTERS[name]} does; it does not"
@@ -50,4 +50,4 @@ def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 class _FormatsHelp(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Leaves the lines of the list of formats as they are."""
+    """Keeps the line breaks of the list of formats."""

@@ -1,6 +1,6 @@
-"""``stt-bootstrap COMMAND …``: the parser, and nothing else loaded than the command that runs.
+"""``stt-bootstrap COMMAND …``: the parser; only the command that runs is loaded.
 
-Flags that Coqui STT has keep Coqui's names. ``pipelines.cli`` adds the commands that need Kubeflow.
+Flags of Coqui STT keep their names. ``pipelines.cli`` adds the commands that need Kubeflow.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _OPTIONAL |= _OF_SERVING
 
 COMMANDS = {
     "import": (
-        "make a corpus of recordings and texts as they are, split by speaker and text",
+        "import recordings and texts into a corpus, split by speaker and text",
         "stt_model.cli.importing:import_dataset",
     ),
     "align": (
-        "cut long recordings into clips by their text, which only has to match roughly",
+        "cut long recordings into clips by their text, which needs to match only roughly",
         "stt_model.cli.alignment:align",
     ),
     "validate": (
@@ -58,7 +58,7 @@ COMMANDS = {
         "stt_model.cli.data:alphabet",
     ),
     "fetch": (
-        "bring a checkpoint here: download, check, unpack",
+        "fetch a checkpoint: download, check, unpack",
         "stt_model.cli.checkpoints:fetch",
     ),
     "surgery": (
@@ -74,7 +74,7 @@ COMMANDS = {
         "stt_model.cli.sweeping:sweep",
     ),
     "forecast": (
-        "say what more speech would come to, from trainings on parts of what there is",
+        "forecast the benefit of more speech, from trainings on parts of a dataset",
         "stt_model.cli.forecasting:forecast",
     ),
     "evaluate": (
@@ -82,23 +82,23 @@ COMMANDS = {
         "stt_model.cli.evaluation:evaluate",
     ),
     "suspects": (
-        "list the clips whose text and sound may not belong together, and why",
+        "list the clips whose text and audio may not match, and why",
         "stt_model.cli.evaluation:suspects",
     ),
     "build_scorer": (
-        "make a scorer out of text, or out of a language model and its words",
+        "make a scorer from text, or from a language model and its words",
         "stt_model.cli.scorers:build_scorer",
     ),
     "generate_scorer_package": (
-        "make a scorer out of a language model and its words, with the flags of Coqui's program",
+        "make a scorer from a language model and its words, with the flags of Coqui's program",
         "stt_model.cli.scorers:generate_scorer_package",
     ),
     "lm_optimize": (
-        "search for the weights of a scorer that make the fewest errors",
+        "search for the weights of a scorer with the fewest errors",
         "stt_model.cli.scorers:lm_optimize",
     ),
     "export": (
-        "write a checkpoint as what deployed runtimes load, and check it against the checkpoint",
+        "export a checkpoint for deployed runtimes, and compare the export with the checkpoint",
         "stt_model.cli.export:export",
     ),
     "evaluate_export": (
@@ -106,7 +106,7 @@ COMMANDS = {
         "stt_model.cli.transcription:evaluate_export",
     ),
     "transcribe": (
-        "print the text that a checkpoint or an exported model hears in audio files",
+        "transcribe audio files with a checkpoint or an exported model",
         "stt_model.cli.transcription:transcribe",
     ),
     "suggest": (
@@ -114,7 +114,7 @@ COMMANDS = {
         "stt_model.cli.suggesting:suggest",
     ),
     "serve": (
-        "serve a checkpoint or an exported model over HTTP, with a page to speak to it",
+        "serve a checkpoint or an exported model over HTTP, with a page to try it",
         "stt_model.cli.serving:serve",
     ),
     "inspect": (
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    """Parse the arguments and call the function of the command that they name."""
+    """Parse the arguments and call the function of the given command."""
     have_streams()
     separate_stderr()
     if not (sys.argv[1:] if arguments is None else arguments):
@@ -139,7 +139,7 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
         return 2
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown:
-        # By the command's own parser, whose help says which flags there are.
+        # By the command's own parser, whose help lists the flags.
         parsed.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
 
     def command() -> int:
@@ -152,19 +152,19 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
 
 
 def load(place: str) -> Callable[..., Any]:
-    """Return the function that stands at ``module:name``."""
+    """Return the function at ``module:name``."""
     module, name = place.split(":")
     return getattr(importlib.import_module(module), name)
 
 
 def guard(action: Callable[[], int], debug: bool) -> int:
-    """Return what ``action`` returns, or 1 after one line about an error that a user can mend."""
+    """Return what ``action`` returns, or 1 after printing an error that a user can fix."""
     try:
         code = action()
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever reads has seen enough, as `head` has; what Python has left to print goes nowhere.
+        # The reader has closed the pipe, as `head` does; discard what Python has left to print.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -183,27 +183,27 @@ def _describe(error: Exception) -> str:
         extras = "serve" if error.name in _OF_SERVING else "train and pipeline"
         return f"{error.name} is not installed; install {PROGRAM} with its extras {extras}"
     if isinstance(error, ImportError):
-        # NumPy's own page of advice ends with what went wrong.
+        # NumPy's long message ends with the actual error.
         reason = str(error).rpartition("Original error was:")[2].strip()
         return (
             f"{error.name or 'a library'} cannot be loaded ({reason}); give the process more memory"
-            " (ulimit -v), or install it anew"
+            " (ulimit -v), or reinstall it"
         )
     if isinstance(error, MemoryError):
         return "there is not enough memory; give the process more, or a smaller batch or file"
     if isinstance(error, OSError) and error.filename:
-        # Of a full disk or a folder without permission the operating system's own words will do.
+        # For a full disk or missing permissions the operating system's message is clear.
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses wrong usage in one line, and gets its flags only when it is to parse something."""
+    """Reports wrong usage in one line, and adds its flags only when it parses."""
 
     add_flags: AddFlags | str | None = None
 
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
-        """Parse, after the flags of this command, and of no other, have been added."""
+        """Add the flags of this command only, then parse."""
         self._complete()
         return super().parse_known_args(*arguments, **options)
 
@@ -222,7 +222,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
-    """Return the parser with every command, and where more commands can be added."""
+    """Return the parser with all commands, and the group to add more to."""
     parser = _Parser(prog=PROGRAM, description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and TensorFlow's log")
@@ -230,7 +230,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
     for name, (summary, function) in COMMANDS.items():
         add_command(commands, name, summary, function, f"{function}_flags")
     for name in COQUI_IMPORTERS:
-        # Without a summary they are not in the list of commands, which they would fill.
+        # Without a summary, so that they do not fill the list of commands.
         add_command(
             commands,
             name,
@@ -252,11 +252,11 @@ def add_command(
     function: str,
     add_flags: AddFlags | str,
 ) -> None:
-    """Add one command, whose work is done by ``function``, written as ``module:name``.
+    """Add a command that calls ``function``, written as ``module:name``.
 
-    ``add_flags`` adds its flags, or says where the function that does so stands.
+    ``add_flags`` adds its flags; it is a function or the place of one.
     """
-    # One without a summary is not in the list of commands.
+    # Commands without a summary are not listed.
     shown: dict[str, Any] = {"help": summary} if summary else {}
     parser = commands.add_parser(
         name,
@@ -273,7 +273,7 @@ def add_command(
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default only where there is something to show."""
+    """Shows defaults only if they are not empty."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, "", []):

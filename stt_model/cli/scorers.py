@@ -42,14 +42,14 @@ def build_scorer_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``build_scorer``."""
     add_path(parser, "--package", "FILE", "the .scorer to write", required=True)
     add_path(parser, "--checkpoint", "DIR", "checkpoint whose alphabet the scorer is for")
-    add_alphabet(parser, "that alphabet, where there is no checkpoint")
+    add_alphabet(parser, "that alphabet, if there is no checkpoint")
     text = parser.add_argument_group("from text, with KenLM's programs")
-    add_path(text, "--input_txt", "FILE", "sentences, one a line; plain or .gz")
+    add_path(text, "--input_txt", "FILE", "sentences, one per line; plain or .gz")
     add_path(
         text,
         "--kenlm_bins",
         "DIR",
-        "folder with lmplz, filter and build_binary, where they are not on the PATH",
+        "folder with lmplz, filter and build_binary, if they are not on the PATH",
     )
     add_parameters(text, BuildConfig, *_FROM_TEXT)
     ready = parser.add_argument_group("from a language model")
@@ -90,7 +90,7 @@ def generate_scorer_package_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def generate_scorer_package(args: argparse.Namespace) -> int:
-    """Make a scorer package out of a language model and its words, as Coqui's program does."""
+    """Make a scorer package from a language model and its words, as Coqui's program does."""
     from stt_model.text import BytesAlphabet, read_alphabet
 
     if not args.force_bytes_output_mode and args.checkpoint is None:
@@ -110,9 +110,11 @@ def generate_scorer_package(args: argparse.Namespace) -> int:
 
 def lm_optimize_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``lm_optimize``."""
-    add_files(parser, "--test_files", "manifests to make few errors on: a dev set", required=True)
+    add_files(
+        parser, "--test_files", "manifests of a dev set to minimise the errors on", required=True
+    )
     add_checkpoint(parser, "checkpoint to decode with")
-    add_path(parser, "--scorer_path", "FILE", "language model to weigh", required=True)
+    add_path(parser, "--scorer_path", "FILE", "language model to tune", required=True)
     add_parameters(parser.add_argument_group("search"), TuningConfig, *_SEARCH)
     decoding = parser.add_argument_group("decoding")
     vocab_flag(decoding)
@@ -122,7 +124,7 @@ def lm_optimize_flags(parser: argparse.ArgumentParser) -> None:
         output,
         "--package",
         "FILE",
-        "write the scorer here with the weights that were found as its own",
+        "write the scorer here with the tuned weights as its defaults",
     )
     add_parameters(output, TuningConfig, "show_progressbar")
     add_coqui_flags(parser)

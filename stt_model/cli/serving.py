@@ -16,9 +16,7 @@ _LIMITS = ("most_mib", "most_seconds", "most_waiting", "longest_utterance")
 def serve_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``serve``."""
     parser.add_argument("model", type=Path, help="checkpoint folder, or exported .tflite")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every one"
-    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="port to listen on")
     add_parameters(parser.add_argument_group("limits"), ServingSettings, *_LIMITS)
     decoding_flags(parser.add_argument_group("decoding"))

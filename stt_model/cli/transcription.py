@@ -50,11 +50,11 @@ def transcribe_flags(parser: argparse.ArgumentParser) -> None:
         parser,
         EvaluationConfig,
         "test_batch_size",
-        help="recordings that go through the network together",
+        help="recordings transcribed at once",
     )
     decoding_flags(parser.add_argument_group("decoding"))
     add_switch(parser, "--json", False, "print a JSON list instead of lines")
-    _tlog_flags(parser.add_argument_group("long recordings, cut where nobody speaks"))
+    _tlog_flags(parser.add_argument_group("long recordings, cut at silence"))
     add_coqui_flags(parser)
 
 
@@ -66,16 +66,16 @@ def _tlog_flags(group: argparse._ArgumentGroup) -> None:
         "recording, folder of .wav files, or .catalog file of DSAlign; texts go to .tlog files",
     )
     add_path(group, "--dst", "FILE", "the .tlog of a single recording; by default beside it")
-    add_switch(group, "--recursive", False, "also what is in folders below --src")
-    add_switch(group, "--force", False, "write over .tlog files that are there")
+    add_switch(group, "--recursive", False, "also search the folders below --src")
+    add_switch(group, "--force", False, "overwrite existing .tlog files")
     group.add_argument(
         "--vad_aggressiveness",
         type=int,
         choices=range(4),
         default=3,
-        help="how readily the voice activity detector takes a sound for silence",
+        help="how readily the voice activity detector treats sound as silence",
     )
-    batch = whole(40, "Pieces of speech that go through the network together.", minimum=1)
+    batch = whole(40, "Pieces of speech transcribed at once.", minimum=1)
     add_parameter(group, batch.metadata["parameter"], flag="--batch_size")
     for name in ("outlier_duration_ms", "outlier_batch_size"):
         group.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
@@ -130,7 +130,7 @@ def _transcribe_long(args: argparse.Namespace) -> int:
     tasks = list(_tasks(args))
     for _, target in tasks:
         if target.exists() and not args.force:
-            raise DataError(f"{target}: is there already; use --force to write over it")
+            raise DataError(f"{target}: exists already; use --force to overwrite it")
         if not target.parent.is_dir():
             raise DataError(f"{target.parent}: expected a folder to write to, found none")
     show_tensorflow(args)
@@ -150,7 +150,7 @@ def _transcribe_long(args: argparse.Namespace) -> int:
 
 
 def _tasks(args: argparse.Namespace) -> Iterator[tuple[Path, Path]]:
-    """Yield recordings and the files that their texts go to."""
+    """Yield recordings and the files for their texts."""
     source: Path = args.src
     if not source.exists():
         raise DataError(f"{source}: expected a recording, a folder or a .catalog, found nothing")

@@ -43,7 +43,7 @@ class EvaluationConfig:
     lm_beta: float | None = real(None, "Reward for each word; auto takes the scorer's own.")
     cutoff_prob: float = real(
         1.0,
-        "Labels of a frame that the search looks at: the likeliest, up to this share; 1 for all.",
+        "Share of probability, per frame, of the likeliest labels that the search considers.",
         above=0,
         maximum=1,
     )
@@ -61,8 +61,8 @@ class EvaluationConfig:
     )
     release_any: bool = switch(
         False,
-        "Where neither max_wer nor must_beat_source is given: release a model that is worse than"
-        " the source, or that makes errors in more than nine of ten words.",
+        "If neither max_wer nor must_beat_source is given: release a model even if it is worse than"
+        " the source, or has a WER above 90 %.",
     )
     report_count: int = whole(
         5,

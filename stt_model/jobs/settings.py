@@ -37,14 +37,14 @@ class ValidationSettings:
     )
     normalise: str = text(
         "",
-        "Write transcripts by the rules of a language, such as en or pt-BR, by generic rules, or by"
-        " a YAML file of your own; empty leaves them as they are.",
+        "Normalise transcripts by the rules of a language, such as en or pt-BR, by generic rules"
+        " or by your own YAML file; empty leaves them unchanged.",
         metavar="LANG",
     )
     numbers: str = choice(
         "set_aside",
         NUMBERS,
-        "What normalise does with numbers in digits: set the clip aside, spell them where there is"
+        "What normalise does with digits: set the clip aside, spell numbers out if there is only"
         " one way to read them, or keep them.",
     )
     drop_suspects: str = text(
@@ -90,15 +90,15 @@ class PackSettings:
 class FetchSettings:
     """How much may be fetched."""
 
-    size_limit: int = whole(20, "Most that may be fetched, in GiB.", minimum=1, metavar="GIB")
+    size_limit: int = whole(20, "Maximum to fetch, in GiB.", minimum=1, metavar="GIB")
     unpacked_limit: int = whole(
-        40, "Most that may come out of an archive, in GiB.", minimum=1, metavar="GIB"
+        40, "Maximum to unpack from an archive, in GiB.", minimum=1, metavar="GIB"
     )
 
 
 @dataclass(frozen=True)
 class DecisionSettings:
-    """What is asked for."""
+    """The requested mode."""
 
     mode: str = choice("auto", MODES, "auto, fine-tune or transfer.")
     keep_source_labels: bool = switch(
@@ -137,7 +137,7 @@ def _audio(name: str, what: str, usual: int) -> Any:
 
 @dataclass(frozen=True)
 class RunOnlySettings:
-    """What a run calls otherwise than the command that does the step alone, or a command is."""
+    """Parameters that a run names differently from the command of the single step."""
 
     strict_validation: bool = parameters_of(ValidationSettings)["strict"].field()
     drop_suspects_uri: str = text(
@@ -145,20 +145,18 @@ class RunOnlySettings:
         "File suspects.csv of an earlier run, as any such URI: rows of the train and dev splits"
         " that it marks with drop are left out; empty for none.",
     )
-    checkpoint_sha256: str = text(
-        "", "Digest that it must have, in hexadecimal; empty for no check."
-    )
+    checkpoint_sha256: str = text("", "Expected digest, in hexadecimal; empty for no check.")
     checkpoint_alphabet_uri: str = text(
-        "", "The checkpoint's alphabet file, where it does not say its own; empty for none."
+        "", "The checkpoint's alphabet file, if it does not hold one; empty for none."
     )
     bytes_output_mode: bool = switch(
         False,
-        "Whether the checkpoint's labels are the bytes of UTF-8, where it does not say so itself.",
+        "Whether the checkpoint's labels are the bytes of UTF-8, if it does not say so itself.",
     )
     list_suspects: bool = switch(
         False,
         "Transcribe the train and dev splits too, and list the clips of all splits whose text and"
-        " sound may not belong together.",
+        " audio may not match.",
     )
 
 
@@ -202,11 +200,11 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class ScratchSettings:
-    """The network of a training that starts from nothing."""
+    """The network of a training from scratch."""
 
     n_hidden: int | None = whole(
         None,
-        "Width of the layers; a checkpoint brings its own, and from scratch auto stands for 2048.",
+        "Width of the layers; a checkpoint has its own, and from scratch auto means 2048.",
         minimum=1,
     )
     layer_norm: bool = switch(False, "From scratch: normalise the layers.")
@@ -253,7 +251,7 @@ def all_parameters() -> Mapping[str, Parameter]:
 
 
 def check_settings(values: Mapping[str, object]) -> None:
-    """Refuse settings that some job would refuse later on; names that no job knows are left alone.
+    """Refuse settings that a job would refuse later; unknown names are ignored.
 
     Raises:
         BootstrapError: one line for all that are out of range.
@@ -276,7 +274,7 @@ def check_settings(values: Mapping[str, object]) -> None:
 
 
 def _check_meaning(name: str, value: object) -> None:
-    """Check what a range cannot say."""
+    """Check what a range cannot express."""
     if name == "augment":
         from stt_model.augmentation import parse_augmentations
 

@@ -1,4 +1,4 @@
-"""Training: the steps, what is saved when, and how a run goes on after it was broken off."""
+"""Training: the loop, saving, and resuming an interrupted run."""
 
 import lazy_loader
 

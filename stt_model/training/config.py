@@ -1,4 +1,4 @@
-"""What to train, on what, and how: the names, meanings and defaults are Coqui STT's."""
+"""Settings of training; names, meanings and defaults are Coqui STT's."""
 
 from __future__ import annotations
 
@@ -51,30 +51,30 @@ MODEL_SETTINGS = (
     "kept_layers_rate",
     "best_by",
 )
-"""The settings that decide which weights come out after so many epochs."""
+"""The settings that determine the weights after so many epochs."""
 
 NO_AUGMENTATION = "none"
 NO_SPECIFICATION = (AUTO, NO_AUGMENTATION)
-"""What ``augment`` may be besides Coqui's specifications."""
+"""Values of ``augment`` besides Coqui's specifications."""
 
 BEST_BY = ("loss", "cer", "wer")
-"""Figures of the dev set by which an epoch can be the best."""
+"""Figures of the dev set that can determine the best epoch."""
 
 PRECISIONS = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
-"""What ``mixed_precision`` can come to, and Keras's policies for it."""
+"""Values of ``mixed_precision`` after the choice, and Keras's policies for them."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What to train, on what, and how.
+    """Settings of training.
 
     ``train_batch_size`` and ``dev_batch_size`` count utterances over all devices. ``alphabet`` is
-    the checkpoint's own, where it lies elsewhere. An epoch without improvement is one whose dev
-    loss is not ``es_min_delta`` nats below the best. Where ``best_by`` is an error rate, that is
-    what counts in place of the loss, and ``es_min_delta`` does not.
+    the checkpoint's, if it is stored elsewhere. An epoch is no improvement if its dev loss is not
+    ``es_min_delta`` nats below the best. If ``best_by`` is an error rate, it counts instead of the
+    loss, and ``es_min_delta`` is ignored.
 
-    Settings that are None, or ``augment`` where it is auto, were not given: ``defaults.fit`` puts
-    in what suits the corpus, before anything goes by them.
+    Settings that are None, or auto in the case of ``augment``, were not given: ``defaults.fit``
+    replaces them by values that suit the corpus before they are used.
     """
 
     train_files: Sequence[Path]
@@ -89,18 +89,18 @@ class TrainingConfig:
         minimum=1,
     )
     train_batch_size: int = whole(
-        None, "Utterances of a training step, over all GPUs; auto goes by the corpus.", minimum=1
+        None, "Utterances of a training step, over all GPUs; auto depends on the corpus.", minimum=1
     )
     dev_batch_size: int = whole(16, "Utterances of a step over the dev split.", minimum=1)
     learning_rate: float = real(
         None,
-        "Step size of Adam; one that is stored in a checkpoint never counts. Auto goes by the"
-        " corpus, and lowers it when the dev split stops improving.",
+        "Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the corpus,"
+        " and lowers it when the dev split stops improving.",
         above=0,
     )
     dropout_rate: float = real(
         None,
-        "Share of the units of layers 1, 2, 3 and 5 that a step drops; auto goes by the corpus.",
+        "Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on the corpus.",
         minimum=0,
         below=1,
     )
@@ -121,11 +121,11 @@ class TrainingConfig:
     beta2: float = real(0.999, "Adam's decay of the second moments.", minimum=0, below=1)
     epsilon: float = real(1e-8, "Adam's constant against division by zero.", above=0)
     shuffle_batches: bool = switch(
-        True, "Draw a new order of batches in each epoch, from shuffle_start on."
+        True, "Shuffle the batches in each epoch, from shuffle_start on."
     )
     shuffle_start: int = whole(
         1,
-        "First epoch, counted from 0, whose batches are shuffled; those before go from short to"
+        "First epoch, counted from 0, whose batches are shuffled; earlier ones run from short to"
         " long.",
         minimum=0,
     )
@@ -136,33 +136,33 @@ class TrainingConfig:
         maximum=2**32 - 1,
     )
     clip_norm: float = real(
-        0.0, "Largest norm of the gradient of all weights together; 0 for no limit.", minimum=0
+        0.0, "Maximum norm of the gradient of all weights; 0 for no limit.", minimum=0
     )
     freeze_source_epochs: int = whole(
         None,
-        "After replacing layers: first epochs that train only the new layers; auto goes by the"
+        "After replacing layers: first epochs that train only the new layers; auto depends on the"
         " corpus.",
         minimum=0,
     )
     augment: str = text(
         AUTO,
-        "How the training split is changed anew in each epoch: Coqui's specifications with spaces"
-        " between, such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto goes by the corpus,"
-        " none or empty for no change.",
+        "Augmentations of the training split: Coqui's specifications separated by spaces, such as"
+        " volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none or empty"
+        " for no change.",
         metavar="SPEC",
     )
     mixed_precision: str = choice(
         AUTO,
         (AUTO, *PRECISIONS),
-        "auto, off, float16 or bfloat16: what to compute in; weights stay in 32 bits. Auto takes"
-        " bfloat16 where this machine multiplies it clearly faster, and off elsewhere.",
+        "auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto takes"
+        " bfloat16 if it is clearly faster on this machine, otherwise off.",
     )
     early_stop: bool = switch(
         False, "Stop when es_epochs epochs bring no improvement of the dev loss."
     )
     es_epochs: int = whole(25, "Epochs without improvement that early_stop waits for.", minimum=1)
     es_min_delta: float = real(
-        0.05, "Fall of the dev loss that counts as an improvement, in nats an utterance.", minimum=0
+        0.05, "Fall of the dev loss that counts as improvement, in nats per utterance.", minimum=0
     )
     reduce_lr_on_plateau: bool = switch(
         False,
@@ -177,12 +177,12 @@ class TrainingConfig:
     )
     es_min_share: float = real(
         0.0,
-        "Share of the best dev figure by which another must be below it to be an improvement.",
+        "Relative fall of the dev figure that counts as an improvement.",
         minimum=0,
         below=1,
     )
     warmup_steps: int = whole(
-        0, "First steps, over which the learning rate rises in a straight line.", minimum=0
+        0, "First steps, over which the learning rate rises linearly.", minimum=0
     )
     kept_layers_rate: float = real(
         1.0,
@@ -192,7 +192,7 @@ class TrainingConfig:
     best_by: str = choice(
         "loss",
         BEST_BY,
-        "loss, cer or wer: the dev figure that the best epoch, plateaus and early stopping go by.",
+        "loss, cer or wer: the dev figure that determines best epoch, plateaus and early stopping.",
     )
     max_non_finite_steps: int = whole(
         5, "Steps in a row without a finite loss that end the training.", minimum=1
@@ -203,27 +203,27 @@ class TrainingConfig:
         minimum=0,
     )
     feature_cache_size: int = whole(
-        20, "Size that the cache of features may have, in GiB.", minimum=1, metavar="GIB"
+        20, "Maximum size of the cache of features, in GiB.", minimum=1, metavar="GIB"
     )
     metrics_files: Sequence[Path] = ()
-    """Manifests whose loss is reported after each epoch, and decides nothing."""
+    """Manifests whose loss is only reported after each epoch."""
     show_progressbar: bool = switch(True, "Show progress on a terminal.")
     restart: bool = switch(
-        False, "Begin anew where the directory holds a run that would go on otherwise."
+        False, "Start over even if the directory holds a run that could be resumed."
     )
     feature_cache: Path | None = None
-    """Where features are kept from run to run; without it, in memory up to half a gigabyte."""
+    """The cache of features between runs; without it, half a gigabyte of memory is used."""
     summary_dir: Path | None = None
-    """Where TensorBoard finds its scalars; by default ``summaries`` in ``save_checkpoint_dir``."""
+    """Folder of TensorBoard's scalars; by default ``summaries`` in ``save_checkpoint_dir``."""
     origin: Mapping[str, str] = field(default_factory=dict)
-    """How the starting point was made; a run goes on only where this is the same."""
+    """How the starting point was made; a run resumes only if this is the same."""
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Why the settings that were chosen by ``defaults.fit`` are what they are."""
+    """The reasons for the settings that ``defaults.fit`` chose."""
 
     def check(self) -> None:
-        """Refuse settings that cannot work, before the checkpoint and the data are read."""
+        """Refuse impossible settings, before the checkpoint and the data are read."""
         check_parameters(self, TrainingError)
-        # Sound libraries, which a command that only shows its flags does without.
+        # Imports sound libraries, which a command that only shows its flags does not need.
         from stt_model.augmentation import parse_augmentations
 
         parse_augmentations("" if self.augment in NO_SPECIFICATION else self.augment)
@@ -231,7 +231,7 @@ class TrainingConfig:
             raise TrainingError("--train_files: expected at least one CSV file, got none")
         for name in ("early_stop", "reduce_lr_on_plateau"):
             if getattr(self, name) and not self.dev_files:
-                raise TrainingError(f"--{name}: goes by the dev loss; give --dev_files too")
+                raise TrainingError(f"--{name}: depends on the dev loss; give --dev_files too")
         if self.best_by != "loss" and not self.dev_files:
             raise TrainingError(f"--best_by {self.best_by}: give --dev_files too")
 
@@ -247,13 +247,13 @@ class TrainingConfig:
         return {layer: self.dropout_rate if rate < 0 else rate for layer, rate in given.items()}
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings that decide which weights come out, by name."""
+        """Return the settings that determine the weights, by name."""
         return {name: getattr(self, name) for name in MODEL_SETTINGS}
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be the same for a run to go on: settings, data and starting point.
+        """Return what must be the same to resume a run: settings, data and starting point.
 
-        More epochs may be asked for than at first, so their number is not in it.
+        The number of epochs is not included, since it may be increased.
         """
         from stt_model.checkpoint import digest_manifests
 

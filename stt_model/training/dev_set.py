@@ -1,4 +1,4 @@
-"""The dev set: its loss, and the error rates of the best label of each frame."""
+"""The dev set: its loss, and the error rates of greedy decoding."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from stt_model.training.learner import Learner
 
 
 class DevFigures(NamedTuple):
-    """What a pass over the dev set found.
+    """The figures of a pass over the dev set.
 
-    ``loss`` is the mean in nats an utterance; the rates are all errors over the words or characters
-    said, 0 for none.
+    ``loss`` is the mean in nats per utterance; the rates are all errors over the words or
+    characters of the references, 0 for none.
     """
 
     loss: float
@@ -33,7 +33,7 @@ class DevFigures(NamedTuple):
 
 
 class DevSet:
-    """Measures a network that is being trained, always on the same utterances."""
+    """Evaluates a network during training, always on the same utterances."""
 
     def __init__(self, feed: Feed, learner: Learner, alphabet: Alphabet, batch_size: int) -> None:
         self._feed = feed
@@ -47,7 +47,7 @@ class DevSet:
         return float(self._feed.store.samples.seconds.sum())
 
     def measure(self, advice: str, after_batch: Callable[[], None]) -> DevFigures:
-        """Return the figures of the network as it is now.
+        """Return the figures of the network in its current state.
 
         Raises:
             TrainingError: a loss is not finite; it ends with ``advice``.

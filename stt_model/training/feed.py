@@ -1,4 +1,4 @@
-"""What a pass over a corpus is fed with: this worker's share of every batch, and a progress bar."""
+"""The input of a pass over a corpus: this worker's share of every batch, and a progress bar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stt_model.network import Workers
 
 
 class Feed:
-    """A corpus in batches over all replicas, of which each worker reads its own part only."""
+    """A corpus in batches over all replicas; each worker reads only its own part."""
 
     def __init__(
         self, store: FeatureStore, workers: Workers, replicas: int, *, show_progressbar: bool
@@ -46,9 +46,9 @@ class Feed:
         done: int = 0,
         features_of: Callable[[int], Features] | None = None,
     ) -> Iterator[tuple[Iterator[tuple[Batch, Any]], Progress]]:
-        """Yield the batches after the first ``done`` with the arrays of this worker's share.
+        """Yield the batches after the first ``done`` with this worker's arrays, and a progress bar.
 
-        Beside them comes a progress bar. Where ``features_of`` is given, features come from there.
+        If ``features_of`` is given, it provides the features.
         """
         shares = _Shares(batches[done:], self._workers)
         dataset = batch_dataset(self.store, shares, features_of)
@@ -65,7 +65,7 @@ class Feed:
         return len(rows), float(self.store.samples.seconds[rows].sum())
 
     def not_finite(self, batch: Batch, losses: Any) -> str:
-        """Return which utterances of a batch have no finite loss; nothing if all have."""
+        """Describe the utterances of a batch whose loss is not finite; empty if there are none."""
         rows = [row for row, loss in zip(batch.rows, losses, strict=True) if not np.isfinite(loss)]
         bad = dict.fromkeys(rows)
         if not bad:
@@ -78,7 +78,7 @@ class Feed:
 
 
 class _Shares(Sequence[Batch]):
-    """The part of every batch that one of several workers reads."""
+    """One worker's part of every batch."""
 
     def __init__(self, batches: Sequence[Batch], workers: Workers) -> None:
         self._batches = batches
@@ -97,7 +97,7 @@ class _Shares(Sequence[Batch]):
         if isinstance(place, slice):
             return _Shares(self._batches[place], self._workers)
         batch = self._batches[place]
-        # Batches are filled up to a multiple of the replicas, and so of the workers.
+        # Batches are padded to a multiple of the replicas, and so of the workers.
         size = len(batch.rows) // self._workers.count
         start = self._workers.index * size
         mine = slice(start, start + size)

@@ -1,4 +1,4 @@
-"""The network, Adam and the steps of both, on every device of this machine."""
+"""The network, Adam and their steps, on every device of this machine."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from stt_model.network import ctc_loss, workers_of
 from stt_model.training.config import PRECISIONS, TrainingConfig
 from stt_model.training.loss_scale import LossScale
 
-# One graph for batches of every shape: with a graph of its own for the first shapes, the last bits
-# of a result would depend on which batch a process began with.
+# One graph for all batch shapes: with special graphs for the first shapes, the last bits of a
+# result would depend on the batch that a process began with.
 _any_batch = tf.function(input_signature=[BATCH_SIGNATURE])
 _any_scaled_batch = tf.function(input_signature=[BATCH_SIGNATURE, tf.TensorSpec([], tf.float32)])
 
 
 class Step(NamedTuple):
-    """What a step found: the loss of each utterance in nats, float32 [batch].
+    """The result of a step: the loss of each utterance in nats, float32 [batch].
 
-    ``applied`` is False where a loss or the gradient was not finite: then no weight has changed.
+    ``applied`` is False if a loss or the gradient was not finite: then no weight has changed.
     """
 
     losses: NDArray[np.float32]
@@ -34,10 +34,10 @@ class Step(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What the network made of a batch, without dropout.
+    """The network's results for a batch, without dropout.
 
     ``losses`` are nats, float32 [batch], of all workers. ``labels`` are the best of each frame,
-    int32 [share, frames], of this worker's share only; the blank where an utterance has ended.
+    int32 [share, frames], of this worker's share only; the blank after an utterance's end.
     """
 
     losses: NDArray[np.float32]
@@ -45,14 +45,14 @@ class Heard(NamedTuple):
 
 
 class _Adam(keras.optimizers.Adam):
-    """Adam in one pass over each variable, with a learning rate of their own for some of them.
+    """Adam in one pass over each variable, with separate learning rates for some of them.
 
-    Keras takes some ten passes, each over memory that no cache holds. TensorFlow's operation, which
-    Coqui used too, does the same sums in one.
+    Keras makes some ten passes, each over more memory than fits into a cache. TensorFlow's
+    operation, which Coqui used too, computes the same in one.
     """
 
     factors: Mapping[int, float] = {}
-    """What the learning rate is multiplied by, by the place of a variable."""
+    """Factors of the learning rate, by the index of a variable."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         place = self._get_variable_index(variable)
@@ -107,34 +107,34 @@ class Learner:
         self._hear_batch = _any_batch(self._hear_on_all)
 
     def set_precision(self, precision: str) -> None:
-        """From now on, compute in another of ``config.PRECISIONS``; not to or from float16."""
+        """Change the precision to another of ``config.PRECISIONS``, except to or from float16."""
         network.set_precision(self.model, PRECISIONS[precision])
         self._trace_anew()
 
     def train_only(self, layers: Collection[str]) -> None:
-        """From now on, have steps move these layers of the checkpoint only."""
+        """Train only these layers of the checkpoint from now on."""
         self._trained = network.variables_of(self.model, self.geometry, layers)
         self._trace_anew()
 
     def slow_down(self, layers: Collection[str], factor: float) -> None:
-        """Have these layers of the checkpoint learn at ``factor`` times the learning rate."""
+        """Train these layers of the checkpoint with ``factor`` times the learning rate."""
         variables = network.variables_of(self.model, self.geometry, layers)
         place_of = self.optimizer._get_variable_index
         self.optimizer.factors = {place_of(variable): factor for variable in variables}
 
     def train_all(self) -> None:
-        """From now on, have steps move all layers, with Adam as before its first update."""
+        """Train all layers from now on, with Adam reset to its initial state."""
         self._trained = self.model.trainable_variables
         self._trace_anew()
-        # Weights that it has never moved would take steps of three times the learning rate: the
-        # mean of the squared gradients is far slower to rise than that of the gradients, and only
-        # a young Adam allows for it.
+        # Weights that were frozen would take steps of three times the learning rate: the mean of
+        # the squared gradients rises far more slowly than that of the gradients, and only a fresh
+        # Adam corrects for it.
         self.load_moments(None, 0)
 
     def train_step(self, batch: Mapping[str, Any]) -> Step:
-        """Move the weights by one batch, unless a loss or the gradient is not finite.
+        """Update the weights by one batch, unless a loss or the gradient is not finite.
 
-        Where the gradient was too large for float16 only, it is tried again with a lower scale.
+        If the gradient overflowed only in float16, the step is repeated with a lower scale.
         """
         scale = self.loss_scale
         losses, loss_is_finite, applied = self._train_on_batch(batch, scale.factor if scale else 1)
@@ -159,11 +159,11 @@ class Learner:
     ) -> tuple[float, float, float]:
         """Compute the first utterances of a batch in two precisions, without dropout.
 
-        The network computes in the second of them from then on.
+        From then on the network uses the second one.
 
         Returns:
-            The mean loss in the first, in nats; by how much it is another in the second; and the
-            norm of the difference of the gradients over the norm of that in the first.
+            The mean loss in the first, in nats; its difference in the second; and the norm of the
+            difference of the gradients over the norm of the first gradient.
         """
         few = {name: array[:utterances] for name, array in batch.items()}
         expected_loss, expected = self._plain_gradients(few, exact)
@@ -179,7 +179,7 @@ class Learner:
         return network.export_weights(self.model, self.geometry)
 
     def load_weights(self, weights: Weights) -> None:
-        """Take the weights of a checkpoint."""
+        """Load the weights of a checkpoint."""
         network.load_weights(self.model, self.geometry, weights)
 
     @property
@@ -194,7 +194,7 @@ class Learner:
         return network.export_slots(self.model, self.geometry, self.optimizer)
 
     def load_moments(self, moments: Moments | None, iterations: int) -> None:
-        """Put Adam where it was after so many updates; without moments, before the first."""
+        """Restore Adam's state after so many updates; without moments, its initial state."""
         self.optimizer.iterations.assign(iterations)
         if moments is None:
             for variable in (*self.optimizer._momentums, *self.optimizer._velocities):
@@ -208,18 +208,18 @@ class Learner:
         return first ** (self.iterations + 1), second ** (self.iterations + 1)
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Go on with another learning rate."""
+        """Change the learning rate."""
         self.optimizer.learning_rate.assign(learning_rate)
 
     def random_state(self) -> dict[str, list[int]]:
-        """Return where dropout's generators stand, by layer."""
+        """Return the state of dropout's generators, by layer."""
         return {
             name: [int(part) for part in np.asarray(generator.state)]
             for name, generator in self._generators().items()
         }
 
     def load_random_state(self, states: Mapping[str, list[int]]) -> None:
-        """Put dropout's generators where ``random_state`` found them."""
+        """Restore the state of dropout's generators from ``random_state``."""
         for name, generator in self._generators().items():
             generator.state.assign(np.array(states[name], generator.state.dtype))
 
@@ -247,7 +247,7 @@ class Learner:
             losses, gradients, *finite = self.strategy.run(
                 self._gradients, args=(batch, scale, variables)
             )
-            # All replicas say the same.
+            # All replicas have the same result.
             loss_is_finite, applied = (
                 self.strategy.experimental_local_results(each)[0] for each in finite
             )
@@ -267,7 +267,7 @@ class Learner:
         def compute(batch: Mapping[str, Any]) -> tuple[Any, list[Any]]:
             with tf.GradientTape() as tape:
                 losses = self._losses(batch, training=False)
-                # Labels that do not fit into their frames are infinite in every precision.
+                # Labels that do not fit into their frames have an infinite loss in any precision.
                 loss = tf.reduce_mean(tf.where(tf.math.is_inf(losses), 0.0, losses))
             return loss, tape.gradient(loss, self._trained)
 
@@ -287,11 +287,11 @@ class Learner:
     ) -> tuple[Any, ...]:
         """Return a replica's losses, and the gradient of all replicas' mean loss.
 
-        Then whether that loss is finite, and whether that gradient is, too.
+        Also return whether that loss and that gradient are finite.
         """
         batch = self._part(share)
         context = tf.distribute.get_replica_context()
-        # The mean is over the whole batch, so that two replicas do what one would.
+        # The mean is over the whole batch, so that two replicas compute the same as one.
         utterances = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch["weights"]))
         with tf.GradientTape() as tape:
             losses = self._losses(batch, training=True)
@@ -318,7 +318,7 @@ class Learner:
         return ctc_loss(logits, batch["frames"], batch["labels"], batch["label_lengths"])
 
     def _part(self, share: Mapping[str, Any]) -> dict[str, Any]:
-        """Cut this replica's part out of its worker's, which is as large for every replica."""
+        """Return this replica's part of its worker's share; all parts are equally large."""
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync // self._workers
         if replicas == 1:

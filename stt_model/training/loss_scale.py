@@ -9,18 +9,18 @@ GROWTH_STEPS = 2000
 
 @dataclass
 class LossScale:
-    """Halved where a gradient overflows, doubled after 2000 steps in a row without.
+    """Halved if a gradient overflows, doubled after 2000 steps in a row without overflow.
 
-    These are the numbers of TensorFlow and Keras. Where a step that overflowed is taken again with
-    the lower factor, no data is lost.
+    These are the numbers of TensorFlow and Keras. An overflowed step is repeated with the lower
+    factor, so that no data is lost.
     """
 
     factor: float = 2.0**15
     good_steps: int = 0
-    """In a row, since the factor last changed."""
+    """Steps without overflow since the factor last changed."""
 
     def shrink(self) -> bool:
-        """Take in that a gradient overflowed; return whether a lower factor is left to try."""
+        """Record an overflow; return whether a lower factor is left to try."""
         self.good_steps = 0
         if self.factor <= 1:
             return False
@@ -28,7 +28,7 @@ class LossScale:
         return True
 
     def grow(self) -> None:
-        """Take in that a gradient did not overflow."""
+        """Record a step without overflow."""
         self.good_steps += 1
         if self.good_steps == GROWTH_STEPS:
             self.factor, self.good_steps = self.factor * 2, 0

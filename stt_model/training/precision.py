@@ -1,4 +1,4 @@
-"""What a run computes in where it may choose, and the look back that can change its mind."""
+"""The automatic choice of a run's precision, and the check that can revoke it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from stt_model.training.learner import Learner
 
 NARROW = 512
-"""Widths below this are not measured: most of a step is not in its products there."""
+"""Smaller widths are not measured: products are a small part of a step there."""
 CLEARLY_FASTER = 1.25
-"""How many times as fast products have to be in bfloat16."""
+"""Minimum speed-up of products in bfloat16."""
 LOSS_BOUND, LOSS_NATS = 0.01, 0.1
-"""What bfloat16 may change a loss by: a share of it, or nats where that is more."""
+"""Allowed change of a loss by bfloat16: a share of it, or nats if that is more."""
 GRADIENT_BOUND = 0.1
-"""The largest norm of what bfloat16 changes a gradient by, over the norm of the gradient."""
+"""Allowed norm of a gradient's change by bfloat16, over the norm of the gradient."""
 UTTERANCES_COMPARED = 4
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Precision:
-    """What a run computes in: one of ``config.PRECISIONS``, and why."""
+    """The precision of a run, one of ``config.PRECISIONS``, and why."""
 
     name: str
     reason: str
@@ -48,9 +48,9 @@ FULL = Precision("off", "as asked for")
 def choose_precision(
     config: TrainingConfig, geometry: Geometry, strategy: tf.distribute.Strategy
 ) -> Precision:
-    """Return what to compute in: what was asked for, or for auto what is faster here.
+    """Return the precision: the requested one, or for auto the faster one on this machine.
 
-    Workers that train together come to the same.
+    Workers that train together make the same choice.
     """
     if config.mixed_precision != AUTO:
         return Precision(config.mixed_precision, "as asked for")
@@ -79,17 +79,17 @@ def choose_precision(
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a network's results are in 16 bits from those in float32."""
+    """The differences of a network's results in 16 bits from those in float32."""
 
     loss: float
-    """Nats an utterance, in float32."""
+    """Nats per utterance, in float32."""
     loss_difference: float
     gradient_share: float
     """The norm of the difference of the gradients, over the norm of that in float32."""
 
     @property
     def is_small(self) -> bool:
-        """Whether the bounds hold; what is not a number is not small."""
+        """Whether the differences are within the bounds; NaN is not."""
         bound = max(LOSS_BOUND * self.loss, LOSS_NATS)
         return self.loss_difference <= bound and self.gradient_share <= GRADIENT_BOUND
 
@@ -102,10 +102,10 @@ class Difference:
 
 
 def look_back(learner: Learner, batch: Mapping[str, Any], chosen: Precision) -> Precision:
-    """Return a precision that was chosen, or float32 where it changes the first step too much.
+    """Return the chosen precision, or float32 if it changes the first step too much.
 
     Losses and gradients of the first utterances of a batch are computed in both, without dropout.
-    The learner computes in what is returned from then on.
+    From then on the learner uses the returned precision.
     """
     from stt_model.network import sum_over_workers, workers_of
 

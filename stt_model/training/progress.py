@@ -1,4 +1,4 @@
-"""What a run says of itself after each epoch."""
+"""Log messages of a run after each epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def log_epoch(epoch: Epoch) -> None:
-    """Say what an epoch came to, in one line."""
+    """Log the results of an epoch in one line."""
     parts = []
     if epoch.train_loss is not None:
         parts.append(f"train loss {epoch.train_loss:.3f}")
@@ -23,12 +23,12 @@ def log_epoch(epoch: Epoch) -> None:
         parts.append(f"{epoch.audio_seconds_per_second:.0f} s of audio a second")
         parts += ["new best"] * epoch.best
     else:
-        parts.append("the source as it is")
+        parts.append("the unchanged source")
     log.info("epoch %d: %s", epoch.number, ", ".join(parts))
 
 
 def log_time_left(config: TrainingConfig, state: RunState, epoch_seconds: float) -> None:
-    """Say when the run ends if epochs go on taking so many seconds."""
+    """Log when the run will end if epochs continue to take so many seconds."""
     left = config.epochs - (state.epoch - 1)
     if not config.early_stop:
         log.info("%d epochs left, about %s", left, in_words(left * epoch_seconds))
@@ -49,7 +49,7 @@ def _epochs(number: int) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Format a duration for people."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -1,4 +1,4 @@
-"""What a training run came to: figures, a history to plot, and a report with the curve in it."""
+"""The results of a training run: figures, a history to plot, and a report with the curve."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 HISTORY = "history.csv"
 _STEEP = 5
-"""The largest loss over the smallest, from which the axis is logarithmic."""
+"""Ratio of the largest loss to the smallest above which the axis is logarithmic."""
 COLUMNS = tuple(each.name for each in fields(Epoch))
-"""Of ``history.csv``, where ``number`` is headed ``epoch``."""
+"""Columns of ``history.csv``, where ``number`` is called ``epoch``."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run did and where it left its checkpoints."""
+    """The results of a training run, and where its checkpoints are."""
 
     checkpoint_dir: Path
     devices: str
@@ -36,11 +36,11 @@ class TrainingResult:
     train_hours: float
     config: TrainingConfig
     epochs: Sequence[Epoch]
-    """With a dev set the first is epoch 0, the source as it came."""
+    """With a dev set the first is epoch 0, the unchanged source."""
     stopped_early: bool
     precision: Precision = FULL
     is_chief: bool = True
-    """Whether, of several workers, this is the one that writes."""
+    """Whether this worker writes, if there are several."""
 
     @property
     def best(self) -> Epoch:
@@ -48,7 +48,7 @@ class TrainingResult:
         return best_of(self.epochs)
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures to show beside the run; all finite.
+        """Return the figures to show with the run; all are finite.
 
         ``best_epoch`` 0 is the source, which has a ``dev_loss`` but no ``train_loss``.
         """
@@ -67,7 +67,7 @@ class TrainingResult:
         return figures
 
     def to_markdown(self) -> str:
-        """Return the training report, with its picture in it."""
+        """Return the training report, including its picture."""
         sections = [
             "# Training",
             f"{self.train_utterances} utterances, {self.train_hours:.2f} h,"
@@ -104,7 +104,7 @@ class TrainingResult:
 
     def _augmented(self) -> Iterator[str]:
         if self.config.augment:
-            yield f"The training set was changed in each epoch: {cell(self.config.augment)}."
+            yield f"The training set was augmented in each epoch: {cell(self.config.augment)}."
 
     def _outcome(self) -> Iterator[str]:
         best, source = self.best, self.epochs[0]
@@ -112,8 +112,8 @@ class TrainingResult:
             yield f"Without a dev set no epoch is the best; the last is epoch {best.number}."
         elif best.number == 0:
             yield (
-                "**Training made nothing better: the best is the source itself**, with a dev loss"
-                f" of {best.dev_loss:.3f}. The best checkpoint holds its weights."
+                "**Training brought no improvement: the best is the source itself**, with a dev"
+                f" loss of {best.dev_loss:.3f}. The best checkpoint holds its weights."
             )
         else:
             yield (
@@ -141,19 +141,19 @@ class TrainingResult:
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch:
-    """Return the last of the epochs that were the best when they ended, or the last without any."""
+    """Return the last epoch that was the best when it ended, or the last one if there is none."""
     return next((epoch for epoch in reversed(epochs) if epoch.best), epochs[-1])
 
 
 def write_history(directory: Path, epochs: Sequence[Epoch]) -> None:
-    """Write ``history.csv``: a line an epoch."""
+    """Write ``history.csv`` with a line per epoch."""
     with (
         atomic_write(directory / HISTORY) as beside,
         beside.open("w", encoding="utf-8", newline="") as handle,
     ):
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow("epoch" if name == "number" else name for name in COLUMNS)
-        # The csv module writes None as nothing.
+        # The csv module writes None as an empty field.
         writer.writerows([getattr(epoch, name) for name in COLUMNS] for epoch in epochs)
 
 
@@ -196,9 +196,9 @@ def _draw_losses(axes: Axes, epochs: Sequence[Epoch]) -> None:
                 fontsize=7,
                 color="grey",
             )
-    axes.set_ylabel("loss, nats an utterance")
+    axes.set_ylabel("loss, nats per utterance")
     if losses and min(losses) > 0 and max(losses) > _STEEP * min(losses):
-        # The first epochs would flatten all that comes after.
+        # Otherwise the first epochs would flatten the rest of the curve.
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())

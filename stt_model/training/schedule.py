@@ -1,4 +1,4 @@
-"""When training ends early and when it lowers its learning rate: by the dev set, as in Coqui."""
+"""Early stopping and learning rate plateaus by the dev set, as in Coqui."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from stt_model.training.config import TrainingConfig
 
 @dataclass
 class DevRecord:
-    """The best dev figure of a run, and how long ago it got better.
+    """The best dev figure of a run, and how long ago it improved.
 
-    The figure is the loss in nats an utterance, or an error rate; see ``TrainingConfig.best_by``.
+    The figure is the loss in nats per utterance, or an error rate; see ``TrainingConfig.best_by``.
     """
 
     best_loss: float | None = None
@@ -19,10 +19,10 @@ class DevRecord:
     epochs_without_improvement: int = 0
 
     def add(self, epoch: int, figure: float, min_delta: float, min_share: float = 0.0) -> bool:
-        """Take in the dev figure of an epoch; return whether it is the best so far.
+        """Record the dev figure of an epoch; return whether it is the best so far.
 
-        One that is the best by less than ``min_delta``, or by less than ``min_share`` of the best,
-        is no improvement all the same.
+        If it is the best by less than ``min_delta``, or by less than ``min_share`` of the best, it
+        still does not count as an improvement.
         """
         if self.best_loss is None:
             self.best_loss, self.best_epoch = figure, epoch
@@ -41,16 +41,16 @@ class DevRecord:
     def is_plateau(self, config: TrainingConfig) -> bool:
         """Return whether to go back to the best weights with a lower learning rate now.
 
-        Without any improvement it comes again after as many epochs more.
+        Without an improvement it is repeated after as many epochs again.
         """
         waited = self.epochs_without_improvement
         return config.reduce_lr_on_plateau and waited > 0 and waited % config.plateau_epochs == 0
 
 
 def warmed(learning_rate: float, updates: int, warmup_steps: int) -> float:
-    """Return the learning rate of the update after so many; it rises in a straight line at first.
+    """Return the learning rate of an update during linear warm-up.
 
-    Adam's first steps are as long as the learning rate whatever the gradient is, which pulls
-    trained layers out of place before its averages mean anything.
+    Adam's first steps are as long as the learning rate whatever the gradient is, which disturbs
+    trained layers before its averages mean anything.
     """
     return learning_rate * min(1.0, (updates + 1) / warmup_steps) if warmup_steps else learning_rate

@@ -1,6 +1,6 @@
-"""Where a run stands: all that its last checkpoint cannot hold, in one JSON file beside it.
+"""The state of a run that its last checkpoint cannot hold, in a JSON file beside it.
 
-The file carries the checkpoint's name and appears with it, so that both are of the same moment
+The file has the checkpoint's name and appears together with it, so that both are consistent
 whenever the run is killed.
 """
 
@@ -24,10 +24,10 @@ ADVICE = "give --save_checkpoint_dir another folder, or begin anew there with --
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch did. Losses are nats an utterance.
+    """The results of one epoch. Losses are nats per utterance.
 
-    Epoch 0 is the source as it came: it has no ``train_loss``. Without a dev set there is no
-    ``dev_loss``. ``seconds`` are those of training, and in epoch 0 of measuring.
+    Epoch 0 is the unchanged source: it has no ``train_loss``. Without a dev set there is no
+    ``dev_loss``. ``seconds`` are those of training, and in epoch 0 of evaluation.
     """
 
     number: int
@@ -39,12 +39,12 @@ class Epoch:
     best: bool
     dev_wer: float | None = None
     dev_cer: float | None = None
-    """By the best label of each frame; None too in runs of older versions."""
+    """By greedy decoding; None also in runs of older versions."""
 
 
 @dataclass
 class Totals:
-    """Sums over the batches of the epoch under way."""
+    """Sums over the batches of the current epoch."""
 
     batches: int = 0
     utterances: int = 0
@@ -55,37 +55,37 @@ class Totals:
 
 @dataclass
 class RunState:
-    """Where a run stands; with the weights and Adam's moments beside it, it can go on from here."""
+    """The state of a run; together with the weights and Adam's moments it can be resumed."""
 
     identity: dict[str, Any]
     """``TrainingConfig.identity`` of the run."""
     source: dict[str, Any]
-    """Name, digest and lineage of the checkpoint that the run began from, as lineage has them."""
+    """Name, digest and lineage of the initial checkpoint, as in the lineage."""
     found: list[str]
-    """The checkpoints that lay in the directory before."""
+    """The checkpoints that were in the directory before."""
     step: int
     learning_rate: float
     epoch: int = 1
-    """The one under way."""
+    """The current epoch."""
     iterations: int = 0
-    """Of Adam, which may be fewer than the run's steps: a plateau goes back."""
+    """Adam's updates, which may be fewer than the run's steps, since a plateau goes back."""
     skipped_in_a_row: int = 0
     totals: Totals = field(default_factory=Totals)
     record: DevRecord = field(default_factory=DevRecord)
     random_state: dict[str, list[int]] = field(default_factory=dict)
-    """Of dropout, by layer."""
+    """State of dropout's generators, by layer."""
     precision: Precision | None = None
-    """What the run computes in; None in runs of older versions, which say so in ``identity``."""
+    """The run's precision; None in runs of older versions, which have it in ``identity``."""
     loss_scale: LossScale | None = None
-    """Where the network computes in float16."""
+    """The loss scale, if the network computes in float16."""
     history: list[Epoch] = field(default_factory=list)
     stopped_early: bool = False
     epochs: int = 0
-    """How many were asked for when the run was last started; 0 where nobody noted it."""
+    """The number of epochs requested at the last start; 0 if not recorded."""
 
     @property
     def is_over(self) -> bool:
-        """Whether the run came to the end that was asked for."""
+        """Whether the run has reached its end."""
         return self.stopped_early or 0 < self.epochs < self.epoch
 
     @property
@@ -96,19 +96,19 @@ class RunState:
         return self.precision.name
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the state as JSON types."""
         return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> RunState:
-        """Return what ``to_json`` turned into JSON; ValueError if it is not that."""
+        """Return the state that ``to_json`` wrote; ValueError if it is invalid."""
         values = {name: value for name, value in content.items() if name != "format"}
         state = build(cls, values)
         state.check()
         return state
 
     def check(self) -> None:
-        """Refuse numbers that no run comes to; ValueError names the first."""
+        """Refuse impossible numbers; ValueError names the first."""
         record, totals, scale = self.record, self.totals, self.loss_scale or LossScale()
         known = {epoch.number for epoch in self.history}
         limits = {
@@ -130,10 +130,10 @@ class RunState:
         }
         for name, allowed in limits.items():
             if not allowed:
-                raise ValueError(f"{name} is not what a run comes to")
+                raise ValueError(f"{name} has an impossible value")
 
     def check_same(self, identity: Mapping[str, Any], directory: Path) -> None:
-        """Refuse to go on with other settings, other data or another starting point.
+        """Refuse to resume with other settings, other data or another starting point.
 
         Raises:
             TrainingError: something differs; all of it is named.
@@ -157,15 +157,15 @@ def _difference(name: str, before: Any, now: Any) -> str:
 
 
 def is_to_go_on_from(state: RunState, identity: Mapping[str, Any], epochs: int) -> bool:
-    """Tell whether a run is over and something new is asked for: what is left is to start another.
+    """Tell whether a run is over and the request differs, so that another run has to be started.
 
-    The same with more epochs is the same run, which goes on.
+    The same request with more epochs resumes the same run.
     """
     return state.is_over and (state.identity != identity or epochs < state.epoch)
 
 
 def find_run(directory: Path) -> tuple[Checkpoint, RunState] | None:
-    """Return the last checkpoint of the run that a directory holds, and its state; None without.
+    """Return the last checkpoint of a directory's run, and its state; None if there is no run.
 
     Raises:
         CheckpointError: the checkpoint is damaged.
@@ -181,7 +181,7 @@ def find_run(directory: Path) -> tuple[Checkpoint, RunState] | None:
 
 
 def read_state(path: Path) -> RunState:
-    """Read the file that lies beside a checkpoint.
+    """Read the state file beside a checkpoint.
 
     Raises:
         TrainingError: it is damaged, or of another version.

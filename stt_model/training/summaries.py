@@ -1,4 +1,4 @@
-"""Scalars for TensorBoard, which need not be installed to write them."""
+"""Write scalars for TensorBoard, which need not be installed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import tensorflow as tf
 from stt_model.base import TrainingError
 
 _INSIDES = re.compile(r"\{\{.*?\}\} | \[Op:.*")
-"""What an error says of TensorFlow's own insides, around the path and the reason."""
+"""TensorFlow's internals in an error message, around the path and the reason."""
 
 
 class Summaries:
-    """Event files in a folder for each set, such as ``train`` and ``dev``; made when needed."""
+    """Event files in a folder for each set, such as ``train`` and ``dev``; created when needed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -33,13 +33,13 @@ class Summaries:
         ]
         summary = tf.compat.v1.Summary(value=values).SerializeToString()
         try:
-            # Leaving the block brings it to the disk. ``tf.summary.scalar`` would need TensorBoard.
+            # Leaving the block flushes to disk. ``tf.summary.scalar`` would need TensorBoard.
             with self._writer(which).as_default():
                 tf.summary.experimental.write_raw_pb(summary, step=step)
         except tf.errors.OpError as error:
             reason = _INSIDES.sub("", error.message.splitlines()[0])
             raise TrainingError(
-                f"cannot write what TensorBoard shows: {reason}; make room, or give --summary_dir"
+                f"cannot write TensorBoard's scalars: {reason}; make room, or give --summary_dir"
                 " another folder"
             ) from error
 

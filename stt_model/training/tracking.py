@@ -1,8 +1,8 @@
-"""Epochs of a run on an MLflow server, where the environment names one; never at a run's expense.
+"""Send a run's epochs to an MLflow server, if the environment names one, without risk to the run.
 
-Kubeflow Pipelines 2.17 sets ``MLFLOW_TRACKING_URI`` and ``MLFLOW_RUN_ID`` in its pods where it was
-told of a server. MLflow's own package would bring some forty others for four requests, so these go
-over its REST interface (https://mlflow.org/docs/latest/rest-api.html).
+Kubeflow Pipelines 2.17 sets ``MLFLOW_TRACKING_URI`` and ``MLFLOW_RUN_ID`` in its pods if a server
+is configured. MLflow's own package would add some forty dependencies for four requests, so these
+use its REST interface (https://mlflow.org/docs/latest/rest-api.html).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ log = logging.getLogger(__name__)
 
 URI = "MLFLOW_TRACKING_URI"
 TIMEOUT = 10
-"""Seconds that a request may take; after one that fails there is no other."""
+"""Timeout of a request in seconds; after a failed one no more are sent."""
 LONGEST_VALUE = 500
-"""Characters of a parameter's value that every version of the server takes."""
+"""Characters of a parameter's value that every version of the server accepts."""
 ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 class Tracker:
-    """A run on an MLflow server. Without one, and after a failure, nothing happens."""
+    """A run on an MLflow server; without a server, or after a failure, it does nothing."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        """Look into the environment; nothing is sent yet."""
+        """Read the environment; nothing is sent yet."""
         self._environ = environ
         self._uri = environ.get(URI, "").rstrip("/")
         self._is_on = self._uri.startswith(("http://", "https://"))
@@ -46,7 +46,7 @@ class Tracker:
         self._is_own_run = not self._run_id
 
     def begin(self, settings: Mapping[str, object]) -> None:
-        """Send the settings; make a run where the environment names none."""
+        """Send the settings; create a run if the environment names none."""
         parameters = [
             {"key": name, "value": str(value)[:LONGEST_VALUE]} for name, value in settings.items()
         ]
@@ -73,7 +73,7 @@ class Tracker:
         self._send("runs/log-batch", run_id=self._run_id, metrics=metrics)
 
     def end(self) -> None:
-        """Say that the run is over, if it was made here."""
+        """Mark the run as finished, if it was created here."""
         if self._is_own_run and self._run_id:
             now = int(time.time() * 1000)
             self._send("runs/update", run_id=self._run_id, status="FINISHED", end_time=now)
@@ -94,7 +94,7 @@ class Tracker:
         return str(self._send("experiments/create", name=name).get("experiment_id", ""))
 
     def _send(self, what: str, **body: Any) -> dict[str, Any]:
-        """Post to the server and return its answer; {} where there is none to use."""
+        """Post to the server and return its answer; {} if there is none."""
         if not self._is_on:
             return {}
         try:
@@ -104,7 +104,7 @@ class Tracker:
                 headers=self._headers(),
                 auth=self._login(),
                 timeout=TIMEOUT,
-                # With a login that was sent once, nobody else is to get it.
+                # A redirect must not receive the login.
                 allow_redirects=False,
             )
             if answer.status_code != 200:
@@ -116,7 +116,7 @@ class Tracker:
             self._is_on = False
             said = redact(" ".join(str(error).split()))
             log.warning(
-                "%s: the server does not take the epochs, and is not asked again: %s",
+                "%s: the server does not accept the epochs, so no more are sent: %s",
                 redact(self._uri),
                 said,
             )
@@ -127,7 +127,7 @@ class Tracker:
         headers = {}
         token = self._environ.get("MLFLOW_TRACKING_TOKEN", "")
         if self._environ.get("MLFLOW_TRACKING_AUTH", "").startswith("kubernetes"):
-            # Read each time: the cluster replaces it while the pod runs.
+            # Read each time: the cluster rotates it while the pod runs.
             token = token or ACCOUNT_TOKEN.read_text(encoding="utf-8").strip()
         if token:
             headers["Authorization"] = f"Bearer {token}"

@@ -179,5 +179,5 @@ def test_long_recordings_are_cut_where_nobody_speaks(trained, tmp_path):
     assert 2700 <= pieces[1]["start"] <= 3000
     again = call("transcribe", *flags)
     assert again.code == 1
-    assert "use --force to write over it" in again.err
+    assert "use --force to overwrite it" in again.err
     assert call("transcribe", *flags, "--force").code == 0

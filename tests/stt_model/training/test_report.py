@@ -39,7 +39,7 @@ def test_the_report_says_which_epoch_is_the_best():
 
 def test_the_report_says_that_the_source_is_the_best():
     result = make_result(SOURCE, dataclasses.replace(BETTER, dev_loss=9.5, best=False))
-    assert "Training made nothing better: the best is the source itself" in result.to_markdown()
+    assert "Training brought no improvement: the best is the source itself" in result.to_markdown()
     assert result.metrics()["best_epoch"] == 0
     assert "train_loss" not in result.metrics()
 
@@ -55,9 +55,9 @@ def test_the_report_says_how_the_training_set_was_augmented():
     plain = make_result(SOURCE)
     config = dataclasses.replace(plain.config, augment="tempo[p=0.5] add")
     augmented = dataclasses.replace(plain, config=config)
-    sentence = r"The training set was changed in each epoch: tempo\[p=0.5\] add."
+    sentence = r"The training set was augmented in each epoch: tempo\[p=0.5\] add."
     assert sentence in augmented.to_markdown()
-    assert "changed in each epoch" not in plain.to_markdown()
+    assert "augmented in each epoch" not in plain.to_markdown()
 
 
 def test_history_is_a_line_an_epoch(tmp_path):

@@ -33,6 +33,6 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path):
     with pytest.raises(TrainingError) as refused:
         Summaries(tmp_path / "file").add("train", 1, loss=1.0)
     assert str(refused.value) == (
-        f"cannot write what TensorBoard shows: {tmp_path}/file is not a directory; make room, or"
+        f"cannot write TensorBoard's scalars: {tmp_path}/file is not a directory; make room, or"
         " give --summary_dir another folder"
     )

@@ -131,7 +131,7 @@ def test_a_server_that_fails_is_told_once_and_left_alone(server, caplog):
         tracker.end()
     assert len(server.sent) == 1
     (warning,) = caplog.messages
-    assert "does not take the epochs" in warning
+    assert "does not accept the epochs" in warning
     assert "secret-token" not in warning
 
 

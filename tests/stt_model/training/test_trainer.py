@@ -118,7 +118,10 @@ def test_a_directory_with_the_checkpoint_of_another_model_is_refused(dataset, so
         ({"train_files": []}, "--train_files"),
         ({"clip_norm": -1.0}, "--clip_norm: expected a number, 0 or more, found -1.0"),
         ({"plateau_reduction": 1.0}, "--plateau_reduction: expected a number between 0 and 1"),
-        ({"dev_files": [], "early_stop": True}, "--early_stop: goes by the dev loss; give --dev"),
+        (
+            {"dev_files": [], "early_stop": True},
+            "--early_stop: depends on the dev loss; give --dev",
+        ),
     ],
 )
 def test_impossible_settings_are_refused_by_name(dataset, source, tmp_path, changes, message):
