@@ -38,14 +38,28 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
             speaker = file.get_parameters_for_tier(tier).get("PARTICIPANT") or ""
             if not speaker and len(tiers) > 1:
                 speaker = tier
-            yield from _annotations(recording, file, tier, speaker)
+            for start, end, text in _annotations(path, file, tier):
+                where = f"tier {tier}, {start:.3f} s"
+                yield recording.segment(start, end, text, where=where, tier=tier, speaker=speaker)
 
 
-def _annotations(recording: Recording, file: Any, tier: str, speaker: str) -> Iterator[Found]:
-    for annotation in sorted(file.get_annotation_data_for_tier(tier)):
-        start, end, text = annotation[0] / 1000, annotation[1] / 1000, annotation[2] or ""
-        where = f"tier {tier}, {start:.3f} s"
-        yield recording.segment(start, end, text, where=where, tier=tier, speaker=speaker)
+def _annotations(path: Path, file: Any, tier: str) -> list[tuple[float, float, str]]:
+    """Return start and end in seconds and the text of each annotation, in order."""
+    try:
+        return sorted(
+            (each[0] / 1000, each[1] / 1000, each[2] or "")
+            for each in file.get_annotation_data_for_tier(tier)
+        )
+    except (LookupError, TypeError) as error:
+        raise ImportSourceError(
+            f"{path}: expected annotations with times in the tier {tier}, found one without"
+            f" ({error!r})"
+        ) from error
+
+
+def _is_on_top(path: Path, file: Any, tier: str) -> bool:
+    is_part = "PARENT_REF" in file.get_parameters_for_tier(tier)
+    return not is_part and bool(_annotations(path, file, tier))
 
 
 def _tiers(name: str, path: Path, file: Any, options: Options) -> list[str]:
@@ -57,12 +71,7 @@ def _tiers(name: str, path: Path, file: Any, options: Options) -> list[str]:
                 f"{path}: expected the tier {options.tier!r}, found {', '.join(tiers)}"
             )
         return [options.tier]
-    top = [
-        tier
-        for tier in tiers
-        if "PARENT_REF" not in file.get_parameters_for_tier(tier)
-        and file.get_annotation_data_for_tier(tier)
-    ]
+    top = [tier for tier in tiers if _is_on_top(path, file, tier)]
     if not top:
         raise ImportSourceError(
             f"{path}: expected a tier with annotations, found {', '.join(tiers) or 'no tier'}"
@@ -77,7 +86,7 @@ def _audio(tree: Tree, name: str, file: Any) -> str:
     for media in file.get_linked_files():
         for address in (media.get("RELATIVE_MEDIA_URL"), media.get("MEDIA_URL")):
             if address:
-                path = unquote(urlsplit(address).path if "://" in address else address)
+                path = unquote(_path_of(address))
                 # A Windows path in a URL is /C:/…; elsewhere only its last part is useful.
                 linked += [path.removeprefix("./"), PurePosixPath(path.replace("\\", "/")).name]
     for candidate in (*linked, PurePosixPath(name).stem):
@@ -85,3 +94,10 @@ def _audio(tree: Tree, name: str, file: Any) -> str:
         if tree.exists(found):
             return found
     return ""
+
+
+def _path_of(address: str) -> str:
+    try:
+        return urlsplit(address).path if "://" in address else address
+    except ValueError:
+        return address

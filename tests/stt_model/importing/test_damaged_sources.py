@@ -75,6 +75,28 @@ def test_a_recording_whose_name_is_too_long(tmp_path):
     assert found.check == "audio_missing"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('TIME_SLOT_ID="ts1"', 'TIME_SLOT_ID="ts3"'),
+        (' TIME_VALUE="900"', ""),
+    ],
+)
+def test_an_annotation_whose_time_is_not_there(tmp_path, old, new):
+    pytest.importorskip("pympi")
+    write(tmp_path, a__eaf=samples.ELAN.replace(old, new))
+    with pytest.raises(
+        DataError, match=r"a\.eaf: expected annotations with times in the tier Anna"
+    ):
+        read(elan, tmp_path)
+
+
+def test_a_link_that_is_no_address(tmp_path):
+    pytest.importorskip("pympi")
+    write(tmp_path, a__eaf=samples.ELAN.replace("file:///x/a.wav", "http://[::1"))
+    assert len(read(elan, tmp_path)) == 1
+
+
 def test_what_a_library_says_of_a_table_does_not_control_the_terminal(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text('"a"b\tc\n"d"\t"e"\n')
