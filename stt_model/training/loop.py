@@ -106,17 +106,18 @@ class TrainingLoop:
 
     def _precision_of(self, state: RunState | None) -> Precision:
         """Return what the run began with, or what a new one is to compute in."""
-        if state is None:
-            return choose_precision(self.config, self.source.geometry, self.strategy)
-        return state.precision or Precision(state.precision_name, "as the run began")
+        if state is not None and state.precision is not None:
+            return state.precision
+        return choose_precision(self.config, self.source.geometry, self.strategy)
 
-    def _look_back(self) -> None:
+    def _settle_precision(self) -> None:
         """Compute the first batch in float32 too, where nobody asked for 16 bits."""
         if self.config.mixed_precision == AUTO and self.precision.name != "off":
             first = self.train_feed.plan(self.config.train_batch_size)[:1]
             with self.train_feed.open(first, "first batch") as (elements, _):
                 for _, arrays in elements:
                     self.precision = look_back(self.learner, arrays, self.precision)
+        self.state.precision = self.precision
 
     def _feed(self, manifests: Sequence[Path]) -> Feed:
         samples = drop_too_short(read_samples(manifests, self.source.alphabet, self.source.audio))
@@ -144,9 +145,8 @@ class TrainingLoop:
             self.saver.minding_termination(),
             self.saver.minding_the_store(),
         ):
-            if not self.resumed:
-                self._look_back()
-            self.state.precision = self.precision
+            if self.state.precision is None:
+                self._settle_precision()
             self.saver.begin(resumed=self.resumed)
             self.tracker.begin({"epochs": self.config.epochs, **self.config.settings()})
             if self.dev_set and not self.state.history:

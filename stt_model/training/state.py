@@ -75,7 +75,7 @@ class RunState:
     random_state: dict[str, list[int]] = field(default_factory=dict)
     """State of dropout's generators, by layer."""
     precision: Precision | None = None
-    """The run's precision; None in runs of older versions, which have it in ``identity``."""
+    """The run's precision; None before it is settled, and in runs of older versions."""
     loss_scale: LossScale | None = None
     """The loss scale, if the network computes in float16."""
     history: list[Epoch] = field(default_factory=list)
@@ -87,13 +87,6 @@ class RunState:
     def is_over(self) -> bool:
         """Whether the run has reached its end."""
         return self.stopped_early or 0 < self.epochs < self.epoch
-
-    @property
-    def precision_name(self) -> str:
-        """One of ``config.PRECISIONS``."""
-        if self.precision is None:
-            return str(self.identity.get("mixed_precision", "off"))
-        return self.precision.name
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON types."""
@@ -121,7 +114,7 @@ class RunState:
             "totals.audio_seconds": totals.audio_seconds >= 0,
             "record.epochs_without_improvement": record.epochs_without_improvement >= 0,
             "record.best_epoch": record.best_loss is None or record.best_epoch in known,
-            "precision": self.precision_name in PRECISIONS,
+            "precision": self.precision is None or self.precision.name in PRECISIONS,
             "loss_scale": scale.factor > 0 and scale.good_steps >= 0,
             "history": [epoch.number for epoch in self.history]
             == [*range(self.epoch - len(self.history), self.epoch)],

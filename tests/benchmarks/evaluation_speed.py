@@ -19,10 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from stt_bootstrap.demo.corpora import SOURCE
 from stt_bootstrap.demo.synthesis import write_corpus
-from stt_model.checkpoint.directory import Checkpoint, open_checkpoint
+from stt_model.checkpoint.directory import Checkpoint, open_checkpoint, read_weights
 from stt_model.corpus.manifests import read_manifest
+from stt_model.network.startup import import_tensorflow_quietly
 from tests.benchmarks.decoding_speed import CHECKPOINT, write_scorer
 from tests.benchmarks.trainers import LINES_SHOWN_ON_FAILURE, Coqui
 
@@ -88,6 +91,33 @@ def commands(
     return [[*ours, "--beam_width", width], [*coqui, "--export_beam_width", width, *sizes]]
 
 
+def changed_by_bfloat16(checkpoint: Checkpoint, manifest: Path) -> tuple[int, int]:
+    """Return how many texts are others where the network computes in bfloat16, and how many at all.
+
+    Texts are those of the best label of each frame: any search would differ at least as often.
+    """
+    import_tensorflow_quietly()
+    from stt_model.corpus.audio import read_audio
+    from stt_model.decoding.decoders import open_decoder
+    from stt_model.features.batches import pad_features
+    from stt_model.features.extraction import extract_features
+    from stt_model.network import layers as network
+
+    models = []
+    for precision in ("float32", "mixed_bfloat16"):
+        models.append(network.build(checkpoint.geometry, precision=precision))
+        network.load_weights(models[-1], checkpoint.geometry, read_weights(checkpoint))
+    decoder = open_decoder(checkpoint.alphabet, beam_width=1)
+    changed = count = 0
+    for row in read_manifest(manifest):
+        features = pad_features([extract_features(read_audio(row.path))])
+        logits = [np.asarray(model(features, training=False)) for model in models]
+        frames = np.array([features.shape[1]], np.int32)
+        exact, other = (decoder.decode(each, frames)[0] for each in logits)
+        changed, count = changed + (exact != other), count + 1
+    return changed, count
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Evaluate with both, without and with a scorer, and print a table."""
     parser = argparse.ArgumentParser(
@@ -130,6 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f" | {right / len(said):.1%} |",
                 flush=True,
             )
+        changed, count = changed_by_bfloat16(checkpoint, manifest)
+        print(f"\nbfloat16 would change {changed} of {count} texts")
 
 
 if __name__ == "__main__":

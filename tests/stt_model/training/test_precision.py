@@ -116,6 +116,18 @@ def test_a_run_that_was_asked_for_float32_goes_on_so_under_auto(dataset, source,
         train(dataclasses.replace(parts, mixed_precision="bfloat16"))
 
 
+def test_a_run_that_was_saved_before_its_choice_makes_it_when_it_goes_on(
+    dataset, source, tmp_path, fast
+):
+    """As where the store of the clips failed at the first of them."""
+    config = make_config(dataset, source, tmp_path, mixed_precision="auto", epochs=1)
+    train(config)
+    path = state_path(open_checkpoint(tmp_path, "last").prefix)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "precision": None}))
+    train(dataclasses.replace(config, epochs=2))
+    assert computed_in(tmp_path).name == "bfloat16"
+
+
 def test_where_16_bits_change_too_much_the_run_is_in_float32(
     dataset, source, tmp_path, fast, monkeypatch, caplog
 ):
