@@ -15,15 +15,14 @@ from minio.credentials.credentials import Credentials
 from stt_model.base import keep_secrets_out_of_logs, redact
 from stt_model.storage.credentials import CredentialSource
 from stt_model.storage.store_errors import (
-    CLIENT_ERRORS,
     ChangedError,
     ExpiredError,
     InterruptedTransferError,
     RenewedError,
     StoreAnswerError,
     StoreError,
-    explain,
 )
+from stt_model.storage.store_explanations import CLIENT_ERRORS, explain
 from stt_model.storage.stored import StoredObject
 
 _ATTEMPTS = 6

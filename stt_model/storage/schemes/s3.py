@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from stt_model.storage.object_store import ObjectStore
 from stt_model.storage.schemes.protocol import Store
 from stt_model.storage.store_cache import brought, find_objects
 
@@ -31,9 +30,14 @@ class S3Scheme:
 
     def put(self, source: Path, uri: str) -> None:
         """Upload; each object appears whole, and those that are the same are not sent again."""
+        from stt_model.storage.object_store import ObjectStore
+
         store = ObjectStore.from_environment()
         (store.upload_directory if source.is_dir() else store.upload)(source, uri)
 
     def store(self, environ: Mapping[str, str]) -> Store:
         """Return the store that the variables of ``storage.store_client`` describe."""
+        # Its client takes longer to load than all else that a step on local files needs.
+        from stt_model.storage.object_store import ObjectStore
+
         return ObjectStore.from_environment(environ)
