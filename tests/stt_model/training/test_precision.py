@@ -134,7 +134,8 @@ def test_where_16_bits_change_too_much_the_run_is_in_float32(
     monkeypatch.setattr(precision, "GRADIENT_BOUND", 1e-9)
     auto = make_config(dataset, source, tmp_path / "auto", mixed_precision="auto", epochs=1)
     result = train(auto)
-    (line,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    said = (each for each in caplog.records if each.name == precision.__name__)
+    (line,) = (each.getMessage() for each in said if each.levelname == "WARNING")
     assert line.startswith("computing in float32 after all: the first batch has a loss ")
     assert result.precision.name == computed_in(tmp_path / "auto").name == "off"
     off = dataclasses.replace(auto, save_checkpoint_dir=tmp_path / "off", mixed_precision="off")
