@@ -1,1 +1,1 @@
-"""A small spoken corpus out of nothing, and a pre-trained checkpoint to adapt to it."""
+"""A small synthesised corpus, and a pre-trained checkpoint to adapt to it."""

@@ -31,7 +31,7 @@ LANGUAGES = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO}
 
 
 class DemoError(BootstrapError):
-    """A part of the demo that did not come to its end."""
+    """A part of the demo that failed."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What three ways to a model for one language come to, on the same test clips."""
+    """The results of three ways to a model for one language, on the same test clips."""
 
     language: str
     source: Rates
@@ -53,7 +53,7 @@ class Comparison:
 
     @property
     def bootstrapped(self) -> Rates:
-        """What the pipeline's model comes to."""
+        """The rates of the pipeline's model."""
         if self.outcome.wer is None or self.outcome.cer is None:
             raise DemoError(f"{self.language}: {'; '.join(self.outcome.errors)}")
         return Rates(self.outcome.wer, self.outcome.cer)
@@ -120,7 +120,7 @@ def compare(language: str, spec: CorpusSpec, folder: Path, epochs: int | None) -
 
 
 def rate_source(corpus: Path) -> Rates:
-    """Transcribe the test clips with the source checkpoint, whatever letters it writes."""
+    """Transcribe the test clips with the source checkpoint, whatever its alphabet."""
     import jiwer
 
     from stt_model.corpus import read_manifest

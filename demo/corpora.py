@@ -1,4 +1,4 @@
-"""What the demo speaks: word lists in three languages and the corpora drawn from them.
+"""Word lists in three languages, and the demo's corpora drawn from them.
 
 English is what the source checkpoint learnt. Swahili is written with letters that English has
 too, so it is fine-tuned; Macedonian is Cyrillic, so it is transferred to.

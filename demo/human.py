@@ -47,7 +47,7 @@ _SHORTEST, _LONGEST = 0.4, 12.0
 
 @dataclass(frozen=True)
 class Prompt:
-    """A recording and what is said in it."""
+    """A recording and its text."""
 
     path: Path
     text: str
@@ -71,7 +71,7 @@ class Job:
 
     @property
     def passes(self) -> str:
-        """How often it goes over the clips, in words."""
+        """Its passes over the clips, in words."""
         passes = self.settings["epochs"]
         return "as many as help" if passes == AUTO else str(passes)
 
@@ -81,7 +81,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Row:
-    """What a job came to."""
+    """The result of a job."""
 
     wer: float
     cer: float
@@ -147,7 +147,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def finish(job: Job, corpus: Path, model: Path, folder: Path) -> Row:
-    """Do a job, or return what it came to when it was done before with the same clips."""
+    """Do a job, or return its earlier result with the same clips."""
     done = folder / "result.json"
     asked = {
         "job": asdict(job),
@@ -195,7 +195,7 @@ def bootstrap(corpus: Path, source: Path, settings: dict[str, Any], folder: Path
 
 
 def table(rows: Sequence[tuple[Job, Row]]) -> str:
-    """Return what all jobs came to, as Markdown."""
+    """Return the results of all jobs as Markdown."""
     lines = [
         "| language | source | passes | WER | CER | minutes |",
         "| --- | --- | --- | ---: | ---: | ---: |",

@@ -1,4 +1,4 @@
-"""Spoken corpora out of word lists, through espeak-ng from the package registry."""
+"""Synthesise corpora from word lists with espeak-ng from the package registry."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class CorpusSpec:
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance to speak, with all that makes it sound the way it does.
+    """One utterance to synthesise, with all parameters of its sound.
 
     ``peak`` is the largest sample, of 1; ``noise_ratio`` that of the white noise's amplitude to
     the speech's, both root mean square.

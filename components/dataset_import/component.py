@@ -30,15 +30,15 @@ def dataset_import(
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("dataset_uri", str), ("dataset_digest", str)]
 ):
-    """Make a corpus of recordings and texts as they are, or add to one what is new.
+    """Import recordings and texts into a corpus, or add new ones to it.
 
-    Never cache this one: what lies behind source_uri can change.
+    Never cache this component: the content of source_uri can change.
 
     Args:
         source_uri: Folder, table or archive with recordings and texts, as a path, file://,
             http(s):// or s3:// URI.
         corpus_uri: Folder for the corpus that later steps can reach, as a path, file:// or s3://
-            URI; one that was imported before gets what is new.
+            URI; an existing corpus gets new clips.
         normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
             rules or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
@@ -66,7 +66,7 @@ def dataset_import(
             rules changed.
         import_metrics: Clips, hours and speakers of each split, and clips set aside.
         dataset_uri: The corpus.
-        dataset_digest: Of its manifests and clips, for steps that may be taken from an earlier run.
+        dataset_digest: Digest of its manifests and clips, for steps that may be cached.
     """
     from pathlib import Path
 

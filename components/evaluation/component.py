@@ -36,8 +36,7 @@ def evaluation(
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
-        source_checkpoint: Checkpoint folder that it was made from, to compare with; may be left
-            out.
+        source_checkpoint: Checkpoint folder that it was made from, for comparison; optional.
         test_batch_size: Utterances that are transcribed at once.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
             says; 1 without a scorer takes the best label of every frame, which is fastest.
@@ -58,7 +57,7 @@ def evaluation(
         transcribed_samples: JSON list with one object an utterance, with the keys of Coqui's test
             output.
         evaluation_report: Error rates with intervals, what the errors are, and utterances.
-        evaluation_page: The same in more detail, as one page with the sound of the worst
+        evaluation_page: The same in more detail, as one HTML page with audio of the worst
             utterances.
         confusions: Which character was recognised as which, for the most frequent errors.
         evaluation_metrics: Word error rate, character error rate, their intervals, loss and speed.

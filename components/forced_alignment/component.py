@@ -28,7 +28,7 @@ def forced_alignment(
 ) -> NamedTuple("Outputs", [("manifest_uri", str)]):  # type: ignore[valid-type]
     """Cut long recordings into clips by their text, which only has to match roughly.
 
-    Never cache this one: what lies behind source_uri can change.
+    Never cache this component: the content of source_uri can change.
 
     Args:
         source_uri: Long recordings and their texts: a folder with a .txt beside each, a table with

@@ -24,9 +24,9 @@ def source_digests(
         ("scorer_digest", str),
     ],
 ):
-    """Look which versions lie behind URIs, for steps that may be taken from an earlier run.
+    """Detect the versions behind URIs, for steps that may be cached.
 
-    Never cache this one: give its outputs to the steps that read the URIs, and cache those.
+    Never cache this component: pass its outputs to the steps that read the URIs, and cache those.
 
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path,

@@ -36,8 +36,8 @@ def training(
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
 
-    Started again with the same run_state_uri, it goes on from what it saved there. Where SIGTERM
-    ends it, it saves first, and exits with code 75.
+    Started again with the same run_state_uri, it resumes from there. On SIGTERM it saves first, and
+    exits with code 75.
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them.

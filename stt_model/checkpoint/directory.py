@@ -124,7 +124,7 @@ def open_checkpoint(
 
     Raises:
         CheckpointError: nothing to read, damaged, of another program, or an alphabet that does not
-        fit; all missing, unexpected and mis-shaped variables are named at once.
+            fit; all missing, unexpected and mis-shaped variables are named at once.
     """
     directory = Path(directory)
     if model_path := find_model(directory):

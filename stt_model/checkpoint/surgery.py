@@ -116,7 +116,7 @@ def drop_layers(
 
     Raises:
         SurgeryError: the number of layers is out of range, an alphabet is not the source's, or the
-        source is a bytes model, which can write every language already.
+            source is a bytes model, which can write every language already.
     """
     if not 1 <= drop_source_layers < len(LAYERS):
         raise SurgeryError(

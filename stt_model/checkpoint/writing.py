@@ -79,7 +79,7 @@ def write_checkpoint(
 
     Raises:
         CheckpointError: weights that are not the six layers or not finite, an alphabet that does
-        not fit them, a directory of another model, or a disk that changed the bytes.
+            not fit them, a directory of another model, or a disk that changed the bytes.
     """
     directory = Path(directory)
     check_which(which, *STATE_FILES)

@@ -21,7 +21,7 @@ class BuildConfig:
         input_txt: sentences in UTF-8, one a line; may be compressed with gzip.
         package: the ``.scorer`` to write.
         alphabet: that of the model. If it has no capitals, the text is converted to lower case;
-        words with other characters are left out of the vocabulary.
+            words with other characters are left out of the vocabulary.
         kenlm_bins: folder with KenLM's programs; None looks for them on the PATH.
     """
 

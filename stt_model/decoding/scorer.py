@@ -65,7 +65,7 @@ def read_scorer(path: Path, alphabet: Alphabet, vocab_file: Path | None = None) 
         path: a ``.scorer`` package, or a language model in KenLM's binary form or as ARPA text.
         alphabet: the model's, since packages hold labels, not characters.
         vocab_file: words that may be written, separated by white space. A package has its own;
-        of an ARPA file all words are used unless this list is given.
+            of an ARPA file all words are used unless this list is given.
 
     Raises:
         ScorerError: it is not a scorer, is truncated, or does not fit this alphabet.
@@ -111,7 +111,7 @@ def write_package(
         words: the vocabulary; words with other characters than the alphabet's are left out.
         alphabet: that of the model that the scorer is for.
         is_bytes: whether each word is one character of a model in bytes output mode; by default
-        inferred from the words and the alphabet.
+            inferred from the words and the alphabet.
         lm_alpha: default weight of the language model.
         lm_beta: default reward for a word, in nats.
 

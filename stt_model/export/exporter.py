@@ -90,7 +90,7 @@ def export(config: ExportConfig) -> ExportResult:
 
     Raises:
         BootstrapError: it cannot be made, or differs too much from the checkpoint. Nothing is left
-        behind then.
+            behind then.
     """
     config.check()
     checkpoint = open_checkpoint(

@@ -235,7 +235,7 @@ def replace_layers(
         alphabet: of the new output layer.
         drop_source_layers: how many layers, counted from the output: 1 to 5.
         warm_start: keep the output rows of characters that both alphabets share, if only the
-        output layer is replaced.
+            output layer is replaced.
         random_seed: of the new weights.
         report: where the report is written.
     """

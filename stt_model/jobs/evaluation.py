@@ -65,7 +65,7 @@ def evaluate(
 
     Raises:
         BootstrapError: the checkpoint, the scorer or an utterance cannot be read. Not passing the
-        gate is a result, not an error.
+            gate is a result, not an error.
     """
     tests = [Path(path) for path in test_files]
     check_evaluation(

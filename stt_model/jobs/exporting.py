@@ -53,7 +53,7 @@ def export_model(
         released: whether the model may be used, for the model card.
         gate: the reason for that.
         export_uri: folder to copy the export to: a path, ``file://`` or ``s3://``. A model that is
-        not released is not copied, since the existing one may be in use.
+            not released is not copied, since the existing one may be in use.
         report: where the report is written.
         settings: further fields of ``ExportConfig``, such as ``export_quantize``.
 

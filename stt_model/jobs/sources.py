@@ -73,7 +73,7 @@ def analyse_sources(
         checkpoint: folder for the fetched checkpoint.
         model_alphabet: file for the model's future alphabet.
         grafted_checkpoint: folder for the checkpoint with new layers; without a transfer it holds
-        only a note, since each artifact must exist.
+            only a note, since each artifact must exist.
         report: Markdown file; if something is refused, it is written up to there.
         strict: refuse a dataset with any error, instead of rejecting the row.
         sha256: expected digest of the checkpoint.

@@ -35,7 +35,7 @@ def find_suspects(
         checkpoint: a model for their language, preferably trained on them.
         suspects_file: CSV file for the list.
         known: JSON files of earlier evaluations of the same checkpoint (``test_output_file``);
-        manifests whose clips are all in them are not transcribed again.
+            manifests whose clips are all in them are not transcribed again.
         report: Markdown file for the report.
         html_report: HTML page for the report, with audio of the most suspicious clips.
         settings: further settings of ``evaluate``.

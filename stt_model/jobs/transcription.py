@@ -36,7 +36,7 @@ def transcribe(
 
     Args:
         model: a checkpoint directory, whose best checkpoint is used, or else the last; or a
-        ``.tflite`` file, which is run as by Coqui STT's runtime.
+            ``.tflite`` file, which is run as by Coqui STT's runtime.
         audio: files of any rate and channel count; or arrays of samples, [n] or [n, channels], as
             floats in [-1, 1] or 16-bit integers.
         sample_rate: of the arrays, in Hz.
