@@ -28,6 +28,7 @@ from stt_model import jobs
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.corpus.audio import SAMPLE_RATE, read_audio
 from stt_model.corpus.manifests import Utterance, read_manifest
+from stt_model.jobs.speech_pieces import FRAME_MS
 from tests.command_line import call
 from tests.golden import reference
 
@@ -144,8 +145,11 @@ def test_transcribe_finds_the_same_pieces_and_texts(folder: Path, name: str) -> 
         ]
         for place in (theirs, ours)
     ]
-    # Cut at the same places, into about as many pieces as were said.
-    assert [piece[:3] for piece in pieces[0]] == [piece[:3] for piece in pieces[1]]
+    # Cut at the same places, into about as many pieces as were said. Coqui counts frames one short:
+    # speech that begins with the recording has a start of -30 milliseconds there.
+    for one, other in zip(*pieces, strict=True):
+        assert one[0] == other[0]
+        assert np.allclose(one[1:3], other[1:3], rtol=0, atol=FRAME_MS)
     assert len(pieces[0]) > 0.75 * UTTERANCES
     texts = [" ".join(piece[3] for piece in pieces[1] if piece[0] == log) for log in logs]
     said = [" ".join(each.transcript for each in group) for group in recordings(folder)]
