@@ -246,6 +246,8 @@ class TrainingLoop:
         started = time.monotonic()
         figures = self._measure_dev(self.dev_set) if self.dev_set else None
         dev_seconds = time.monotonic() - started
+        # Before the epoch is entered: what is saved meanwhile must not know a part of it.
+        heard = {path: self._measure_dev(each) for path, each in self.metrics_sets.items()}
         best = figures is not None and self._record(state.epoch, figures)
         epoch = Epoch(
             number=state.epoch,
@@ -259,9 +261,8 @@ class TrainingLoop:
             dev_cer=figures and figures.cer,
         )
         log_epoch(epoch)
-        for path, metrics in self.metrics_sets.items():
-            heard = self._measure_dev(metrics)
-            log.info("epoch %d: loss %.3f on %s", state.epoch, heard.loss, path)
+        for path, found in heard.items():
+            log.info("epoch %d: loss %.3f on %s", state.epoch, found.loss, path)
         if figures:
             self._show_dev(figures)
         self._show("train", state.step, audio_s_per_s=epoch.audio_seconds_per_second)

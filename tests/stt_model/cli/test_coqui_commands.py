@@ -11,6 +11,7 @@ import soundfile
 
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.corpus.manifests import read_manifest
+from stt_model.training.run_saver import RunSaver
 from tests.command_line import call
 from tests.corpora import write_tone_dataset
 from tests.stt_model.corpus.test_collections import database
@@ -136,6 +137,19 @@ def test_manifests_of_librivox_name_clips_in_folders_below_or_by_their_whole_pat
     assert outcome.code == 0, outcome.err
     for manifest in manifests:
         assert re.search(TEST_LINE.format(re.escape(str(manifest))), outcome.out, re.MULTILINE)
+
+
+def test_what_is_saved_while_metrics_are_measured_is_whole(data, tmp_path, monkeypatch):
+    saved = []
+
+    def save_now(saver):
+        saver._state.check()
+        saved.append(saver._state.epoch)
+
+    monkeypatch.setattr(RunSaver, "save_if_due", save_now)
+    outcome = train(data, tmp_path, "--epochs", 2, "--metrics_files", data / "test.csv")
+    assert outcome.code == 0, outcome.err
+    assert set(saved) == {1, 2}
 
 
 def test_one_recording_at_once(data, trained):
