@@ -17,4 +17,8 @@ COMPONENTS = (
     "model_export",
     "model_registration",
     "refusal",
+    "sweep_preparation",
+    "sweep_member",
+    "sweep_choice",
+    "sweep_winner",
 )

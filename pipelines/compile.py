@@ -17,6 +17,7 @@ from stt_bootstrap.pipelines.component_readme import write_readmes
 from stt_bootstrap.pipelines.form import form
 from stt_bootstrap.pipelines.prepare import prepare
 from stt_bootstrap.pipelines.queue import join_queue
+from stt_bootstrap.pipelines.sweep import sweep
 from stt_bootstrap.pipelines.variant import PLAIN, Variant, defining
 from stt_model.base import BootstrapError
 
@@ -48,6 +49,7 @@ def packages(variant: Variant = PLAIN) -> dict[Path, BaseComponent]:
     }
     compiled[Path("pipelines", "form.yaml")] = _as(variant, form)
     compiled[Path("pipelines", "prepare.yaml")] = prepare
+    compiled[Path("pipelines", "sweep.yaml")] = sweep
     compiled[Path("pipelines", "bootstrap.yaml")] = _as(variant, bootstrap)
     return compiled
 

@@ -28,6 +28,7 @@ def evaluation(
     must_beat_source: bool = False,
     release_any: bool = False,
     list_suspects: bool = False,
+    export_language: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("wer", float), ("cer", float), ("passed", bool), ("gate", str), ("verdict", str)]
 ):
@@ -52,6 +53,7 @@ def evaluation(
             worse than the source, or has a WER above 90 %.
         list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
             whose text and audio may not match.
+        export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
 
     Returns:
         transcribed_samples: JSON list with one object an utterance, with the keys of Coqui's test
@@ -99,6 +101,7 @@ def evaluation(
         report=Path(evaluation_report.path),
         note=note,
         dataset=str(dataset.metadata.get("name", "")),
+        language=export_language,
     )
     transcribed_samples.metadata["scorer_digest"] = scorer_digest
     for name, value in result.metrics().items():

@@ -158,8 +158,8 @@ class ValidationResult:
             *([escape_markdown(unread)] if (unread := self.unread()) else []),
             "\n".join(self._split_table()),
             *([self.normalisation.to_markdown().rstrip()] if self.normalisation else []),
-            "## Checks",
-            "\n".join(self._check_table()),
+            "## What was found",
+            *self._found(),
             *self._examples(),
         ]
         if self.characters:
@@ -188,13 +188,23 @@ class ValidationResult:
                 f"| {low} | {middle} | {high} | {characters} |"
             )
 
-    def _check_table(self) -> Iterator[str]:
+    def _found(self) -> Iterator[str]:
+        """Yield the checks that found something, errors first, and then what the others are."""
         counts = self.tally.by_check()
-        yield "| check | severity | findings | what it finds |"
-        yield "| --- | --- | ---: | --- |"
-        for check in sorted(self.checks, key=lambda check: (check.severity, -counts[check.name])):
-            name, number = escape_markdown(check.name), counts[check.name]
-            yield f"| {name} | {check.severity} | {number} | {check.meaning} |"
+        found = [each for each in self.checks if counts[each.name]]
+        found.sort(key=lambda check: (check.severity, -counts[check.name]))
+        rows = ["| check | severity | findings | what it finds |", "| --- | --- | ---: | --- |"]
+        rows += [
+            f"| {escape_markdown(each.name)} | {each.severity} | {counts[each.name]}"
+            f" | {each.meaning} |"
+            for each in found
+        ]
+        if found:
+            yield "\n".join(rows)
+        clean = [escape_markdown(each.name) for each in self.checks if not counts[each.name]]
+        if clean:
+            others = " other" if found else ""
+            yield f"{len(clean)}{others} checks found nothing: {', '.join(clean)}."
 
     def _examples(self) -> Iterator[str]:
         counts = self.tally.by_check()

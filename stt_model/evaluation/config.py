@@ -79,6 +79,8 @@ class EvaluationConfig:
     note: str = ""
     dataset: str = ""
     """The name of the test data for titles; may be empty."""
+    language: str = ""
+    """Its BCP 47 tag, for titles; may be empty."""
     train_files: Sequence[Path] = ()
     """The training manifests, to tell which speakers the model knows; optional."""
 

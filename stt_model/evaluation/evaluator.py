@@ -84,6 +84,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
         speed=Speed(audio_seconds, heard.seconds, heard.decoding_seconds[0], _device()),
         provenance=_provenance(config, checkpoint, source),
         dataset=config.dataset,
+        language=config.language,
         with_scorer=bool(config.scorer_path),
         training_speakers=_speakers(config.train_files),
         forecast=read_forecast(config.load_checkpoint_dir),

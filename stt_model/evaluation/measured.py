@@ -109,6 +109,8 @@ class Measured:
     """The model's figures with greedy decoding, if there was a beam search."""
     speed: Speed | None = None
     gate: Gate = field(default_factory=Gate)
+    language: str = ""
+    """Of the dataset, as a BCP 47 tag; may be empty."""
     dataset: str = ""
     """The name of the dataset; may be empty."""
     with_scorer: bool = False
@@ -120,6 +122,11 @@ class Measured:
     """Where it was asked for, what more speech would come to."""
     suspects: Sequence[Suspect] = ()
     """The most suspicious clips first; empty if they were not looked for."""
+
+    @property
+    def title(self) -> str:
+        """What was tested, and in which language, as far as that is known."""
+        return ", ".join(filter(None, [self.dataset or self.checkpoint, self.language]))
 
     @property
     def wer(self) -> float:

@@ -28,7 +28,7 @@ FEW = f"Fewer than {FEWEST_FOR_TEST} utterances: intervals are rough, and differ
 def to_markdown(result: Measured, verdict: Verdict) -> str:
     """Return the report: rates, baselines, breakdowns, confusions, and utterances."""
     sections = [
-        f"# Evaluation{f' on {cell(result.dataset)}' if result.dataset else ''}",
+        f"# Evaluation on {cell(result.title)}" if result.dataset else "# Evaluation",
         f"Checkpoint {cell(result.checkpoint)}, {len(result.samples)} utterances.",
         *_verdict(verdict),
         *_remarks(result),

@@ -51,7 +51,11 @@ from .sources import analyse_sources as analyse_sources
 from .startup import start_tensorflow as start_tensorflow
 from .suggesting import suggest as suggest
 from .suspicion import find_suspects as find_suspects
+from .sweep_members import choose_members as choose_members
+from .sweep_members import finish_sweep as finish_sweep
+from .sweep_members import train_member as train_member
 from .sweep_plan import prepare_sweep as prepare_sweep
+from .sweeping import make_features as make_features
 from .sweeping import sweep as sweep
 from .training import PreparedTraining as PreparedTraining
 from .training import prepare_training as prepare_training

@@ -155,7 +155,14 @@ def make_features(folder: Path, plan: SweepPlan, cache: Path) -> int:
     return made
 
 
-def run_member(folder: Path, member: Member, rung: int, place: Path, cache: Path | None) -> Trial:
+def run_member(
+    folder: Path,
+    member: Member,
+    rung: int,
+    place: Path,
+    cache: Path | None,
+    run_state_uri: str = "",
+) -> Trial:
     """Train a member up to an epoch, or to its end, and measure it on the dev split.
 
     Args:
@@ -164,30 +171,39 @@ def run_member(folder: Path, member: Member, rung: int, place: Path, cache: Path
         rung: the epoch, or ``TO_THE_END``.
         place: folder of this member alone, where it goes on.
         cache: folder with the features.
+        run_state_uri: where its training is kept, if not in ``place``.
     """
     splits = find_splits(str(folder / "corpora" / member.corpus))
-    settings = dict(member.settings)
-    if rung:
-        settings["epochs"] = min(rung, settings["epochs"])
     return run_trial(
         place,
         [splits["train"]],
         [splits["dev"]],
         [splits["dev"]],
-        name=_file_of(rung),
+        name=file_of(rung),
         keep_model=True,
-        load_checkpoint_dir=folder / "sources" / member.source,
-        alphabet=_alphabet(folder, member),
-        drop_source_layers=member.drop_source_layers,
         feature_cache=cache,
-        show_progressbar=False,
-        **settings,
+        run_state_uri=run_state_uri,
+        **training_of(folder, member, rung),
     )
+
+
+def training_of(folder: Path, member: Member, rung: int) -> dict[str, Any]:
+    """Return what ``train`` takes of a member, but for the splits and places."""
+    settings = dict(member.settings)
+    if rung:
+        settings["epochs"] = min(rung, settings["epochs"])
+    return {
+        "load_checkpoint_dir": folder / "sources" / member.source,
+        "alphabet": _alphabet(folder, member),
+        "drop_source_layers": member.drop_source_layers,
+        "show_progressbar": False,
+        **settings,
+    }
 
 
 def results_of(place: Path, steps: Sequence[int]) -> Trial:
     """Return what a member came to in the last rung that it reached."""
-    found = [trial for step in steps if (trial := read_trial(place, _file_of(step)))]
+    found = [trial for step in steps if (trial := read_trial(place, file_of(step)))]
     if not found:
         raise DataError(f"{place}: expected what a training came to, found nothing")
     return found[-1]
@@ -257,7 +273,8 @@ def _alphabet(folder: Path, member: Member) -> Any:
     return read_model_alphabet(place)
 
 
-def _file_of(rung: int) -> str:
+def file_of(rung: int) -> str:
+    """Return the name of the file with what a member came to."""
     return f"epoch-{rung}" if rung else "end"
 
 

@@ -57,7 +57,9 @@ def test_only_steps_with_tensorflow_have_its_image(fresh):
         for name in COMPONENTS
         if images_of(fresh / "components" / name / "component.yaml") != {images.LIGHT}
     }
-    assert heavy == {"training", "evaluation", "model_export"}
+    of_a_sweep = {"sweep_preparation", "sweep_member", "sweep_winner"}
+    others = {"training", "evaluation", "model_export", "forced_alignment"}
+    assert heavy == others | of_a_sweep
 
 
 def test_image_by_digest_replaces_its_own_and_no_other(tmp_path):

@@ -11,8 +11,8 @@ def plain(tmp_path_factory):
 
 
 def test_every_pod_of_every_package_waits_in_the_queue(tmp_path, plain):
-    packages = compile_all(tmp_path, queue="speech")[-3:]
-    assert {path.stem for path in packages} == {"bootstrap", "form", "prepare"}
+    packages = compile_all(tmp_path, queue="speech")[-4:]
+    assert {path.stem for path in packages} == {"bootstrap", "form", "prepare", "sweep"}
     for path in packages:
         text = path.read_text(encoding="utf-8")
         assert package_queue(text) == "speech"

@@ -291,9 +291,14 @@ def test_the_report_shows_counts_findings_and_pictures(corpus):
     corpus.add("train", "a|b `c` <script>", size=1)
     corpus.add("train", "\u10d0\u10d1\u4f60\u00a0$", audio=[])
     corpus.add("dev", "\u4f60 \u0301q $")
-    text = corpus.validate().to_markdown()
+    result = corpus.validate()
+    text = result.to_markdown()
     assert "| train | 3 | 1 | 1 |" in text
-    assert all(check.meaning in text for check in CHECKS)
+    found = {finding.check for finding in result.findings}
+    assert {check.name for check in CHECKS if check.meaning in text} == found
+    clean = len(CHECKS) - len(found)
+    others = text.partition(f"{clean} other checks found nothing: ")[2].partition("\n")[0]
+    assert len(others.split(", ")) == clean
     assert "| train.csv, row 4 | readable audio | nothing at" in text
     pictures = re.findall(r"!\[[^]]+\]\(data:image/png;base64,([^)]+)\)", text)
     assert len(pictures) == 2

@@ -1,0 +1,39 @@
+"""What Kubeflow sees of a rung of a sweep."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from stt_bootstrap.components import images
+
+
+@dsl.component(base_image=images.LIGHT, install_kfp_package=False)
+def sweep_choice(
+    prepared: dsl.Input[dsl.Dataset],
+    members: list,  # type: ignore[type-arg]
+    rung: int,
+    sweep_uri: str,
+    keep: float = 0.5,
+    choose_by: str = "cer",
+) -> NamedTuple("Outputs", [("left", list)]):  # type: ignore[valid-type]
+    """Choose the better part of the trainings that have reached a rung.
+
+    Args:
+        prepared: What sweep_preparation made.
+        members: Digests of the trainings.
+        rung: Epoch that they have reached.
+        sweep_uri: Folder where all that trainings come to is kept, as a path, file:// or s3:// URI.
+        keep: Share of the trainings that goes on after each rung.
+        choose_by: Dev error rate by which trainings are ranked.
+
+    Returns:
+        left: Digests of those that go on, the best first.
+    """
+    from pathlib import Path
+
+    from stt_model import jobs
+
+    left = jobs.choose_members(
+        Path(prepared.path), members, rung, sweep_uri, keep=keep, choose_by=choose_by
+    )
+    return (left,)

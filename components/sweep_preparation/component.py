@@ -1,0 +1,73 @@
+"""What Kubeflow sees of the start of a sweep."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from stt_bootstrap.components import images
+
+
+@dsl.component(base_image=images.MODEL, install_kfp_package=False)
+def sweep_preparation(
+    dataset_uri: str,
+    checkpoint_uris: list,  # type: ignore[type-arg]
+    prepared: dsl.Output[dsl.Dataset],
+    sweep_plan: dsl.Output[dsl.Markdown],
+    drop_depths: str = "0,1",
+    learning_rates: str = "auto",
+    strict: bool = False,
+    normalise: str = "",
+    epochs: str = "auto",
+    train_batch_size: str = "auto",
+    dropout_rate: str = "auto",
+    augment: str = "auto",
+    random_seed: int = 4568,
+) -> NamedTuple("Outputs", [("members", list)]):  # type: ignore[valid-type]
+    """Validate a dataset, fetch sources and compute features once, for all trainings of a sweep.
+
+    Args:
+        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path,
+            file:// or s3:// URI.
+        checkpoint_uris: Checkpoint folders, archives or deployed models, as paths or URIs.
+        drop_depths: Numbers of layers to replace that are tried, counted from the output, such as
+            1..5 or 0,1,2; 0 fine-tunes, where the source has every character.
+        learning_rates: Learning rates that are tried, such as auto,0.001; auto goes by the corpus.
+        strict: Stop if any row of the dataset has an error, instead of rejecting it.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
+            rules or by your own YAML file; empty leaves them unchanged.
+        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
+        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
+            the corpus.
+        augment: Augmentations of the training split: Coqui's specifications separated by spaces,
+            such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
+            or empty for no change.
+        random_seed: Seed of new weights, of dropout and of the order of batches.
+
+    Returns:
+        prepared: Clean manifests, sources, alphabets, features, and the plan.
+        sweep_plan: What will be trained, and what is left out with the reason.
+        members: The trainings, by digest.
+    """
+    from pathlib import Path
+
+    from stt_model import jobs
+
+    folder = Path(prepared.path)
+    plan = jobs.prepare_sweep(
+        [dataset_uri],
+        checkpoint_uris,
+        folder,
+        drop_depths=drop_depths,
+        learning_rates=learning_rates,
+        strict=strict,
+        normalise=normalise,
+        epochs=epochs,
+        train_batch_size=train_batch_size,
+        dropout_rate=dropout_rate,
+        augment=augment,
+        random_seed=random_seed,
+        report=Path(sweep_plan.path),
+    )
+    jobs.make_features(folder, plan, folder / "features")
+    return ([each.key for each in plan.members],)
