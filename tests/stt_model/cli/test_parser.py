@@ -69,7 +69,6 @@ RUN = ("run", "--output", "o", "--dataset_uri", "d", "--checkpoint_uri", "c")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "the following arguments are required: COMMAND"),
         (("bootstrap",), "invalid choice: 'bootstrap' (choose from"),
         (("inspect",), "the following arguments are required: DIR"),
         ((*TRAIN, "--epoch", "3"), "unrecognized arguments: --epoch 3"),
@@ -115,6 +114,13 @@ def test_wrong_usage_is_one_line_that_says_where_to_look(arguments, message):
     assert outcome.code == 2
     assert message in outcome.error
     assert re.search(r"; see stt-bootstrap( [a-z]+)? --help$", outcome.error)
+
+
+def test_without_a_command_all_of_them_are_shown():
+    outcome = call()
+    assert outcome.code == 2
+    assert not outcome.out
+    assert all(f"    {command} " in outcome.err for command in ("import", "run", "submit"))
 
 
 def test_an_unknown_flag_leads_to_the_help_of_its_command():
