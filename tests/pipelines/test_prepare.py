@@ -5,10 +5,12 @@ import warnings
 import pytest
 from kfp import local
 
+from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
 from stt_bootstrap.pipelines.prepare import prepare
 from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.validation import validate
 from tests.stt_model.importing import samples
+from tests.stt_model.jobs.test_aligning import SENTENCES, speak
 
 
 @pytest.fixture
@@ -46,3 +48,23 @@ def test_without_a_place_for_shards_nothing_is_packed(run_locally, tmp_path):
     samples.librispeech(tmp_path / "LibriSpeech")
     prepare(source_uri=str(tmp_path / "LibriSpeech"), corpus_uri=str(tmp_path / "corpus"))
     assert {path.name for path in tmp_path.iterdir()} == {"LibriSpeech", "corpus", "runs"}
+
+
+@pytest.mark.slow
+def test_long_recordings_are_aligned_first(run_locally, tmp_path):
+    (tmp_path / "source").mkdir()
+    speak(tmp_path / "source", SENTENCES, "en-us+m3")
+    prepare(
+        source_uri=str(tmp_path / "source"),
+        corpus_uri=str(tmp_path / "corpus"),
+        align_checkpoint_uri=str(SOURCE_CHECKPOINT),
+        clips_uri=str(tmp_path / "clips"),
+        normalise="en",
+        longest_clip=5.0,
+        dev_share=0.3,
+        test_share=0.3,
+    )
+    splits = find_splits(str(tmp_path / "corpus"))
+    assert not validate(splits).errors
+    texts = [row.transcript for path in splits.values() for row in read_manifest(path)]
+    assert sorted(texts) == sorted(SENTENCES)
