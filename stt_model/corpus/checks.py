@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stt_model.corpus.audio import SAMPLE_RATE, frame_count
+from stt_model.corpus.audio_settings import SAMPLE_RATE, frame_count
 from stt_model.corpus.findings import Severity
 from stt_model.corpus.manifests import Utterance
 from stt_model.corpus.measuring import Measurement

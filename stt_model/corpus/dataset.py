@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stt_model.base import DataError, Spool
-from stt_model.corpus.audio import USUAL_AUDIO, AudioError, AudioInfo, AudioSettings, audio_info
+from stt_model.corpus.audio import AudioError, AudioInfo, audio_info
+from stt_model.corpus.audio_settings import USUAL_AUDIO, AudioSettings
 from stt_model.corpus.manifests import Utterance, iter_utterances
 from stt_model.storage import StoreError
 from stt_model.text import Alphabet, describe_characters, normalise

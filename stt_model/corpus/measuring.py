@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stt_model.corpus.audio import SAMPLE_RATE, AudioError, decode_clip, ranged_info
+from stt_model.corpus.audio import AudioError, decode_clip, ranged_info
+from stt_model.corpus.audio_settings import SAMPLE_RATE
 from stt_model.corpus.clips import look_at
 from stt_model.storage import MissingError, StoredObject
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stt_model.base import DataError, StorageError
-from stt_model.corpus.audio import AUDIO_SUFFIXES
+from stt_model.corpus.audio_settings import AUDIO_SUFFIXES
 from stt_model.corpus.sample_databases import StoredSample
 from stt_model.storage import iter_tar
 from stt_model.text import shorten

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from stt_model.corpus.audio import SAMPLE_RATE, STRIDE, WINDOW, frame_count
+from stt_model.corpus.audio_settings import SAMPLE_RATE, STRIDE, WINDOW, frame_count
 from stt_model.corpus.manifests import Utterance, write_manifest
 from stt_model.text.alphabet import CharacterAlphabet
 from stt_model.text.alphabet_file import write_alphabet

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stt_model.corpus.audio import SAMPLE_RATE, read_audio
+from stt_model.corpus.audio import read_audio
+from stt_model.corpus.audio_settings import SAMPLE_RATE
 from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.packing import pack
 from stt_model.storage.object_store import ObjectStore

@@ -15,7 +15,8 @@ from pathlib import Path
 from stt_bootstrap import demo
 from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
 from stt_bootstrap.demo.synthesis import write_corpus
-from stt_model.storage import ObjectStore, credential_source, split_uri
+from stt_model.storage import credential_source, split_root
+from stt_model.storage.object_store import ObjectStore
 from stt_model.storage.store_client import make_client
 
 ENDPOINT_VARIABLE = "STT_BOOTSTRAP_STORE"
@@ -28,7 +29,7 @@ SIZES = {"train": 40, "dev": 8, "test": 8}
 def fill(environ: Mapping[str, str], root: str) -> None:
     """Put the demo's checkpoint and two small corpora of synthesised speech below ``root``."""
     client = make_client(environ, credential_source(environ))
-    bucket = split_uri(root)[0]
+    bucket = split_root(root)[0].rpartition("/")[2]
     if not client.bucket_exists(bucket):
         client.make_bucket(bucket)
     store = ObjectStore.from_environment(environ)

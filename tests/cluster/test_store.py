@@ -6,7 +6,8 @@ import pytest
 
 from stt_bootstrap.pipelines.package import package_tasks
 from stt_model.corpus.manifests import find_splits
-from stt_model.storage import CACHE_VARIABLE, ObjectStore
+from stt_model.storage import CACHE_VARIABLE
+from stt_model.storage.object_store import ObjectStore
 from tests.cluster import store
 from tests.cluster.test_runs import FINE_TUNING, TRANSFERRING
 from tests.stt_model.s3_server import S3Server

@@ -26,7 +26,8 @@ from stt_bootstrap.demo.corpora import SOURCE
 from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model import jobs
 from stt_model.checkpoint.directory import open_checkpoint
-from stt_model.corpus.audio import SAMPLE_RATE, read_audio
+from stt_model.corpus.audio import read_audio
+from stt_model.corpus.audio_settings import SAMPLE_RATE
 from stt_model.corpus.manifests import Utterance, read_manifest
 from stt_model.jobs.speech_pieces import FRAME_MS
 from tests.command_line import call

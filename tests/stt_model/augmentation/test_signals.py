@@ -4,7 +4,7 @@ import soundfile
 
 from stt_model.augmentation.parameters import Domain
 from stt_model.augmentation.specification import Augmenter, Visit, parse_augmentations
-from stt_model.corpus.audio import SAMPLE_RATE, frame_count
+from stt_model.corpus.audio_settings import SAMPLE_RATE, frame_count
 from tests.corpora import tone_samples
 
 TIMES = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE

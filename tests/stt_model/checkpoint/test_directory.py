@@ -26,7 +26,7 @@ from stt_model.checkpoint.directory import (
 )
 from stt_model.checkpoint.geometry import LSTM_BIAS, LSTM_KERNEL, Geometry
 from stt_model.checkpoint.writing import check_save_directory, write_checkpoint
-from stt_model.corpus.audio import AudioSettings
+from stt_model.corpus.audio_settings import AudioSettings
 from stt_model.text.alphabet import CharacterAlphabet
 from tests.stt_model.checkpoints import (
     BYTES,

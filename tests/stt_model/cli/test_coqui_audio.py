@@ -5,7 +5,7 @@ import re
 import pytest
 
 from stt_model.checkpoint.directory import open_checkpoint
-from stt_model.corpus.audio import AudioSettings
+from stt_model.corpus.audio_settings import AudioSettings
 from tests.command_line import call
 from tests.corpora import write_tone_dataset
 

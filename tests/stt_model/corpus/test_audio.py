@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from stt_model.base.errors import DataError
 from stt_model.corpus import audio
-from stt_model.corpus.audio import SAMPLE_RATE, audio_info, frame_count, read_audio, read_clip
+from stt_model.corpus.audio import audio_info, read_audio, read_clip
+from stt_model.corpus.audio_settings import SAMPLE_RATE, frame_count
 from stt_model.corpus.clip_places import CLIP_LIMIT
 
 

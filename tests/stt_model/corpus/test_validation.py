@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stt_model.base.errors import ValidationError
-from stt_model.corpus.audio import SAMPLE_RATE
+from stt_model.corpus.audio_settings import SAMPLE_RATE
 from stt_model.corpus.checks import Limits
 from stt_model.corpus.manifests import COLUMNS, read_manifest
 from stt_model.corpus.validation import CHECKS, validate

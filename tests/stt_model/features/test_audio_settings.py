@@ -12,7 +12,8 @@ from stt_model.base.errors import TrainingError
 from stt_model.checkpoint.directory import open_checkpoint, read_weights
 from stt_model.checkpoint.surgery import operate
 from stt_model.checkpoint.writing import write_checkpoint
-from stt_model.corpus.audio import AudioSettings, read_audio
+from stt_model.corpus.audio import read_audio
+from stt_model.corpus.audio_settings import AudioSettings
 from stt_model.evaluation.config import EvaluationConfig
 from stt_model.evaluation.evaluator import evaluate
 from stt_model.export.config import ExportConfig

@@ -5,7 +5,8 @@ import pytest
 
 from stt_model.augmentation.specification import AUGMENTATIONS, Augmenter, parse_augmentations
 from stt_model.base.errors import DataError
-from stt_model.corpus.audio import frame_count, read_audio
+from stt_model.corpus.audio import read_audio
+from stt_model.corpus.audio_settings import frame_count
 from stt_model.corpus.dataset import read_samples
 from stt_model.features.augmented import augment_epoch
 from stt_model.features.batches import plan_batches

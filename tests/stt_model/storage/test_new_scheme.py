@@ -146,13 +146,13 @@ def test_a_dataset_is_read_validated_packed_and_told_by_its_content(
         "SHELF://speech/corpus"
     )
     splits = find_splits("shelf://speech/corpus")
-    assert validate(splits).rejected == validate(find_splits(str(dataset))).rejected
+    assert not list(validate(splits).rejected)
     first, there = (read_manifest(each["train"])[0] for each in (splits, find_splits(str(dataset))))
     assert (read_audio(first.place) == read_audio(there.place)).all()
     before = digest_dataset("shelf://speech/corpus")
     pack("shelf://speech/corpus", "shelf://speech/packed")
     assert list((shelf / "speech" / "packed").glob("train-*.tar"))
-    assert not validate(find_splits("shelf://speech/packed")).rejected
+    assert not list(validate(find_splits("shelf://speech/packed")).rejected)
     clip = next((shelf / "speech" / "corpus").rglob("*.wav"))
     clip.write_bytes(clip.read_bytes() + b"\0\0")
     assert digest_dataset("shelf://speech/corpus") != before
