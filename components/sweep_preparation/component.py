@@ -53,11 +53,10 @@ def sweep_preparation(
 
     from stt_model import jobs
 
-    folder = Path(prepared.path)
-    plan = jobs.prepare_sweep(
+    plan = jobs.prepare_members(
         [dataset_uri],
         checkpoint_uris,
-        folder,
+        Path(prepared.path),
         drop_depths=drop_depths,
         learning_rates=learning_rates,
         strict=strict,
@@ -69,5 +68,4 @@ def sweep_preparation(
         random_seed=random_seed,
         report=Path(sweep_plan.path),
     )
-    jobs.make_features(folder, plan, folder / "features")
     return ([each.key for each in plan.members],)

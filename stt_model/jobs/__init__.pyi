@@ -54,8 +54,7 @@ from .suspicion import find_suspects as find_suspects
 from .sweep_members import choose_members as choose_members
 from .sweep_members import finish_sweep as finish_sweep
 from .sweep_members import train_member as train_member
-from .sweep_plan import prepare_sweep as prepare_sweep
-from .sweeping import make_features as make_features
+from .sweeping import prepare_members as prepare_members
 from .sweeping import sweep as sweep
 from .training import PreparedTraining as PreparedTraining
 from .training import prepare_training as prepare_training

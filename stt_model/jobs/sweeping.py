@@ -94,7 +94,7 @@ def sweep(
     check_output(folder, is_folder=True)
     check_parameters(SweepSettings(drop_depths, learning_rates, rungs, keep, choose_by), DataError)
     steps = [*read_rungs(rungs), TO_THE_END]
-    plan = prepare_sweep(
+    plan = prepare_members(
         dataset_uris,
         checkpoint_uris,
         folder,
@@ -104,7 +104,6 @@ def sweep(
         strict=strict,
         **settings,
     )
-    make_features(folder, plan, folder / FEATURES)
     corpora = dict.fromkeys(each.corpus for each in plan.members)
     return [_sweep_one(folder, plan, corpus, steps, keep, choose_by) for corpus in corpora]
 
@@ -133,6 +132,15 @@ def _sweep_one(
     winner = next(each for each in members if each.key == board.rows[0].key)
     log.info("the winner is %s", winner.name)
     return _finish(folder, corpus, board, winner)
+
+
+def prepare_members(
+    dataset_uris: Sequence[str], checkpoint_uris: Sequence[str], folder: Path, **options: Any
+) -> SweepPlan:
+    """Do as ``prepare_sweep``, and compute the features of all clips for all members."""
+    plan = prepare_sweep(dataset_uris, checkpoint_uris, folder, **options)
+    make_features(folder, plan, folder / FEATURES)
+    return plan
 
 
 def make_features(folder: Path, plan: SweepPlan, cache: Path) -> int:

@@ -3,13 +3,13 @@ from .archive import iter_tar as iter_tar
 from .archive import unpack as unpack
 from .block_reader import BlockReader as BlockReader
 from .bounded_folder import BoundedFolder as BoundedFolder
+from .cache_folder import CACHE_VARIABLE as CACHE_VARIABLE
+from .cache_folder import cache_directory as cache_directory
 from .checksums import is_md5 as is_md5
 from .checksums import md5_file as md5_file
 from .credentials import CREDENTIAL_VARIABLES as CREDENTIAL_VARIABLES
 from .credentials import SECRET_VARIABLES as SECRET_VARIABLES
 from .credentials import credential_source as credential_source
-from .download import CACHE_VARIABLE as CACHE_VARIABLE
-from .download import cache_directory as cache_directory
 from .schemes.protocol import Store as Store
 from .schemes.protocol import split_root as split_root
 from .schemes.registry import is_remote as is_remote

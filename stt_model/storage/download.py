@@ -26,9 +26,8 @@ from stt_model.base import (
     one_line,
     redact,
 )
+from stt_model.storage.cache_folder import CACHE_VARIABLE, cache_directory
 from stt_model.storage.store_errors import innermost
-
-CACHE_VARIABLE = "STT_BOOTSTRAP_CACHE"
 
 _ATTEMPTS = 6
 _WAIT = tenacity.wait_exponential_jitter(initial=1, max=30)  # seconds
@@ -84,23 +83,6 @@ def downloaded(uri: str, *, size_limit: int, progress: bool = False) -> Iterator
             transfer.restart()
         finally:
             transfer.clean_up()
-
-
-def cache_directory() -> Path:
-    """Return the folder for unfinished downloads; it may not exist yet."""
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given)
-    # The XDG specification says to ignore relative paths.
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    if Path(shared).is_absolute():
-        return Path(shared) / "stt-bootstrap"
-    try:
-        return Path.home() / ".cache" / "stt-bootstrap"
-    except RuntimeError:
-        raise StorageError(
-            f"there is no home folder to keep downloads in; set {CACHE_VARIABLE} to a folder"
-        ) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stt_model.base import AlreadyLockedError, StorageError, locked, redact
-from stt_model.storage.download import CACHE_VARIABLE, cache_directory
+from stt_model.storage.cache_folder import CACHE_VARIABLE, cache_directory
 from stt_model.storage.schemes.protocol import Store, split_root
 from stt_model.storage.store_errors import CONTINUABLE_ERRORS, MissingError
 from stt_model.storage.stored import StoredObject

@@ -7,13 +7,13 @@ import shutil
 import time
 from pathlib import Path
 
-from stt_model.storage import ObjectStore
+from stt_model.storage import Store, store_of
 
 # Each save has an index of its own, numbered; in the folder of the pod that saved, likewise.
 INDEX = r"(?P<run>.*?)(?P<pod>/[0-9]{10}-[0-9a-f]{16})?/(?P<name>run(-[0-9]{6})?\.json)"
 
 
-def copy_summaries(store: ObjectStore, runs: str, target: Path) -> None:
+def copy_summaries(store: Store, runs: str, target: Path) -> None:
     """Make ``target`` hold a folder for each run, with its event files as they are now.
 
     They only grow, and TensorBoard keeps them open: what is new is added to what is there.
@@ -34,7 +34,7 @@ def copy_summaries(store: ObjectStore, runs: str, target: Path) -> None:
                     shutil.copyfileobj(new, copy)
 
 
-def last_saved(store: ObjectStore, runs: str) -> dict[str, str]:
+def last_saved(store: Store, runs: str) -> dict[str, str]:
     """Return by run the index of its last save: each pod that trains has a folder of its own."""
     found: dict[str, tuple[str, str, str]] = {}
     for entry in store.list(runs):
@@ -47,5 +47,5 @@ def last_saved(store: ObjectStore, runs: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     while True:
-        copy_summaries(ObjectStore.from_environment(), os.environ["RUNS"], Path("/summaries"))
+        copy_summaries(store_of(os.environ["RUNS"]), os.environ["RUNS"], Path("/summaries"))
         time.sleep(60)

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from stt_model.base import StorageError, redact
-from stt_model.storage.download import downloaded
 
 
 class WebScheme:
@@ -20,6 +19,9 @@ class WebScheme:
         self, uri: str, *, size_limit: int, progress: bool = False
     ) -> AbstractContextManager[Path]:
         """Download the file; the next call resumes an interrupted download."""
+        # Loads the client, which takes a while.
+        from stt_model.storage.download import downloaded
+
         return downloaded(uri, size_limit=size_limit, progress=progress)
 
     def check(self, uri: str) -> None:

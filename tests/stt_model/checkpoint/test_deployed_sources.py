@@ -19,7 +19,7 @@ from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.lineage import imports_in, was_quantised
 from stt_model.checkpoint.surgery import operate
 from stt_model.corpus.source_digest import digest_source
-from stt_model.storage.download import CACHE_VARIABLE
+from stt_model.storage.cache_folder import CACHE_VARIABLE
 from tests.stt_model.checkpoint.formats.deployed_models import TocoModel, frozen_graph
 from tests.stt_model.checkpoints import (
     BYTES,

@@ -148,6 +148,11 @@ def test_an_interruption_leaves_nothing_half_written(corpus, tmp_path, monkeypat
         return measured(*arguments, **options)
 
     monkeypatch.setattr(validation, "measure_clip", interrupted)
-    outcome = call("validate", corpus, "--output", tmp_path / "out")
+    # A program that a shell starts in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcome = call("validate", corpus, "--output", tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (outcome.code, outcome.error) == (130, "interrupted")
     assert not (tmp_path / "out").exists() or not tree(tmp_path / "out")

@@ -65,8 +65,8 @@ def test_command_and_component_do_the_same(recordings, tmp_path):
         source_uri=str(recordings),
         checkpoint_uri=str(SOURCE_CHECKPOINT),
         clips_uri=str(tmp_path / "theirs"),
-        report=report,
-        metrics=metrics,
+        alignment_report=report,
+        alignment_metrics=metrics,
         normalise="en",
         longest_clip=8.0,
     )

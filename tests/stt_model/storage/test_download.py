@@ -9,7 +9,8 @@ import pytest
 
 from stt_model.base.errors import StorageError
 from stt_model.storage import download
-from stt_model.storage.download import cache_directory, downloaded
+from stt_model.storage.cache_folder import cache_directory
+from stt_model.storage.download import downloaded
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import tenacity
 from stt_model import jobs
 from stt_model.corpus.manifests import find_splits
 from stt_model.storage import credentials, store_requests
-from stt_model.storage.download import CACHE_VARIABLE
+from stt_model.storage.cache_folder import CACHE_VARIABLE
 from tests.stt_model.expiring_store import (
     CONTAINER_TOKEN,
     IDENTITY_TOKEN,

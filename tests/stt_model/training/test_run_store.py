@@ -223,7 +223,7 @@ def test_the_component_says_again_when_it_is_stopped(monkeypatch, tmp_path, caps
     def stopped(*_, **__):
         raise StoppedError("stopped by SIGTERM and saved")
 
-    monkeypatch.setitem(vars(jobs), "train", stopped)
+    monkeypatch.setitem(vars(jobs), "train_and_forecast", stopped)
     monkeypatch.setattr("stt_model.jobs.read_model_alphabet", lambda path: None)
     write_tone_dataset(tmp_path / "dataset", train=1, other=1)
     places = ("dataset", "checkpoint", "model_alphabet", "trained_checkpoint")
