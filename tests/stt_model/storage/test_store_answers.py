@@ -11,8 +11,9 @@ from typing import Any
 
 import google_crc32c
 import pytest
+import tenacity
 
-from stt_model.storage import store_client
+from stt_model.storage import store_client, store_requests
 from stt_model.storage.object_store import ObjectStore
 from stt_model.storage.store_errors import StoreError
 from tests.stt_model.played_store import SECRETS, Answer, PlayedStore, refusal, stored
@@ -25,6 +26,7 @@ HTML = Answer(403, b"<html>Log in</html>", {"Content-Type": "text/html"})
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_client, "_BACKOFF", 0.01)
     monkeypatch.setattr(store_client, "_RETRIES", 3)
+    monkeypatch.setattr(store_requests, "_WAIT", tenacity.wait_none())
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 

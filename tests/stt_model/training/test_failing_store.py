@@ -70,7 +70,13 @@ def restored(server, folder):
     return texts(folder)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, marks=() if fault in ("cut", "503") else pytest.mark.slow)
+        for fault in FAULTS
+    ],
+)
 def test_one_request_that_fails_changes_nothing(server, tmp_path, fault):
     before = begun(server, tmp_path)
     server.begin()
@@ -86,7 +92,10 @@ def test_one_request_that_fails_changes_nothing(server, tmp_path, fault):
         assert restored(server, tmp_path / f"next {at}") == expected
 
 
-@pytest.mark.parametrize("fault", ["refused", "cut", "503"])
+@pytest.mark.parametrize(
+    "fault",
+    [*(pytest.param(fault, marks=pytest.mark.slow) for fault in ("refused", "cut")), "503"],
+)
 def test_a_store_that_fails_from_some_request_on_leaves_a_whole_state(server, tmp_path, fault):
     before = begun(server, tmp_path)
     server.begin()
