@@ -14,7 +14,7 @@ from stt_model.evaluation import EvaluationConfig
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits
 from stt_model.jobs.reports import given_file, write_report
-from stt_model.jobs.training import check_n_hidden
+from stt_model.jobs.starting_point import check_n_hidden
 from stt_model.text import Alphabet
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from stt_model.export import ExportConfig, ModelIdentity
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import check_scorer_fits
 from stt_model.jobs.reports import given_file, write_report
-from stt_model.jobs.training import check_n_hidden
+from stt_model.jobs.starting_point import check_n_hidden
 from stt_model.storage import put
 from stt_model.text import Alphabet
 

@@ -20,7 +20,7 @@ from stt_model.decoding import (
 )
 from stt_model.decoding import build_scorer as run_build
 from stt_model.jobs import startup
-from stt_model.jobs.training import check_n_hidden
+from stt_model.jobs.starting_point import check_n_hidden
 from stt_model.text import Alphabet
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stt_model.base import (
-    CheckpointError,
     SurgeryError,
     TrainingError,
     check_output,
@@ -20,8 +19,6 @@ from stt_model.base import (
 from stt_model.checkpoint import (
     Checkpoint,
     Geometry,
-    find_model,
-    has_own_alphabet,
     open_checkpoint,
     operate,
     settle_audio,
@@ -29,10 +26,18 @@ from stt_model.checkpoint import (
 )
 from stt_model.corpus import USUAL_AUDIO, AudioSettings, iter_manifest
 from stt_model.jobs import startup
-from stt_model.jobs.checkpoints import check_scorer_fits, transcripts_of
+from stt_model.jobs.checkpoints import check_scorer_fits
 from stt_model.jobs.reports import write_report
+from stt_model.jobs.starting_point import (
+    check_n_hidden,
+    check_start_from_scratch,
+    is_new_folder,
+    open_source,
+    same_place,
+    target_alphabet,
+)
 from stt_model.network import is_chief
-from stt_model.text import Alphabet, build_alphabet, with_labels
+from stt_model.text import Alphabet, with_labels
 from stt_model.training import (
     TrainingConfig,
     find_run,
@@ -205,7 +210,7 @@ def prepare_training(
     source_dir = Path(load_checkpoint_dir or save_checkpoint_dir)
     check_output(target_dir, is_folder=True)
     if load_train == "init":
-        _check_start_from_scratch(target_dir, drop_source_layers, bool(settings.get("restart")))
+        check_start_from_scratch(target_dir, drop_source_layers, bool(settings.get("restart")))
     elif drop_source_layers and same_place(source_dir, target_dir):
         raise TrainingError(
             f"{target_dir}: --drop_source_layers would write over its own source;"
@@ -215,10 +220,10 @@ def prepare_training(
     for path in (path for paths in manifests for path in paths):
         next(iter_manifest(path), None)
     source = None
-    if load_train == "auto" and not drop_source_layers and _is_new(source_dir, target_dir):
+    if load_train == "auto" and not drop_source_layers and is_new_folder(source_dir, target_dir):
         log.info("%s: no checkpoint there yet: training from scratch", target_dir)
     elif load_train != "init":
-        source = _open_source(source_dir, load_train, drop_source_layers, alphabet)
+        source = open_source(source_dir, load_train, drop_source_layers, alphabet)
         check_n_hidden(n_hidden, source)
     audio = settle_audio(
         {
@@ -229,7 +234,7 @@ def prepare_training(
         source.audio if source else None,
         str(source_dir),
     )
-    target = _target_alphabet(manifests, source, alphabet, drop_source_layers)
+    target = target_alphabet(manifests, source, alphabet, drop_source_layers)
     if alphabet is None and source is not None and keep_source_labels:
         target = with_labels(target, source.alphabet.labels)
     config = configure(
@@ -355,67 +360,3 @@ def _starts_another(config: TrainingConfig, folder: Path) -> bool:
         {"init": "scratch", "last": "its last checkpoint"}.get(config.load_train, "the best"),
     )
     return True
-
-
-def _is_new(source_dir: Path, target_dir: Path) -> bool:
-    """Tell whether a folder that is both source and target has nothing to start from yet."""
-    if not same_place(source_dir, target_dir) or any(source_dir.glob("*.index")):
-        return False
-    return not source_dir.exists() or find_model(source_dir) is None
-
-
-def same_place(first: Path, second: Path) -> bool:
-    """Tell whether two paths lead to one place."""
-    return first.resolve() == second.resolve()
-
-
-def check_n_hidden(n_hidden: int | None, source: Checkpoint) -> None:
-    """Raise CheckpointError unless the width that was asked for is the checkpoint's."""
-    if n_hidden is not None and n_hidden != source.geometry.n_hidden:
-        raise CheckpointError(
-            f"{source.prefix}: --n_hidden says {n_hidden}, the checkpoint's layers are"
-            f" {source.geometry.n_hidden} wide; leave --n_hidden out"
-        )
-
-
-def _check_start_from_scratch(target_dir: Path, drop_source_layers: int, restart: bool) -> None:
-    if drop_source_layers:
-        raise TrainingError(
-            "--load_train init starts without a checkpoint, but --drop_source_layers needs one;"
-            " leave one of them out"
-        )
-    goes_on = restart or find_run(target_dir)
-    if any(target_dir.glob("*.index")) and not goes_on:
-        raise TrainingError(
-            f"{target_dir}: holds a checkpoint, which training from scratch would"
-            " replace; give --save_checkpoint_dir another folder, or leave --load_train init out"
-        )
-
-
-def _open_source(
-    folder: Path, which: str, drop_source_layers: int, alphabet: Alphabet | None
-) -> Checkpoint:
-    if not folder.is_file() and (not folder.is_dir() or not any(folder.iterdir())):
-        raise CheckpointError(
-            f"{folder}: expected a checkpoint, found none; check the path, or train from scratch"
-            " with --load_train init"
-        )
-    # A checkpoint without an alphabet of its own is fine-tuned with the one given.
-    bare = not drop_source_layers and not has_own_alphabet(folder)
-    return open_checkpoint(folder, which=which, alphabet=alphabet if bare else None)
-
-
-def _target_alphabet(
-    manifests: Sequence[Sequence[Path]],
-    source: Checkpoint | None,
-    given: Alphabet | None,
-    drop_source_layers: int,
-) -> Alphabet:
-    """Return the alphabet of the model to be trained."""
-    if given is not None:
-        return given
-    if source is not None and not drop_source_layers:
-        return source.alphabet
-    built = build_alphabet(transcripts_of(path for paths in manifests for path in paths))
-    log.info("alphabet built from the transcripts: %d labels", built.size)
-    return built
