@@ -82,7 +82,7 @@ class Difference:
                 # Both on one side of 0: the smaller difference first.
                 nearer, further = sorted((abs(low), abs(high)))
                 shown += f" ({100 * nearer:.1f} to {100 * further:.1f})"
-            else:
+            elif low != high:
                 shown += f" ({_in_points(low)} to {_in_points(high)})"
         if self.p_value is None:
             return f"{shown}, too few utterances for a test"
