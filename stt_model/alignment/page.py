@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import jinja2
-
 from stt_model.alignment.outcome import CHECK, AlignmentResult, WrittenClip
+from stt_model.base import page_environment
 
 SHOWN = 200
 """Clips of each kind on the page: more of them nobody hears."""
@@ -15,13 +14,7 @@ SHOWN = 200
 
 def write_page(result: AlignmentResult, target: Path) -> Path:
     """Write ``check/index.html``, which plays the clips that lie beside it; return its path."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = page_environment("stt_model.alignment")
     least = sorted(result.taken, key=lambda each: each.clip.confidence)[:SHOWN]
     page = environment.get_template("alignment.html").render(
         result=result,

@@ -95,9 +95,7 @@ class Rows:
     def check_corpus(self, settings: Settings) -> None:
         """Run the checks that look at all utterances."""
         for check, severity in CORPUS_CHECKS.items():
-            sound = np.frombuffer(bytes(self._is_sound), np.bool_)
-            kept = sound[np.array(self._sound_rows, np.int64)]
-            for at, discrepancy in check(self._utterances, kept, settings):
+            for at, discrepancy in check(self._utterances, self._kept(), settings):
                 row = self._sound_rows[at]
                 self._late_rows.append(row)
                 finding = Found(check.__name__, severity, *discrepancy)
@@ -164,11 +162,15 @@ class Rows:
             yield found
 
     def _seconds(self) -> dict[str, NDArray[np.float64]]:
-        sound = np.frombuffer(bytes(self._is_sound), np.bool_)
-        kept = sound[np.array(self._sound_rows, np.int64)]
+        kept = self._kept()
         seconds = np.array(self._utterances.seconds, np.float64)
         splits = self._utterances.split_numbers
         return {name: seconds[kept & (splits == at)] for at, name in enumerate(self._names)}
+
+    def _kept(self) -> NDArray[np.bool_]:
+        """Return of each of ``_utterances`` whether it has no error so far."""
+        sound = np.frombuffer(bytes(self._is_sound), np.bool_)
+        return sound[np.array(self._sound_rows, np.int64)]
 
     def _finding(self, split: int, row: int, found: Found) -> Finding:
         file, name = str(self._files[split]), self._names[split]

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 import soundfile
 
-from stt_model.base import atomic_write
+from stt_model.base import atomic_write, page_environment
 from stt_model.corpus import SAMPLE_RATE, AudioError, read_audio
 from stt_model.evaluation.alignment import Pair, align
 from stt_model.evaluation.report import FEW, METHOD, SUSPECTS_SHOWN, suspects_summary
@@ -57,13 +56,7 @@ def render(result: EvaluationResult) -> str:
     Clips of the worst utterances are embedded as MP3, which every browser plays. AudioError if one
     can no longer be read.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("stt_model.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("stt_model.evaluation")
     environment.filters |= {"visible": show_characters, "facts": _facts}
     generations = _generations(result.provenance)
     page = environment.get_template("evaluation.html").render(

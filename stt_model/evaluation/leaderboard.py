@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import jinja2
-
-from stt_model.base import atomic_write, cell
+from stt_model.base import atomic_write, cell, page_environment
 from stt_model.evaluation.significance import Difference, Rate, compare_rates, measure_rate
 
 METHOD = (
@@ -137,13 +135,7 @@ class Leaderboard:
 
     def to_html(self) -> str:
         """Return the page, which needs nothing else."""
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("stt_model.evaluation"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        environment = page_environment("stt_model.evaluation")
         highest = max(self._high(row) for row in self.rows) or 1.0
         return environment.get_template("leaderboard.html").render(
             board=self, method=METHOD, highest=highest

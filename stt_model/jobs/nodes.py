@@ -24,7 +24,15 @@ from stt_model.jobs.checkpoints import read_model_alphabet
 from stt_model.jobs.reports import write_report
 from stt_model.jobs.training import prepare_training, train
 from stt_model.network import join_workers
-from stt_model.storage import Store, digest_directory, is_stored, put, sha256_file, store_of
+from stt_model.storage import (
+    Store,
+    digest_directory,
+    is_stored,
+    put,
+    sha256_file,
+    store_of,
+    upload_text,
+)
 from stt_model.training import bring_run, find_run
 
 log = logging.getLogger(__name__)
@@ -99,7 +107,7 @@ def offer_training(
     put(Path(dataset), f"{offer.uri}/{_DATASET}")
     put(Path(checkpoint), f"{offer.uri}/{_CHECKPOINT}")
     put(Path(model_alphabet), f"{offer.uri}/{_ALPHABET}")
-    _store_text(store, text, f"{offer.uri}/{_SETTINGS}")
+    upload_text(store, text, f"{offer.uri}/{_SETTINGS}")
     return offer
 
 
@@ -133,7 +141,7 @@ def train_offered(offer_uri: str, environ: MutableMapping[str, str] = os.environ
         )
         if result.is_chief:
             store.upload(here / "report.md", f"{offer.uri}/{_REPORT}")
-            _store_text(store, json.dumps(result.metrics()), f"{offer.uri}/{_FIGURES}")
+            upload_text(store, json.dumps(result.metrics()), f"{offer.uri}/{_FIGURES}")
 
 
 def collect_training(
@@ -209,12 +217,6 @@ def _mind_clips(manifest: Path) -> None:
             manifest,
             row.place,
         )
-
-
-def _store_text(store: Store, text: str, uri: str) -> None:
-    with tempfile.NamedTemporaryFile() as scratch:
-        Path(scratch.name).write_text(text, encoding="utf-8")
-        store.upload(Path(scratch.name), uri)
 
 
 def _load_text(store: Store, uri: str) -> str:

@@ -22,6 +22,7 @@ from stt_model.jobs.sweeping import (
     TO_THE_END,
     file_of,
     make_leaderboard,
+    results_of,
     run_member,
     survivors,
     training_of,
@@ -159,9 +160,4 @@ def _results(sweep_uri: str, key: str, rungs: Sequence[int]) -> Iterator[Path]:
 
 def _trial(sweep_uri: str, key: str, rungs: Sequence[int]) -> Trial:
     with _results(sweep_uri, key, rungs) as place:
-        found = [trial for rung in rungs if (trial := read_trial(place, file_of(rung)))]
-    if not found:
-        raise DataError(
-            f"{_place_of(sweep_uri, key, '')}: expected what a training came to, found nothing"
-        )
-    return found[-1]
+        return results_of(place, rungs, _place_of(sweep_uri, key, ""))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stt_model.base import DataError, atomic_write, build, cell, configure, read_json
-from stt_model.checkpoint import digest_manifests, open_checkpoint
+from stt_model.checkpoint import Checkpoint, digest_manifests, open_checkpoint
 from stt_model.corpus import find_splits
 from stt_model.jobs.checkpoints import analyse_alphabet, fetch, read_model_alphabet
 from stt_model.jobs.data import validate
@@ -161,6 +161,9 @@ def prepare_sweep(
             )
     for name, uri in sources.items():
         fetch(uri, folder / "sources" / name)
+    # Weights and manifests are read once, however many members they have.
+    starts = {name: _Start.open(folder / "sources" / name) for name in sources}
+    data = {name: _Data.read(folder / "corpora" / name) for name in corpora}
     members, left_out = [], []
     for corpus in corpora:
         for source in sources:
@@ -169,8 +172,10 @@ def prepare_sweep(
                 if reason:
                     left_out.append(f"{corpus}, {source}, depth {depth}: {reason}")
                     continue
+                alphabet = alphabet_of(folder, corpus, source, depth)
                 members += [
-                    _member(folder, corpus, source, depth, rate, settings) for rate in rates
+                    _member(data[corpus], starts[source], alphabet, depth, rate, settings)
+                    for rate in rates
                 ]
     for line in left_out:
         log.warning("left out: %s", line)
@@ -223,39 +228,67 @@ def alphabet_of(folder: Path, corpus: str, source: str, depth: int) -> Path:
     return folder / "alphabets" / f"{corpus}--{source}--{mode}.txt"
 
 
+@dataclass(frozen=True)
+class _Start:
+    """A source, with the digest of its weights."""
+
+    name: str
+    checkpoint: Checkpoint
+    digest: str
+
+    @classmethod
+    def open(cls, folder: Path) -> _Start:
+        checkpoint = open_checkpoint(folder)
+        return cls(folder.name, checkpoint, checkpoint.digest())
+
+
+@dataclass(frozen=True)
+class _Data:
+    """A dataset, with the digests of its manifests."""
+
+    name: str
+    splits: Mapping[str, Path]
+    digests: list[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> _Data:
+        splits = find_splits(str(folder))
+        return cls(
+            folder.name, splits, [digest_manifests([path]) for _, path in sorted(splits.items())]
+        )
+
+
 def _member(
-    folder: Path,
-    corpus: str,
-    source: str,
+    data: _Data,
+    start: _Start,
+    alphabet: Path,
     depth: int,
     rate: float | None,
     settings: Mapping[str, Any],
 ) -> Member:
-    start = open_checkpoint(folder / "sources" / source)
-    splits = find_splits(str(folder / "corpora" / corpus))
     asked = configure(
         TrainingConfig,
-        train_files=[splits["train"]],
-        dev_files=[splits["dev"]],
-        load_checkpoint_dir=start.directory,
-        save_checkpoint_dir=folder,
+        train_files=[data.splits["train"]],
+        dev_files=[data.splits["dev"]],
+        load_checkpoint_dir=start.checkpoint.directory,
+        save_checkpoint_dir=start.checkpoint.directory,
         **{**settings, "learning_rate": rate},
     )
     asked.check()
     # What the rule says of the corpus holds for all rungs, so it is asked once.
-    fitted = fit(asked, start, {"dropped_layers": ["new"] * depth})
+    fitted = fit(asked, start.checkpoint, {"dropped_layers": ["new"] * depth})
     values = {name: config_value(value) for name, value in fitted.settings().items()}
     values |= {"epochs": fitted.epochs, "augment": fitted.augment or "none"}
     decided = {
         "settings": values,
-        "data": [digest_manifests([path]) for _, path in sorted(splits.items())],
-        "source": start.digest(),
-        "alphabet": read_model_alphabet(alphabet_of(folder, corpus, source, depth)).digest,
+        "data": data.digests,
+        "source": start.digest,
+        "alphabet": read_model_alphabet(alphabet).digest,
         "depth": depth,
     }
     digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
     return Member(
-        digest[:16], corpus, source, depth, fitted.learning_rate, rate is not None, values
+        digest[:16], data.name, start.name, depth, fitted.learning_rate, rate is not None, values
     )
 
 

@@ -209,11 +209,14 @@ def training_of(folder: Path, member: Member, rung: int) -> dict[str, Any]:
     }
 
 
-def results_of(place: Path, steps: Sequence[int]) -> Trial:
-    """Return what a member came to in the last rung that it reached."""
+def results_of(place: Path, steps: Sequence[int], label: str = "") -> Trial:
+    """Return what a member came to in the last rung that it reached.
+
+    ``label`` is what messages call the place, if it is a copy.
+    """
     found = [trial for step in steps if (trial := read_trial(place, file_of(step)))]
     if not found:
-        raise DataError(f"{place}: expected what a training came to, found nothing")
+        raise DataError(f"{label or place}: expected what a training came to, found nothing")
     return found[-1]
 
 

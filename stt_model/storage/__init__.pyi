@@ -30,3 +30,4 @@ from .transfer import local_file as local_file
 from .transfer import local_path as local_path
 from .transfer import put as put
 from .transfer import sha256_file as sha256_file
+from .transfer import upload_text as upload_text

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from stt_model.base import StorageError, atomic_directory, redact, scratch_direc
 from stt_model.storage.archive import GIB, UNPACKED_LIMIT, unpack
 from stt_model.storage.checksums import hash_file
 from stt_model.storage.schemes.local import check_target
+from stt_model.storage.schemes.protocol import Store
 from stt_model.storage.schemes.registry import LOCAL, is_remote, scheme_of
 
 SIZE_LIMIT = 20 * GIB
@@ -125,6 +127,14 @@ def put(source: Path, uri: str) -> None:
     again, others are left alone. A new folder appears as a whole.
     """
     scheme_of(uri).put(source, uri)
+
+
+def upload_text(store: Store, text: str, uri: str) -> None:
+    """Store a text as an object; errors as of the store."""
+    with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
+        path = Path(folder) / "content"
+        path.write_text(text, encoding="utf-8")
+        store.upload(path, uri)
 
 
 def local_path(uri: str) -> Path:

@@ -26,7 +26,6 @@ import os
 import re
 import shutil
 import socket
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -45,6 +44,7 @@ from stt_model.storage import (
     local_path,
     sha256_file,
     store_of,
+    upload_text,
 )
 
 log = logging.getLogger(__name__)
@@ -250,10 +250,7 @@ class RunStore:
         return f"{self._uri}/{self._claim}/{name}"
 
     def _write(self, name: str, text: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
-            path = Path(folder) / "content"
-            path.write_text(text, encoding="utf-8")
-            self._store.upload(path, self._place(name))
+        upload_text(self._store, text, self._place(name))
 
     def _files(self) -> list[Path]:
         """Return the files of the run; those whose names begin with a dot are not complete yet."""
