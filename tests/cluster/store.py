@@ -26,12 +26,21 @@ SIZES = {"train": 40, "dev": 8, "test": 8}
 """Clips of each split: enough for every step to have something to do."""
 
 
+def make_bucket(environ: Mapping[str, str], root: str) -> bool:
+    """Make the bucket of ``root``, if it is not there; return whether it was made."""
+    client = make_client(environ, credential_source(environ))
+    is_there: bool = client.bucket_exists(_bucket(root))
+    if not is_there:
+        client.make_bucket(_bucket(root))
+    return not is_there
+
+
+def _bucket(root: str) -> str:
+    return split_root(root)[0].rpartition("/")[2]
+
+
 def fill(environ: Mapping[str, str], root: str) -> None:
     """Put the demo's checkpoint and two small corpora of synthesised speech below ``root``."""
-    client = make_client(environ, credential_source(environ))
-    bucket = split_root(root)[0].rpartition("/")[2]
-    if not client.bucket_exists(bucket):
-        client.make_bucket(bucket)
     store = ObjectStore.from_environment(environ)
     checkpoint = Path(demo.__file__).with_name("source_checkpoint")
     store.upload_directory(checkpoint, f"{root}/checkpoint")
@@ -55,11 +64,13 @@ def change_a_byte(environ: Mapping[str, str], root: str) -> str:
     return clip
 
 
-def empty(environ: Mapping[str, str], root: str) -> None:
-    """Remove everything below ``root``."""
+def empty(environ: Mapping[str, str], root: str, *, bucket_too: bool = False) -> None:
+    """Remove everything below ``root``, and its bucket on request."""
     store = ObjectStore.from_environment(environ)
     for each in list(store.list(root)):
         store.remove(each.uri)
+    if bucket_too:
+        make_client(environ, credential_source(environ)).remove_bucket(_bucket(root))
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -29,7 +30,7 @@ from stt_bootstrap.pipelines.kubeflow import connect
 from stt_bootstrap.pipelines.package import PACKAGE, package_parameters
 from stt_bootstrap.pipelines.preflight.cluster import Cluster
 from stt_model.storage import ENDPOINT_VARIABLES
-from tests.cluster.store import change_a_byte, empty, fill, reachable
+from tests.cluster.store import change_a_byte, empty, fill, make_bucket, reachable
 
 PATIENCE = 3600  # seconds for one run
 # Those of the other tests are over after minutes.
@@ -63,11 +64,12 @@ def store(cluster):
     with reachable(NAMESPACE) as endpoint:
         environ = cluster.config_values(CONFIG) | cluster.secret_values(SECRET)
         environ |= {ENDPOINT_VARIABLES[0]: endpoint}
+        is_new = make_bucket(environ, root)
         try:
             fill(environ, root)
             yield root, environ, endpoint
         finally:
-            empty(environ, root)
+            empty(environ, root, bucket_too=is_new)
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +81,13 @@ def runs(cluster):
     for event in events:
         if event["event"] == "run":
             kfp_server_api.RunServiceApi(kubeflow).run_service_delete_run(event["run_id"])
+    pipelines = kfp_server_api.PipelineServiceApi(kubeflow)
     for event in events:
         if event["event"] == "version" and event["uploaded"]:
-            kfp_server_api.PipelineServiceApi(kubeflow).pipeline_service_delete_pipeline_version(
-                event["pipeline_id"], event["version_id"]
-            )
+            given = event["pipeline_id"]
+            pipelines.pipeline_service_delete_pipeline_version(given, event["version_id"])
+            if not pipelines.pipeline_service_list_pipeline_versions(given).pipeline_versions:
+                pipelines.pipeline_service_delete_pipeline(given)
     experiments = kfp_server_api.ExperimentServiceApi(kubeflow)
     listed = experiments.experiment_service_list_experiments(page_size=100, namespace=NAMESPACE)
     for each in listed.experiments or []:
@@ -109,26 +113,32 @@ def begin(root, corpus, **changes):
     flags = [part for name, value in parameters.items() for part in (f"--{name}", str(value))]
     command = [*PROGRAM, "submit", "--package", RUN_PACKAGE]
     command += ["--namespace", NAMESPACE, "--experiment", EXPERIMENT, *flags]
-    return subprocess.Popen(
-        [*command, "--output", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    # What is said on stderr goes to a file: nobody reads it before the end.
+    said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by Watched)
+    process = subprocess.Popen(
+        [*command, "--output", "json"], stdout=subprocess.PIPE, stderr=said, text=True
     )
+    return process, said
 
 
 class Watched:
     """A run that has ended, and what was told of it."""
 
-    def __init__(self, process, runs, on_event=lambda event: None):
+    def __init__(self, begun, runs, on_event=lambda event: None):
+        process, said = begun
         self.events = []
-        try:
-            for line in process.stdout:
-                event = json.loads(line)
-                self.events.append(event)
-                runs.append(event)
-                on_event(event)
-            self.err = process.stderr.read()
-            self.code = process.wait()
-        finally:
-            process.kill()
+        with said, process:
+            try:
+                for line in process.stdout:
+                    event = json.loads(line)
+                    self.events.append(event)
+                    runs.append(event)
+                    on_event(event)
+                self.code = process.wait()
+            finally:
+                process.kill()
+            said.seek(0)
+            self.err = said.read()
 
     @property
     def run_id(self):
@@ -251,6 +261,16 @@ def test_a_training_pod_that_is_killed_goes_on_in_another(cluster, store, runs):
 def wait_for_words(core, pod, words):
     """Wait until a pod has printed something."""
     until = time.monotonic() + 600
-    while words not in core.read_namespaced_pod_log(pod, NAMESPACE, container="main"):
+    while words not in _log(core, pod):
         assert time.monotonic() < until, f"{pod} has not printed {words!r}"
         time.sleep(1)
+
+
+def _log(core, pod):
+    try:
+        return core.read_namespaced_pod_log(pod, NAMESPACE, container="main")
+    except client.ApiException as error:
+        # A pod is said to run as soon as the container beside the task's does.
+        if error.status != 400:
+            raise
+        return ""

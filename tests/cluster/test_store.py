@@ -36,6 +36,8 @@ def test_the_corpora_are_put_there_changed_and_taken_away(server, tmp_path, monk
     monkeypatch.setattr(store, "SIZES", {"train": 2, "dev": 1, "test": 1})
     small = dataclasses.replace(store.CORPORA["swahili"], variants=("m1",))
     monkeypatch.setattr(store, "CORPORA", {"swahili": small})
+    assert store.make_bucket(server.environment, ROOT)
+    assert not store.make_bucket(server.environment, ROOT)
     store.fill(server.environment, ROOT)
     assert set(find_splits(f"{ROOT}/swahili")) == {"train", "dev", "test"}
     objects = ObjectStore.from_environment(server.environment)
@@ -46,3 +48,5 @@ def test_the_corpora_are_put_there_changed_and_taken_away(server, tmp_path, monk
     assert [uri for uri in before if before[uri] != after[uri]] == [clip]
     store.empty(server.environment, ROOT)
     assert list(objects.list(ROOT)) == []
+    store.empty(server.environment, ROOT, bucket_too=True)
+    assert store.make_bucket(server.environment, ROOT)

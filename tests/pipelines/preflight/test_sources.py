@@ -169,8 +169,8 @@ def test_memory_and_cache_that_are_too_small(bucket, api, look):
     os.truncate(bucket / "checkpoint/best_dev-7.data-00000-of-00001", 2**24)
     os.truncate(bucket / "corpus/clips/a.wav", 2**24)
     api.objects[CLAIM]["status"]["capacity"]["storage"] = "8Mi"
-    memory, cache = look("sizes", training_memory="1Gi", **URIS)
+    memory, cache = look("sizes", training_memory="448Mi", **URIS)
     assert memory.status is Status.FAILED
-    assert "needs 1.06 GiB, training_memory has 1.00" in memory.found
+    assert "needs at least 0.45 GiB, training_memory has 0.44" in memory.found
     assert cache.status is Status.WARNING
     assert "needs 0.02 GiB" in cache.found

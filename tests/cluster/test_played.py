@@ -1,0 +1,77 @@
+"""The tests on a cluster, run against one that is played: every request is right, none is missing.
+
+They are run as ``make test-cluster`` does, in a process of their own; only the waiting is shorter,
+and the corpora smaller.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.played import PlayedCluster
+from tests.stt_model.s3_server import S3Server
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """Return the cluster after the tests have run on it, and what pytest said."""
+    folder = tmp_path_factory.mktemp("store")
+    store = S3Server(folder)
+    store.remembers_folders_for = "1m"
+    with store, PlayedCluster(folder, keys(store)) as cluster:
+        kubeconfig = cluster.write_kubeconfig(tmp_path_factory.mktemp("config") / "kubeconfig")
+        settings = {
+            "KUBECONFIG": str(kubeconfig),
+            "KFP_ENDPOINT": cluster.address,
+            "STT_BOOTSTRAP_STORE": store.endpoint,
+            "NO_PROXY": "127.0.0.1",
+        }
+        own = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("KFP_", "KF_", "KUBE", "STT_BOOTSTRAP", "AWS_", "PYTEST_"))
+        }
+        command = [sys.executable, "-m", "pytest", "-p", "tests.cluster.hurried", "-m", "cluster"]
+        done = subprocess.run(
+            [*command, "-q", "-rA", "-p", "no:cacheprovider", "tests/cluster/test_runs.py"],
+            cwd=ROOT,
+            env={**own, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        yield cluster, done.stdout + done.stderr
+
+
+def keys(store):
+    return {k: v for k, v in store.environment.items() if k != "AWS_ENDPOINT_URL_S3"}
+
+
+def test_every_test_on_a_cluster_passes_on_it(played):
+    _, said = played
+    # Two for preflight, and six for runs.
+    assert re.search(r"^8 passed", said.splitlines()[-1]), said
+
+
+def test_no_request_was_one_that_no_cluster_knows(played):
+    cluster, _ = played
+    assert cluster.unknown == []
+
+
+def test_a_training_pod_was_killed(played):
+    cluster, _ = played
+    assert len(cluster.deleted) == 1
+
+
+def test_nothing_is_left_behind(played):
+    cluster, _ = played
+    assert (cluster.runs, cluster.versions, cluster.experiments) == ({}, {}, {})
+    assert cluster.pipelines == {}
+    assert [path for path in cluster.folder.rglob("*") if path.is_file()] == []
