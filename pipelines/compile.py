@@ -12,6 +12,7 @@ from kfp.dsl.base_component import BaseComponent
 
 from stt_bootstrap.components import COMPONENTS, images
 from stt_bootstrap.pipelines.bootstrap import bootstrap
+from stt_bootstrap.pipelines.branch_inputs import name_artifacts
 from stt_bootstrap.pipelines.cache_volume import mount_cache
 from stt_bootstrap.pipelines.component_readme import write_readmes
 from stt_bootstrap.pipelines.form import form
@@ -91,6 +92,8 @@ def compile_all(
         compiler.Compiler().compile(component, str(path))
         text = path.read_text(encoding="utf-8").replace(_START, _START_IN_PLACE_OF_SHELL)
         text = _IMAGE_LINE.sub(lambda line: line["key"] + replacements[line["reference"]], text)
+        if relative.parts[0] == "pipelines":
+            text = name_artifacts(text)
         if cache_claim and relative.name in ("bootstrap.yaml", "form.yaml"):
             text = mount_cache(text, cache_claim)
         if queue and relative.parts[0] == "pipelines":

@@ -115,7 +115,7 @@ def sweep(
         dropout_rate=dropout_rate,
         augment=augment,
         random_seed=random_seed,
-    ).set_display_name("Validate, fetch, compute features")
+    ).set_display_name("Validate and fetch")
     # What lies behind a URI can change while its name stays.
     started.set_caching_options(False)
     cluster.place(started, work)
@@ -153,7 +153,7 @@ def sweep(
         first_rung=first_rung,
         second_rung=second_rung,
         choose_by=choose_by,
-    ).set_display_name("Rank, test and export the winner")
+    ).set_display_name("Export the winner")
     finished.after(reached)
     finished.set_caching_options(False)
     cluster.place(finished, work)

@@ -5,12 +5,15 @@ without description; a value that counts as false in JavaScript leaves its field
 the name in ``taskInfo``, an artifact its key, both cut off where the box ends.
 """
 
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from kfp import compiler, dsl
 
 from stt_bootstrap.components.run_settings.component import run_settings
+from stt_bootstrap.pipelines.branch_inputs import name_artifacts
 from stt_bootstrap.pipelines.package import package_parameters
 from stt_bootstrap.pipelines.written_components import setting_names, written
 from stt_model.jobs.run_settings import default_settings
@@ -21,9 +24,9 @@ PACKAGES = {
     name: next(yaml.safe_load_all((FOLDER / name).read_text()))
     for name in ("form.yaml", "bootstrap.yaml")
 }
-DRAWN = {
-    **PACKAGES,
-    "prepare.yaml": next(yaml.safe_load_all((FOLDER / "prepare.yaml").read_text())),
+DRAWN = PACKAGES | {
+    name: next(yaml.safe_load_all((FOLDER / name).read_text()))
+    for name in ("prepare.yaml", "sweep.yaml")
 }
 SHOWN_OF_A_TASK = 22
 SHOWN_OF_AN_ARTIFACT = 28
@@ -101,8 +104,35 @@ def test_names_in_the_graph_are_not_cut_off(name):
         assert len(title) <= SHOWN_OF_A_TASK, key
         assert not title.startswith("condition")
     for spec in DRAWN[name]["components"].values():
-        for artifact in spec.get("outputDefinitions", {}).get("artifacts", {}):
+        drawn = [*spec.get("outputDefinitions", {}).get("artifacts", {})]
+        # Inside of a group, what that is handed is drawn too.
+        drawn += spec.get("inputDefinitions", {}).get("artifacts", {}) if "dag" in spec else []
+        for artifact in drawn:
             assert len(artifact) <= SHOWN_OF_AN_ARTIFACT
+            assert not artifact.startswith("pipelinechannel")
+
+
+def test_artifacts_of_one_name_keep_what_tells_them_apart():
+    @dsl.component(base_image="python", install_kfp_package=False)
+    def make(model: dsl.Output[dsl.Model]):
+        pass
+
+    @dsl.component(base_image="python", install_kfp_package=False)
+    def take(first: dsl.Input[dsl.Model], second: dsl.Input[dsl.Model]):
+        pass
+
+    @dsl.pipeline(name="outer")
+    def outer(mode: str):
+        models = [make().outputs["model"], make().outputs["model"]]
+        with dsl.If(mode == "a"):
+            take(first=models[0], second=models[1])
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "package.yaml")
+        compiler.Compiler().compile(outer, str(path))
+        text = path.read_text()
+    assert "pipelinechannel--make-2-model" in text
+    assert name_artifacts(text) == text
 
 
 @pytest.mark.parametrize("name", DRAWN)
