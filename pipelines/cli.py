@@ -87,14 +87,23 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(parser: argparse.ArgumentParser) -> None:
-    from stt_bootstrap.pipelines.package import PACKAGE, package_parameters, value_reader
+    from stt_bootstrap.pipelines.package import (
+        PACKAGE,
+        named_package,
+        package_parameters,
+        value_reader,
+    )
 
     parser.add_argument(
         "--endpoint", default="", metavar="URL", help="where Kubeflow Pipelines is; KFP_ENDPOINT"
     )
     parser.add_argument("--namespace", default="kubeflow", metavar="NAME", help="where runs belong")
     parser.add_argument(
-        "--package", type=Path, default=PACKAGE, metavar="YAML", help="what `compile` wrote"
+        "--package",
+        type=Path,
+        default=PACKAGE,
+        metavar="YAML",
+        help="what `compile` wrote; its parameters are flags",
     )
     parser.add_argument(
         "--parameters", type=Path, metavar="YAML", help="file of parameters; flags win over it"
@@ -134,7 +143,7 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         "--attach", default="", metavar="RUN_ID", help="wait for a run that was started before"
     )
     group = parser.add_argument_group("parameters of the pipeline")
-    for name, parameter in package_parameters().items():
+    for name, parameter in package_parameters(named_package(parser)).items():
         shown = f" (default: {parameter.default})" if parameter.default not in (None, "") else ""
         group.add_argument(
             f"--{name}",

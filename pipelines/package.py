@@ -82,6 +82,19 @@ def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
     return {p.name: p for p in sorted(parameters, key=lambda p: p.default is not None)}
 
 
+def named_package(parser: argparse.ArgumentParser) -> Path:
+    """Return the package whose parameters are flags: that of ``--package``, if it can be read."""
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("--package", type=Path, default=PACKAGE)
+    try:
+        package: Path = finder.parse_known_args(list(getattr(parser, "given", ())))[0].package
+        _read_pipeline(package)
+    except (argparse.ArgumentError, PackageError):
+        # The command itself says what is wrong with it.
+        return PACKAGE
+    return package
+
+
 def local_pipeline(package: Path = PACKAGE) -> str:
     """Return the pipeline as YAML for ``kfp.local``.
 

@@ -22,7 +22,7 @@ _KEEPING_OUT = {"NoSchedule", "NoExecute"}
 def check_nodes(plan: Plan, cluster: Cluster) -> Findings:
     """For each step some node offers what it asks for, lets it in, and has it free."""
     nodes = cluster.ask(cluster.core.list_node).items
-    free = {node.metadata.name: _free(cluster, node) for node in nodes}
+    free = {node.metadata.name: free_on(cluster, node) for node in nodes}
     good = True
     for step in plan.steps():
         trouble = _trouble(step, plan, nodes, free)
@@ -31,8 +31,8 @@ def check_nodes(plan: Plan, cluster: Cluster) -> Findings:
             yield trouble
     if good:
         for step in plan.steps():
-            names = [name for name, left in free.items() if _covers(left, step.asked)]
-            yield ok(f"{step.name}: {_text(step.asked)} free on {', '.join(names)}")
+            names = [name for name, left in free.items() if covers(left, step.asked)]
+            yield ok(f"{step.name}: {shown_all(step.asked)} free on {', '.join(names)}")
 
 
 def _trouble(
@@ -40,26 +40,26 @@ def _trouble(
 ) -> Finding | None:
     """Return what keeps a step from every node, or None if there is one for it."""
     asked, change = step.asked, " or ".join(step.parameters) or "the package"
-    large = [node for node in nodes if _covers(_quantities(node.status.allocatable), asked)]
-    open_to = [node for node in large if not _obstacles(node, plan, step)]
+    large = [node for node in nodes if covers(quantities(node.status.allocatable), asked)]
+    open_to = [node for node in large if not obstacles(node, plan, step)]
     if not large:
         kind = plan.gpu_type if step.is_placed and plan.gpu_type else "enough"
         return failed(
-            f"{step.name}: none of {len(nodes)} nodes offers {_text(asked)}; at most "
+            f"{step.name}: none of {len(nodes)} nodes offers {shown_all(asked)}; at most "
             f"{_most(nodes, asked)}",
             f"add a node with {kind} (an autoscaler may), or change {change}",
         )
     if not open_to:
-        obstacles = "; ".join(
-            f"{node.metadata.name}: {', '.join(_obstacles(node, plan, step))}" for node in large
+        reasons = "; ".join(
+            f"{node.metadata.name}: {', '.join(obstacles(node, plan, step))}" for node in large
         )
         return failed(
-            f"{step.name}: nodes offer {_text(asked)}, but keep the pod out: {obstacles}",
+            f"{step.name}: nodes offer {shown_all(asked)}, but keep the pod out: {reasons}",
             "change the parameters node_selector and tolerations, or the nodes' labels and taints"
             if step.is_placed
             else "change the nodes' taints",
         )
-    if not any(_covers(free[node.metadata.name], asked) for node in open_to):
+    if not any(covers(free[node.metadata.name], asked) for node in open_to):
         left = _most_free([free[node.metadata.name] for node in open_to], asked)
         return _no_room(step, left, change)
     return None
@@ -68,16 +68,16 @@ def _trouble(
 def _no_room(step: Step, left: str, change: str) -> Finding:
     """Return the finding that other pods have what a step asks for."""
     return warning(
-        f"{step.name}: nodes offer {_text(step.asked)}, but other pods have it now; at most {left} "
-        "are free",
+        f"{step.name}: nodes offer {shown_all(step.asked)}, but other pods have it now; at most"
+        f" {left} are free",
         f"the step will wait for them, for ever where they stay; ask for less ({change}), or add a "
         "node",
     )
 
 
-def _free(cluster: Cluster, node: Any) -> dict[str, Decimal]:
+def free_on(cluster: Cluster, node: Any) -> dict[str, Decimal]:
     """Return what the pods on a node leave of what it offers."""
-    free = _quantities(node.status.allocatable)
+    free = quantities(node.status.allocatable)
     pods = cluster.ask(
         cluster.core.list_pod_for_all_namespaces,
         field_selector=f"spec.nodeName={node.metadata.name}",
@@ -85,12 +85,12 @@ def _free(cluster: Cluster, node: Any) -> dict[str, Decimal]:
     for pod in pods:
         if pod.status.phase not in _DONE:
             for container in pod.spec.containers:
-                for name, quantity in _quantities(container.resources.requests).items():
+                for name, quantity in quantities(container.resources.requests).items():
                     free[name] = free.get(name, Decimal(0)) - quantity
     return free
 
 
-def _obstacles(node: Any, plan: Plan, step: Step) -> list[str]:
+def obstacles(node: Any, plan: Plan, step: Step) -> list[str]:
     """Return what keeps a step's pod from a node, as it would be said to its owner."""
     labels = node.metadata.labels or {}
     selector = plan.node_selector if step.is_placed else {}
@@ -127,7 +127,7 @@ def check_quota(plan: Plan, cluster: Cluster) -> Findings:
     quotas = cluster.ask(cluster.core.list_namespaced_resource_quota, cluster.namespace).items
     good = True
     for quota in quotas:
-        hard, used = _quantities(quota.status.hard), _quantities(quota.status.used)
+        hard, used = quantities(quota.status.hard), quantities(quota.status.used)
         for resource, amount in asked.items():
             for name in (resource, f"requests.{resource}", f"limits.{resource}"):
                 left = hard.get(name, amount) - used.get(name, Decimal(0))
@@ -135,15 +135,15 @@ def check_quota(plan: Plan, cluster: Cluster) -> Findings:
                     continue
                 good = False
                 text = (
-                    f"quota {quota.metadata.name}: {name} {_amount(name, amount)} is asked for, "
-                    f"{_amount(name, left)} of {_amount(name, hard[name])} are left"
+                    f"quota {quota.metadata.name}: {name} {shown(name, amount)} is asked for, "
+                    f"{shown(name, left)} of {shown(name, hard[name])} are left"
                 )
                 if hard[name] < amount:
                     yield failed(text, "raise the quota, or ask for less")
                 else:
                     yield warning(text, "the task will wait; raise the quota, or ask for less")
     if good:
-        yield ok(f"{len(quotas)} quotas leave {_text(asked)}" if quotas else "no quota")
+        yield ok(f"{len(quotas)} quotas leave {shown_all(asked)}" if quotas else "no quota")
 
 
 def _largest(plan: Plan) -> dict[str, Decimal]:
@@ -161,17 +161,17 @@ def check_limits(plan: Plan, cluster: Cluster) -> Findings:
     good = True
     for limits in cluster.ask(cluster.core.list_namespaced_limit_range, cluster.namespace).items:
         for limit in limits.spec.limits:
-            largest = _quantities(limit.max) if limit.type in ("Container", "Pod") else {}
+            largest = quantities(limit.max) if limit.type in ("Container", "Pod") else {}
             for name, amount in asked.items():
                 if name in largest and amount > largest[name]:
                     good = False
                     yield failed(
-                        f"limit range {limits.metadata.name}: {name} {_amount(name, amount)} is "
-                        f"asked for, at most {_amount(name, largest[name])} is allowed",
+                        f"limit range {limits.metadata.name}: {name} {shown(name, amount)} is "
+                        f"asked for, at most {shown(name, largest[name])} is allowed",
                         "raise its max, or ask for less",
                     )
     if good:
-        yield ok(f"containers may have {_text(asked)}")
+        yield ok(f"containers may have {shown_all(asked)}")
 
 
 def check_cache(plan: Plan, cluster: Cluster) -> Findings:
@@ -216,30 +216,34 @@ def _waits_for_a_pod(claim: Any, cluster: Cluster) -> bool:
     )
 
 
-def _quantities(resources: Mapping[str, str] | None) -> dict[str, Decimal]:
+def quantities(resources: Mapping[str, str] | None) -> dict[str, Decimal]:
+    """Return what Kubernetes takes the texts for."""
     return {name: parse_quantity(text) for name, text in (resources or {}).items()}
 
 
-def _covers(offered: Mapping[str, Decimal], asked: Mapping[str, Decimal]) -> bool:
+def covers(offered: Mapping[str, Decimal], asked: Mapping[str, Decimal]) -> bool:
+    """Return whether there is enough of each resource."""
     return all(offered.get(name, Decimal(0)) >= amount for name, amount in asked.items())
 
 
 def _most(nodes: Iterable[Any], asked: Mapping[str, Decimal]) -> str:
     """Return the most that any node offers of each resource."""
-    return _most_free([_quantities(node.status.allocatable) for node in nodes], asked)
+    return _most_free([quantities(node.status.allocatable) for node in nodes], asked)
 
 
 def _most_free(offers: Sequence[Mapping[str, Decimal]], asked: Mapping[str, Decimal]) -> str:
-    return _text(
+    return shown_all(
         {name: max((o.get(name, Decimal(0)) for o in offers), default=Decimal(0)) for name in asked}
     )
 
 
-def _text(resources: Mapping[str, Decimal]) -> str:
-    return ", ".join(f"{name} {_amount(name, amount)}" for name, amount in resources.items())
+def shown_all(resources: Mapping[str, Decimal]) -> str:
+    """Return quantities as a person writes them."""
+    return ", ".join(f"{name} {shown(name, amount)}" for name, amount in resources.items())
 
 
-def _amount(name: str, amount: Decimal) -> str:
+def shown(name: str, amount: Decimal) -> str:
+    """Return one quantity as a person writes it."""
     if name.endswith("memory"):
         return f"{amount / GIB:.4g}Gi"
     return f"{amount.normalize():f}"

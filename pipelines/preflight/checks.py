@@ -12,6 +12,7 @@ from stt_bootstrap.pipelines.preflight import (
     access,
     artifacts,
     capacity,
+    node_room,
     nodes,
     queues,
     retries,
@@ -47,6 +48,8 @@ OF_THE_CLUSTER = (
     queues.check_queue,
     nodes.check_training_runtime,
     nodes.check_nodes_permissions,
+    node_room.check_node_room,
+    node_room.check_run_state,
 )
 OF_THE_STORE = (
     sources.check_dataset,

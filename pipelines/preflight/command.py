@@ -35,8 +35,9 @@ def main(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> Plan:
     """Return what the flags say; where they do not, the file; where that does not, the defaults."""
     known = package_parameters(args.package)
+    asked = [name for name in PARAMETERS if name in known]
     settings: dict[str, Any] = {
-        name: known[name].default for name in PARAMETERS if known[name].default is not None
+        name: known[name].default for name in asked if known[name].default is not None
     }
     given = _read(args.parameters) if args.parameters else {}
     if unknown := sorted(set(given) - set(known)):
@@ -44,10 +45,13 @@ def _plan(args: argparse.Namespace) -> Plan:
             f"{args.parameters}: {', '.join(unknown)}: no such parameter; there are "
             f"{', '.join(known)}"
         )
-    settings.update({name: given[name] for name in PARAMETERS if name in given})
-    for name in (field.name for field in dataclasses.fields(Plan)):
+    settings.update({name: given[name] for name in asked if name in given})
+    for name in (*asked, *(field.name for field in dataclasses.fields(Plan))):
         if getattr(args, name, None) is not None:
             settings[name] = getattr(args, name)
+    # The form calls it so, for the order of its fields.
+    if alphabet := settings.pop("model_alphabet_uri", None):
+        settings["alphabet_uri"] = alphabet
     names = size_parameters(known)
     sizes = {name: str(given[name]) for name in names if name in given}
     sizes |= {name: flag for name in names if (flag := getattr(args, name, None)) is not None}

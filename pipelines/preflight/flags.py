@@ -6,14 +6,22 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from stt_bootstrap.pipelines.package import PACKAGE, package_parameters, value_reader
+from stt_bootstrap.pipelines.package import (
+    PACKAGE,
+    named_package,
+    package_parameters,
+    value_reader,
+)
 
 # Parameters of the pipeline that a cluster can be asked about.
 PARAMETERS = (
     "dataset_uri",
     "checkpoint_uri",
     "alphabet_uri",
+    "model_alphabet_uri",
     "scorer_uri",
+    "run_state_uri",
+    "export_uri",
     "training_cpu",
     "training_memory",
     "gpu_type",
@@ -48,7 +56,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=PACKAGE,
         metavar="FILE",
-        help="compiled pipeline that the run would be of",
+        help="compiled pipeline that the run would be of; its parameters are flags",
     )
     parser.add_argument(
         "--parameters",
@@ -58,8 +66,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     _add_names(parser.add_argument_group("names of objects in the namespace"))
     group = parser.add_argument_group("parameters of the run that are looked at")
-    known = package_parameters()
-    for name in (*PARAMETERS, *size_parameters(known)):
+    known = package_parameters(named_package(parser))
+    for name in (*(each for each in PARAMETERS if each in known), *size_parameters(known)):
         parameter = known[name]
         default = f" (default: {parameter.default})" if parameter.default else ""
         group.add_argument(

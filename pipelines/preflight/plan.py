@@ -28,6 +28,8 @@ class Plan:
     checkpoint_uri: str = ""
     alphabet_uri: str = ""
     scorer_uri: str = ""
+    run_state_uri: str = ""
+    export_uri: str = ""
     training_cpu: str = "8"
     training_memory: str = "32Gi"
     gpu_type: str = ""
@@ -49,8 +51,9 @@ class Plan:
 
     @property
     def uris(self) -> dict[str, str]:
-        """What is read, by the parameter's name; without those that are empty."""
-        names = ("dataset_uri", "checkpoint_uri", "alphabet_uri", "scorer_uri")
+        """What is read or written, by the parameter's name; without those that are empty."""
+        read = ("dataset_uri", "checkpoint_uri", "alphabet_uri", "scorer_uri")
+        names = (*read, "run_state_uri", "export_uri")
         return {name: uri for name in names if (uri := getattr(self, name))}
 
     def steps(self) -> list[Step]:

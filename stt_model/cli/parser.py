@@ -198,12 +198,18 @@ def _describe(error: Exception) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong usage in one line, and adds its flags only when it parses."""
+    """Reports wrong usage in one line, and adds its flags only when it parses.
+
+    Attributes:
+        given: what is parsed, for flags that depend on it.
+    """
 
     add_flags: AddFlags | str | None = None
+    given: Sequence[str] = ()
 
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
         """Add the flags of this command only, then parse."""
+        self.given = (arguments and arguments[0]) or ()
         self._complete()
         return super().parse_known_args(*arguments, **options)
 

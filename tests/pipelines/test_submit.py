@@ -422,3 +422,16 @@ def test_a_real_run_succeeds(real):
         pytest.skip("STT_BOOTSTRAP_PARAMETERS is not set: a YAML file of parameters of a short run")
     package = os.environ.get("STT_BOOTSTRAP_PACKAGE", PACKAGE)
     assert call("submit", "--package", package, "--parameters", parameters, "--follow").code == 0
+
+
+def test_flags_are_the_parameters_of_the_package(submit, server):
+    form = PACKAGE.with_name("form.yaml")
+    assert submit("--package", form, *SOURCES, "--step_memory", "1Gi").code == 0
+    (run,) = server.runs
+    assert run["runtime_config"]["parameters"]["step_memory"] == "1Gi"
+    outcome = submit("--package", form, *SOURCES, "--evaluation_memory", "1Gi")
+    assert outcome.code == 2
+    assert "unrecognized arguments: --evaluation_memory" in outcome.err
+    assert (
+        "--source_uri" in call("submit", "--package", PACKAGE.with_name("prepare.yaml"), "-h").out
+    )

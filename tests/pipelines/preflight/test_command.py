@@ -80,3 +80,31 @@ def test_on_a_real_cluster():
     done = call("preflight", "--namespace", namespace, "--output", "json")
     assert {"version", "nodes", "store"} <= {f["check"] for f in json.loads(done.out)["findings"]}
     assert (done.code == 0) is json.loads(done.out)["passed"]
+
+
+@pytest.mark.parametrize("name", ["form", "prepare", "sweep", "bootstrap"])
+def test_every_package_can_be_looked_at(api, package, name):
+    done = call(
+        "preflight", "--namespace", "speech", "--package", package.with_name(f"{name}.yaml")
+    )
+    assert (done.code, done.err) == (0, "")
+
+
+def test_the_flags_are_the_parameters_of_the_package(api, package):
+    form = package.with_name("form.yaml")
+    known = call("preflight", "--help", "--package", form).out
+    assert "--step_memory" in known
+    assert "--evaluation_memory" not in known
+    arguments = ("preflight", "--namespace", "speech", f"--package={form}")
+    done = call(*arguments, "--step_memory", "640Gi")
+    assert done.code == 1
+    assert "memory 640Gi" in done.out
+    done = call(*arguments, "--model_alphabet_uri", "/alphabet.txt")
+    assert "/alphabet.txt is a path, which only the pods could look up" in " ".join(
+        done.out.split()
+    )
+
+
+def test_a_package_that_is_none(api, tmp_path):
+    done = call("preflight", "--namespace", "speech", "--package", tmp_path / "none.yaml")
+    assert "expected a pipeline as `stt-bootstrap compile` writes it" in done.error

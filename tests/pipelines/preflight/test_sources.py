@@ -46,7 +46,8 @@ def bucket(s3, api):
 
 
 def test_a_store_that_is_as_it_should_be(bucket, s3, api, package):
-    plan = Plan(package=package, scorer_uri="s3://speech/model.scorer", **URIS)
+    further = {"scorer_uri": "s3://speech/model.scorer", "run_state_uri": "s3://speech/runs"}
+    plan = Plan(package=package, **further, **URIS)
     findings = checks.preflight(plan, Cluster.connect("speech"))
     assert {f.status for f in findings if f.check != "queue"} == {Status.OK}
     found = {f.check: f.found for f in findings}
@@ -163,6 +164,13 @@ def test_checkpoints_from_the_web(api, look):
     assert "401" in finding.found
     assert "hidden" not in str(finding)
     only(look("checkpoint", checkpoint_uri="http://127.0.0.1:9/a.tar"), Status.WARNING)
+
+
+def test_a_bucket_to_write_to_that_is_not_there(bucket, look):
+    only(look("store", export_uri="s3://speech/models", **URIS), Status.OK)
+    for name in ("run_state_uri", "export_uri"):
+        finding = only(look("store", **{name: "s3://nowhere-at-all/x"}, **URIS), Status.FAILED)
+        assert "nowhere-at-all" in finding.found
 
 
 def test_memory_and_cache_that_are_too_small(bucket, api, look):
