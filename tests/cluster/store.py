@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ from stt_model.storage.store_client import make_client
 ENDPOINT_VARIABLE = "STT_BOOTSTRAP_STORE"
 SERVICE = "stt-bootstrap-s3"
 CORPORA = {"swahili": SWAHILI_DEMO, "macedonian": MACEDONIAN_DEMO}
+AGAIN, PATIENCE = 1.0, 60.0  # seconds until kubectl is started again, and is waited for
 SIZES = {"train": 40, "dev": 8, "test": 8}
 """Clips of each split: enough for every step to have something to do."""
 
@@ -75,22 +78,45 @@ def empty(environ: Mapping[str, str], root: str, *, bucket_too: bool = False) ->
 
 @contextlib.contextmanager
 def reachable(namespace: str) -> Iterator[str]:
-    """Yield the address of the store from here: that of the environment, or a forwarded port."""
+    """Yield the address of the store from here: that of the environment, or a forwarded port.
+
+    kubectl gives up where a connection breaks: it is started again until the block ends.
+    """
     if given := os.environ.get(ENDPOINT_VARIABLE):
         yield given
         return
+    if not shutil.which("kubectl"):
+        raise FileNotFoundError(f"no kubectl to forward a port with; set {ENDPOINT_VARIABLE}")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["kubectl", "-n", namespace, "port-forward", f"service/{SERVICE}", f"{port}:9000"]
-    forwarding = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    started: list[subprocess.Popen[bytes]] = []
+    ended = threading.Event()
+
+    def keep_forwarding() -> None:
+        while not ended.is_set():
+            started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+            started[-1].wait()
+            ended.wait(AGAIN)
+
+    keeper = threading.Thread(target=keep_forwarding, daemon=True)
+    keeper.start()
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and forwarding.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
+        deadline = time.monotonic() + PATIENCE
+        while not _answers(port):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nothing answers behind `{' '.join(command)}`")
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
-        forwarding.terminate()
-        forwarding.wait()
+        ended.set()
+        for process in started:
+            process.terminate()
+        keeper.join()
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False

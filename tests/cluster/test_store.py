@@ -1,6 +1,9 @@
 """What the tests on a cluster put into its store, against a real S3 server on this machine."""
 
 import dataclasses
+import socket
+import sys
+import time
 
 import pytest
 
@@ -50,3 +53,59 @@ def test_the_corpora_are_put_there_changed_and_taken_away(server, tmp_path, monk
     assert list(objects.list(ROOT)) == []
     store.empty(server.environment, ROOT, bucket_too=True)
     assert store.make_bucket(server.environment, ROOT)
+
+
+# Forwards one connection, and gives up then, as kubectl does where one breaks.
+KUBECTL = """#!{python}
+import socket, sys
+assert sys.argv[1:5] == ["-n", "kubeflow", "port-forward", "service/stt-bootstrap-s3"], sys.argv
+port, behind = sys.argv[5].split(":")
+assert behind == "9000"
+with socket.create_server(("127.0.0.1", int(port))) as server:
+    connection, _ = server.accept()
+    connection.sendall(b"from the store")
+"""
+
+
+@pytest.fixture
+def kubectl(tmp_path, monkeypatch):
+    monkeypatch.delenv(store.ENDPOINT_VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(store, "AGAIN", 0.05)
+    path = tmp_path / "kubectl"
+    path.write_text(KUBECTL.format(python=sys.executable))
+    return path
+
+
+def test_the_store_is_reached_through_kubectl_that_is_started_again(kubectl):
+    kubectl.chmod(0o755)
+    with store.reachable("kubeflow") as address:
+        port = int(address.rpartition(":")[2])
+        for _ in range(2):
+            assert read(port) == b"from the store"
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        pass
+
+
+def read(port):
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1) as connection:
+                return connection.recv(100)
+        except OSError:
+            time.sleep(0.02)
+    return b""
+
+
+def test_no_kubectl_is_told(kubectl):
+    with pytest.raises(FileNotFoundError, match="STT_BOOTSTRAP_STORE"), store.reachable("x"):
+        pass
+
+
+def test_a_store_that_never_answers_is_told(kubectl, monkeypatch):
+    kubectl.write_text("#!/bin/sh\nexit 1\n")
+    kubectl.chmod(0o755)
+    monkeypatch.setattr(store, "PATIENCE", 0.5)
+    with pytest.raises(TimeoutError, match="port-forward"), store.reachable("kubeflow"):
+        pass
