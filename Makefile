@@ -52,7 +52,7 @@ test-slow: $(INSTALLED) ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
 
 test-cluster: $(INSTALLED) ## run what needs a real cluster: set KUBECONFIG and KFP_ENDPOINT
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster tests/cluster tests/pipelines
 
 manifests: $(BIN)/kustomize ## render manifests/ anew for the tests
 	$(BIN)/python -m tests.manifests.render

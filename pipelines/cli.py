@@ -95,9 +95,14 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
-        "--endpoint", default="", metavar="URL", help="where Kubeflow Pipelines is; KFP_ENDPOINT"
+        "--endpoint",
+        default="",
+        metavar="URL",
+        help="address of Kubeflow Pipelines; without it that of KFP_ENDPOINT",
     )
-    parser.add_argument("--namespace", default="kubeflow", metavar="NAME", help="where runs belong")
+    parser.add_argument(
+        "--namespace", default="kubeflow", metavar="NAME", help="namespace of the runs"
+    )
     parser.add_argument(
         "--package",
         type=Path,
@@ -106,17 +111,34 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         help="what `compile` wrote; its parameters are flags",
     )
     parser.add_argument(
-        "--parameters", type=Path, metavar="YAML", help="file of parameters; flags win over it"
-    )
-    parser.add_argument("--experiment", default="stt-bootstrap", metavar="NAME", help="its folder")
-    parser.add_argument(
-        "--run_name", default="", metavar="NAME", help="by default version and time"
-    )
-    parser.add_argument(
-        "--service_account", default="stt-bootstrap-runner", metavar="NAME", help="of the pods"
+        "--parameters",
+        type=Path,
+        metavar="YAML",
+        help="file with parameters of the run; flags win over it",
     )
     parser.add_argument(
-        "--pipeline_root", default="", metavar="URI", help="where artifacts go, if not as usual"
+        "--experiment",
+        default="stt-bootstrap",
+        metavar="NAME",
+        help="experiment that lists the run; made where there is none",
+    )
+    parser.add_argument(
+        "--run_name",
+        default="",
+        metavar="NAME",
+        help="name of the run; without it, version and time",
+    )
+    parser.add_argument(
+        "--service_account",
+        default="stt-bootstrap-runner",
+        metavar="NAME",
+        help="service account of the run's pods",
+    )
+    parser.add_argument(
+        "--pipeline_root",
+        default="",
+        metavar="URI",
+        help="where artifacts go; without it, where Kubeflow keeps all",
     )
     cli.add_switch(parser, "--wait", True, "wait for the end, and exit with 1 if the run failed")
     cli.add_switch(parser, "--follow", False, "show what failed tasks printed, behind the reason")

@@ -93,4 +93,5 @@ def _add_names(group: argparse._ArgumentGroup) -> None:
             "URL that leads to the object store from here, such as a forwarded port",
         ),
     ):
-        group.add_argument(f"--{name}", metavar="NAME", help=what)
+        metavar = "URL" if name == "store_endpoint" else "NAME"
+        group.add_argument(f"--{name}", metavar=metavar, help=what)

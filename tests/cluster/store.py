@@ -1,4 +1,4 @@
-"""The object store of a cluster, as this machine reaches it, with a small corpus put into it."""
+"""What the tests put onto a cluster: corpora into its store, packages; and how it goes again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import kfp_server_api
 
 from stt_bootstrap import demo
 from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
@@ -74,6 +76,14 @@ def empty(environ: Mapping[str, str], root: str, *, bucket_too: bool = False) ->
         store.remove(each.uri)
     if bucket_too:
         make_client(environ, credential_source(environ)).remove_bucket(_bucket(root))
+
+
+def remove_version(kubeflow: kfp_server_api.ApiClient, pipeline_id: str, version_id: str) -> None:
+    """Take an uploaded package away from Kubeflow, and its pipeline too where that has no other."""
+    pipelines = kfp_server_api.PipelineServiceApi(kubeflow)
+    pipelines.pipeline_service_delete_pipeline_version(pipeline_id, version_id)
+    if not pipelines.pipeline_service_list_pipeline_versions(pipeline_id).pipeline_versions:
+        pipelines.pipeline_service_delete_pipeline(pipeline_id)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from tests.cluster.played import PlayedCluster
 from tests.stt_model.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
+FURTHER = ("tests/pipelines/test_submit.py", "tests/pipelines/preflight/test_command.py")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,15 @@ def played(tmp_path_factory):
         }
         command = [sys.executable, "-m", "pytest", "-p", "tests.cluster.hurried", "-m", "cluster"]
         done = subprocess.run(
-            [*command, "-q", "-rA", "-p", "no:cacheprovider", "tests/cluster/test_runs.py"],
+            [
+                *command,
+                "-q",
+                "-rA",
+                "-p",
+                "no:cacheprovider",
+                "tests/cluster/test_runs.py",
+                *FURTHER,
+            ],
             cwd=ROOT,
             env={**own, **settings},
             capture_output=True,
@@ -56,8 +65,18 @@ def keys(store):
 
 def test_every_test_on_a_cluster_passes_on_it(played):
     _, said = played
-    # Two for preflight, and six for runs.
-    assert re.search(r"^8 passed", said.splitlines()[-1]), said
+    # One needs a file of parameters from whoever runs it.
+    assert re.search(r"^10 passed, 1 skipped", said.splitlines()[-1]), said
+
+
+def test_every_test_on_a_cluster_is_among_them():
+    marked = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("tests/**/*.py")
+        if re.search(r"^(pytestmark.*|@)pytest\.mark\.cluster", path.read_text(), re.MULTILINE)
+    }
+    assert marked == {"tests/cluster/test_runs.py", *FURTHER}
+    assert all(each.startswith(("tests/cluster/", "tests/pipelines/")) for each in marked)
 
 
 def test_no_request_was_one_that_no_cluster_knows(played):

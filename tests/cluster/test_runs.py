@@ -30,7 +30,7 @@ from stt_bootstrap.pipelines.kubeflow import connect
 from stt_bootstrap.pipelines.package import PACKAGE, package_parameters
 from stt_bootstrap.pipelines.preflight.cluster import Cluster
 from stt_model.storage import ENDPOINT_VARIABLES
-from tests.cluster.store import change_a_byte, empty, fill, make_bucket, reachable
+from tests.cluster.store import change_a_byte, empty, fill, make_bucket, reachable, remove_version
 
 PATIENCE = 3600  # seconds for one run
 # Those of the other tests are over after minutes.
@@ -81,13 +81,9 @@ def runs(cluster):
     for event in events:
         if event["event"] == "run":
             kfp_server_api.RunServiceApi(kubeflow).run_service_delete_run(event["run_id"])
-    pipelines = kfp_server_api.PipelineServiceApi(kubeflow)
     for event in events:
         if event["event"] == "version" and event["uploaded"]:
-            given = event["pipeline_id"]
-            pipelines.pipeline_service_delete_pipeline_version(given, event["version_id"])
-            if not pipelines.pipeline_service_list_pipeline_versions(given).pipeline_versions:
-                pipelines.pipeline_service_delete_pipeline(given)
+            remove_version(kubeflow, event["pipeline_id"], event["version_id"])
     experiments = kfp_server_api.ExperimentServiceApi(kubeflow)
     listed = experiments.experiment_service_list_experiments(page_size=100, namespace=NAMESPACE)
     for each in listed.experiments or []:

@@ -8,6 +8,7 @@ from stt_bootstrap.pipelines import run_watch
 from stt_bootstrap.pipelines.kubeflow import connect
 from stt_bootstrap.pipelines.package import PACKAGE, package_tasks
 from stt_bootstrap.pipelines.submit import upload
+from tests.cluster.store import remove_version
 from tests.command_line import call
 from tests.pipelines.kubeflow_server import KubeflowServer, pod, task
 
@@ -411,8 +412,12 @@ def real():
 @pytest.mark.cluster
 def test_a_real_kubeflow_takes_the_package_once(real):
     first, second = upload(real), upload(real)
-    assert first.version_id == second.version_id
-    assert not second.is_new
+    try:
+        assert first.version_id == second.version_id
+        assert not second.is_new
+    finally:
+        if first.is_new:
+            remove_version(real.client, first.pipeline_id, first.version_id)
 
 
 @pytest.mark.cluster
