@@ -148,7 +148,7 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         default=2,
         metavar="N",
         help="times to go on with a run that failed because a pod was lost or evicted, and for "
-        "nothing else (default: 2)",
+        "nothing else",
     )
     parser.add_argument(
         "--output",

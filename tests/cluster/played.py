@@ -21,8 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from tests.cluster.played_objects import SPACE, dev_namespace, other_pods
-from tests.cluster.played_runs import PlayedRun, read_package, trouble_with
+from tests.cluster.played_runs import PlayedRun
 from tests.loopback import LoopbackServer
+from tests.pipelines.backend import BackendError
 
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows"
 _MERGE = ("application/strategic-merge-patch+json", "application/merge-patch+json")
@@ -183,7 +184,6 @@ class PlayedCluster(LoopbackServer):
         [name], [pipeline_id] = query["name"], query["pipelineid"]
         assert pipeline_id in self.pipelines.values(), "no such pipeline"
         content = part.get_payload(decode=True)
-        assert read_package(content)["schemaVersion"] == "2.1.0"
         self.versions[name] = (pipeline_id, content)
         return {"pipeline_id": pipeline_id, "pipeline_version_id": name, "display_name": name}
 
@@ -219,17 +219,18 @@ class PlayedCluster(LoopbackServer):
         assert asked["experiment_id"] in self.experiments.values()
         assert f"{SPACE}/serviceaccounts/{asked['service_account']}" in self.objects
         parameters = asked["runtime_config"]["parameters"]
-        pipeline = read_package(content)
-        if trouble := trouble_with(pipeline, parameters):
-            raise Refusal(400, trouble)
-        run = PlayedRun(
-            str(uuid.uuid4()),
-            asked["display_name"],
-            pipeline,
-            parameters,
-            self._digest(parameters["dataset_uri"]),
-            self._cache,
-        )
+        source = parameters.get("dataset_uri") or parameters["source_uri"]
+        try:
+            run = PlayedRun(
+                str(uuid.uuid4()),
+                asked["display_name"],
+                content.decode(),
+                parameters,
+                self._digest(source),
+                self._cache,
+            )
+        except BackendError as error:
+            raise Refusal(400, str(error)) from error
         self.runs[run.run_id] = run
         return run.answer(asked["experiment_id"])
 

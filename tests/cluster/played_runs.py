@@ -1,64 +1,31 @@
 """Runs as a cluster goes through them, one step further at each look; nothing is computed.
 
-Which tasks there are, and in which order, is read from the package that was uploaded. Shapes are
-those of answers that a real cluster gave (``tests/pipelines/recorded``).
+Which tasks there are, and in which order, comes from the package that was uploaded, as Kubeflow's
+drivers go through it (``tests/pipelines/backend.py``). Shapes are those of answers that a real
+cluster gave (``tests/pipelines/recorded``).
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import yaml
-
+from tests.pipelines.backend import Backend, made_up
 from tests.pipelines.kubeflow_server import recorded
 
 NOT_YET = "0001-01-01T00:00:00Z"
 """What Kubeflow says of an end that is not there."""
 STEP = timedelta(seconds=10)
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "STRING": str,
-    "NUMBER_INTEGER": (int, float),
-    "NUMBER_DOUBLE": (int, float),
-    "BOOLEAN": bool,
-    "STRUCT": dict,
-    "LIST": list,
-}
 _REFUSED = "the checkpoint has no label for 'a' U+0061; leave --mode out"
 _LOG = {
     "training": "epoch 1: train loss 9.000\nepoch 2: train loss 8.000\n",
     "refusal": f"stt_model.base.errors.RefusalError: fine-tune was asked for, but {_REFUSED}\n",
 }
 _GOES_ON = "s3://x/runs/1: going on with the run that it holds, in epoch 2 after batch 1\n"
-
-
-@functools.lru_cache(maxsize=1)
-def read_package(content: bytes) -> dict[str, Any]:
-    """Return the pipeline of a package."""
-    pipeline: dict[str, Any] = next(yaml.load_all(content, Loader=yaml.CSafeLoader))
-    return pipeline
-
-
-def trouble_with(pipeline: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """Return what the API server would refuse of a run's parameters, "" for nothing.
-
-    As ``validatePipelineJobInputs`` of Kubeflow's API server does.
-    """
-    known = pipeline["root"]["inputDefinitions"]["parameters"]
-    for name, spec in known.items():
-        if name not in given:
-            if "defaultValue" not in spec and not spec.get("isOptional"):
-                return f"parameter {name} is not optional, yet has neither default value nor value"
-        elif not isinstance(given[name], _KINDS[spec["parameterType"]]) or (
-            isinstance(given[name], bool) and spec["parameterType"] != "BOOLEAN"
-        ):
-            return f"input parameter {name} requires type {spec['parameterType']}"
-    return ", ".join(set(given) - set(known))
 
 
 @dataclass
@@ -84,7 +51,7 @@ class PlayedRun:
 
     run_id: str
     display_name: str
-    pipeline: Mapping[str, Any]
+    package: str
     parameters: Mapping[str, Any]
     digest: str
     """Of the dataset as it is when the run begins."""
@@ -101,18 +68,17 @@ class PlayedRun:
     def __post_init__(self) -> None:
         self.workflow = f"stt-bootstrap-{self.run_id[:5]}"
         self._numbers = itertools.count(1)
-        mode = self._mode()
-        root = self.pipeline["root"]["dag"]["tasks"]
-        start = [name for name in _in_order(root) if "componentRef" in root[name]]
-        branches = [name for name in start if root[name]["taskInfo"]["name"] == mode]
-        for name in start:
-            component = root[name]["componentRef"]["name"]
-            if name in branches:
-                inner = self.pipeline["components"][component]["dag"]["tasks"]
-                for task in _in_order(inner):
-                    self._add(task, inner[task], f"root(0).{name}(0).{task}", mode)
-            elif "dag" not in self.pipeline["components"][component]:
-                self._add(name, root[name], f"root(0).{name}", mode)
+        backend = Backend(self.package, self._output)
+        for each in backend.run(self.parameters):
+            *above, name = each.task.split("/")
+            component = each.component.removeprefix("exec-").rstrip("-0123456789")
+            key = (each.component, self.digest, str(sorted(each.parameters.items())))
+            may = each.may_be_cached
+            path = "".join(f"{part}(0)." for part in above) + name
+            self._tasks.append(_Task(name, path, component, may and key in self.cache, may, key))
+
+    def _output(self, task: str, name: str, kind: str) -> Any:
+        return self._mode() if name == "mode" else made_up(task, name, kind)
 
     def _mode(self) -> str:
         fits = "swahili" in self.parameters["dataset_uri"]
@@ -120,13 +86,6 @@ class PlayedRun:
         if asked == "auto":
             return "fine-tune" if fits else "transfer"
         return "refuse" if asked == "fine-tune" and not fits else str(asked)
-
-    def _add(self, name: str, task: Mapping[str, Any], path: str, mode: str) -> None:
-        may = bool(task.get("cachingOptions", {}).get("enableCache"))
-        given = self.parameters if "condition" in path else {"mode": mode}
-        key = (name, self.digest, tuple(sorted((k, str(v)) for k, v in given.items())))
-        component = task["componentRef"]["name"].removeprefix("comp-").rstrip("-0123456789")
-        self._tasks.append(_Task(name, path, component, may and key in self.cache, may, key))
 
     def look(self) -> None:
         """Go one step further."""
@@ -271,18 +230,6 @@ class PlayedRun:
             "metadata": {},
             "items": [workflow],
         }
-
-
-def _in_order(tasks: Mapping[str, Any]) -> list[str]:
-    """Return the names of a DAG's tasks, each behind those that it depends on."""
-    left, ordered = dict(tasks), list[str]()
-    while left:
-        ready = [n for n, t in left.items() if set(t.get("dependentTasks", ())) <= set(ordered)]
-        assert ready, f"a circle of {', '.join(left)}"
-        for name in ready:
-            ordered.append(name)
-            del left[name]
-    return ordered
 
 
 def _stamp(when: datetime) -> str:

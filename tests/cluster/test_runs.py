@@ -4,7 +4,7 @@
 | --- | --- |
 | KUBECONFIG, KFP_ENDPOINT | needed |
 | KFP_NAMESPACE | where runs belong, by default kubeflow |
-| STT_BOOTSTRAP_PACKAGE | a package whose images the nodes can pull, by default this project's |
+| STT_BOOTSTRAP_PACKAGE | bootstrap.yaml with images that the nodes can pull, and others beside it |
 | STT_BOOTSTRAP_STORE | the store's address from here, by default a forwarded port |
 | STT_BOOTSTRAP_BUCKET | by default stt-bootstrap-test; made where it is not there |
 
@@ -91,10 +91,12 @@ def runs(cluster):
             experiments.experiment_service_delete_experiment(each.experiment_id)
 
 
-def small_sizes():
+def small_sizes(package=RUN_PACKAGE):
     """Return the sizes that a node of 2 processors and 6 GiB has beside Kubeflow itself."""
     sizes = yaml.safe_load(SIZES.read_text(encoding="utf-8"))
-    return {name: sizes[name] for name in package_parameters(Path(RUN_PACKAGE)) if name in sizes}
+    # The form has one size for all steps but training and evaluation.
+    sizes |= {"step_cpu": sizes["export_cpu"], "step_memory": sizes["export_memory"]}
+    return {name: sizes[name] for name in package_parameters(Path(package)) if name in sizes}
 
 
 def begin(root, corpus, **changes):
@@ -103,11 +105,15 @@ def begin(root, corpus, **changes):
         "checkpoint_uri": f"{root}/checkpoint",
         "run_state_uri": f"{root}/runs",
         **SMALL,
-        **small_sizes(),
         **changes,
     }
-    flags = [part for name, value in parameters.items() for part in (f"--{name}", str(value))]
-    command = [*PROGRAM, "submit", "--package", RUN_PACKAGE]
+    return begin_package(RUN_PACKAGE, parameters)
+
+
+def begin_package(package, parameters):
+    given = {**small_sizes(package), **parameters}
+    flags = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    command = [*PROGRAM, "submit", "--package", str(package)]
     command += ["--namespace", NAMESPACE, "--experiment", EXPERIMENT, *flags]
     # What is said on stderr goes to a file: nobody reads it before the end.
     said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by Watched)
@@ -252,6 +258,50 @@ def test_a_training_pod_that_is_killed_goes_on_in_another(cluster, store, runs):
     others = [pod.metadata.name for pod in pods if pod.metadata.uid not in killed]
     logs = [core.read_namespaced_pod_log(name, NAMESPACE, container="main") for name in others]
     assert any("going on with the run that it holds" in log for log in logs)
+
+
+def test_the_form_takes_its_settings(store, runs):
+    root, _, _ = store
+    parameters = {
+        "dataset_uri": f"{root}/swahili",
+        "checkpoint_uri": f"{root}/checkpoint",
+        "epochs": SMALL["epochs"],
+        "settings": json.dumps({name: SMALL[name] for name in SMALL if name != "epochs"}),
+    }
+    watched = Watched(begin_package(beside("form.yaml"), parameters), runs)
+    assert watched.code == 0, watched.err
+    assert FINE_TUNING in watched.names
+
+
+def test_a_corpus_is_prepared(store, runs):
+    root, _, _ = store
+    parameters = {"source_uri": f"{root}/swahili", "corpus_uri": f"{root}/prepared"}
+    watched = Watched(begin_package(beside("prepare.yaml"), parameters), runs)
+    assert watched.code == 0, watched.err
+    assert {"dataset-import", "dataset-validation"} <= watched.names
+    assert not any("align" in name or "pack" in name for name in watched.names)
+
+
+def test_a_sweep_comes_to_a_winner(store, runs):
+    root, _, _ = store
+    parameters = {
+        "dataset_uri": f"{root}/swahili",
+        "checkpoint_uris": json.dumps([f"{root}/checkpoint"]),
+        "sweep_uri": f"{root}/sweep",
+        "drop_depths": "0",
+        "first_rung": 1,
+        "second_rung": 2,
+        "epochs": SMALL["epochs"],
+        "train_batch_size": SMALL["train_batch_size"],
+    }
+    watched = Watched(begin_package(beside("sweep.yaml"), parameters), runs)
+    assert watched.code == 0, watched.err
+    assert {"sweep-preparation", "sweep-member", "sweep-winner"} <= watched.names
+
+
+def beside(name):
+    """Return another package, of the same images as that of the other runs."""
+    return Path(RUN_PACKAGE).with_name(name)
 
 
 def wait_for_words(core, pod, words):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -32,6 +31,7 @@ _FIELDS = {
     "securityContext",
     "tolerations",
 }
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_BYTES = 10_000
 """Of all parameters of a run, which the API server keeps in one column."""
 
@@ -64,14 +64,15 @@ class Launched:
     component: str
     parameters: dict[str, Any]
     artifacts: dict[str, Any]
-    resources: dict[str, str] = field(default_factory=dict)
+    may_be_cached: bool
+    resources: dict[str, str]
 
 
 class Backend:
     """Plays a package. ``launched`` has every container that would run, in order."""
 
-    def __init__(self, package: Path, outputs: Outputs = made_up) -> None:
-        self.pipeline, platform = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    def __init__(self, package: str, outputs: Outputs = made_up) -> None:
+        self.pipeline, platform = yaml.load_all(package, Loader=_LOADER)
         self.components = self.pipeline["components"]
         deployment = platform["platforms"]["kubernetes"]["deploymentSpec"]
         self.kubernetes = deployment["executors"]
@@ -287,7 +288,14 @@ class Backend:
         defaults = {n: s["defaultValue"] for n, s in defined.items() if "defaultValue" in s}
         values = {n: v for n, v in inputs.items() if n in defined}
         self.launched.append(
-            Launched(path, label, {**defaults, **values}, dict(artifacts), resources)
+            Launched(
+                path,
+                label,
+                {**defaults, **values},
+                dict(artifacts),
+                bool(task.get("cachingOptions", {}).get("enableCache")),
+                resources,
+            )
         )
         outputs = component.get("outputDefinitions", {})
         return {

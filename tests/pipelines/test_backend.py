@@ -20,7 +20,7 @@ REQUIRED = {
     "sweep_uri": "s3://speech/sweep",
 }
 SOURCES = {name: REQUIRED[name] for name in ("dataset_uri", "checkpoint_uri")}
-FORM = Path(__file__).parents[2] / "pipelines" / "form.yaml"
+FORM = (Path(__file__).parents[2] / "pipelines" / "form.yaml").read_text(encoding="utf-8")
 GPUS = {"gpu_type": "nvidia.com/gpu", "gpu_count": "2"}
 PLACED = {"node_selector": {"pool": "gpu"}, "tolerations": [{"operator": "Exists"}]}
 ALIGNED = {"align_checkpoint_uri": "s3://m", "clips_uri": "s3://c", "packed_uri": "s3://p"}
@@ -64,7 +64,7 @@ def play(package, mode, further):
 
     required = [n for n, p in package_parameters(package).items() if p.default is None]
     parameters = {name: REQUIRED[name] for name in required}
-    return Backend(package, outputs).run({**parameters, **further})
+    return Backend(package.read_text(encoding="utf-8"), outputs).run({**parameters, **further})
 
 
 @pytest.mark.parametrize(("name", "mode", "further"), WAYS)
