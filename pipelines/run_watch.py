@@ -77,7 +77,9 @@ class RunWatch:
         self._titles = {**tasks, **{title: title for title in tasks.values()}}
         self._report = report
         self._pods = pods
+        # By what tells a task from others of its name, as the trainings of a sweep are.
         self._states: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
 
     def wait(self) -> RunResult:
         """Wait for the end of the run; a server that is away for minutes is waited for too.
@@ -97,7 +99,7 @@ class RunWatch:
         """
         with explained(f"trying run {self._run_id} again"):
             self._runs.run_service_retry_run(self._run_id, _request_timeout=TIMEOUT)
-        self._states = {title: s for title, s in self._states.items() if s == "SUCCEEDED"}
+        self._states = {key: s for key, s in self._states.items() if s == "SUCCEEDED"}
         self._pods.reasons.clear()
 
     def _look_again(self, run: Any) -> Any:
@@ -132,8 +134,10 @@ class RunWatch:
     def _say_changes(self, details: list[Any]) -> None:
         for detail in sorted(details, key=lambda each: (each.start_time is None, each.start_time)):
             title = self._title(detail)
-            if title and detail.state != self._states.get(title):
-                self._states[title] = detail.state
+            key = str(detail.task_id or title)
+            if title and detail.state != self._states.get(key):
+                self._states[key] = detail.state
+                self._shown[key] = title
                 self._say(title, detail)
 
     def _say(self, title: str, detail: Any) -> None:
@@ -168,10 +172,12 @@ class RunWatch:
         return None
 
     def _result(self, run: Any) -> RunResult:
-        failed = tuple(title for title, state in self._states.items() if state == "FAILED")
+        failed = dict.fromkeys(
+            self._shown[key] for key, state in self._states.items() if state == "FAILED"
+        )
         message = " ".join(str((run.error and run.error.message) or "").split())
         lost = self._pods.lost_tasks(self._run_id) if run.state == "FAILED" else ()
-        return RunResult(run.state, failed, dict(self._pods.reasons), message, lost)
+        return RunResult(run.state, tuple(failed), dict(self._pods.reasons), message, lost)
 
 
 def _may_pass(error: BaseException) -> bool:

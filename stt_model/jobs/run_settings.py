@@ -119,8 +119,14 @@ def begin_run(
 ) -> tuple[SourceDigests, dict[str, Value]]:
     """Check the settings of a run, and look which version of its sources there is.
 
-    Takes what ``digest_sources`` and ``read_run_settings`` take, and raises what they raise.
+    Takes what ``digest_sources`` and ``read_run_settings`` take, and raises what they raise;
+    BootstrapError too where nothing is given, which a form takes for a text.
     """
+    for name, uri in (("dataset_uri", dataset_uri), ("checkpoint_uri", checkpoint_uri)):
+        if not uri.strip():
+            raise BootstrapError(
+                f"{name}: expected a URI such as s3://BUCKET/FOLDER, found nothing; fill it in"
+            )
     chosen = read_run_settings(settings, settings_uri, names=names)
     digests = digest_sources(
         dataset_uri,

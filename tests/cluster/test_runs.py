@@ -297,6 +297,9 @@ def test_a_sweep_comes_to_a_winner(store, runs):
     watched = Watched(begin_package(beside("sweep.yaml"), parameters), runs)
     assert watched.code == 0, watched.err
     assert {"sweep-preparation", "sweep-member", "sweep-winner"} <= watched.names
+    ended = [e for e in watched.events if e["event"] == "task" and e["name"] == "sweep-member"]
+    # One training in three rungs.
+    assert [e["state"] for e in ended if e["state"] != "RUNNING"] == ["SUCCEEDED"] * 3
 
 
 def beside(name):

@@ -23,11 +23,13 @@ START = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 TOKEN = "token-of-the-tests"
 
 
-def task(name: str, state: str, seconds: int = 0) -> api.V2beta1PipelineTaskDetail:
+def task(
+    name: str, state: str, seconds: int = 0, task_id: str | None = None
+) -> api.V2beta1PipelineTaskDetail:
     """Return a task as the server tells it; ``seconds`` is when it ended, from its start."""
     end = START.replace(second=seconds) if seconds else datetime.fromtimestamp(0, timezone.utc)
     return api.V2beta1PipelineTaskDetail(
-        display_name=name, state=state, start_time=START, end_time=end
+        display_name=name, state=state, start_time=START, end_time=end, task_id=task_id
     )
 
 

@@ -402,6 +402,17 @@ def test_every_task_has_a_title():
     assert len(titles) == 9
 
 
+def test_tasks_of_one_name_are_told_of_once_each(submit, server):
+    """A sweep has a task for each training in each rung, all of one name."""
+    done = [task("training", "SUCCEEDED", 7, "a"), task("training", "SUCCEEDED", 9, "b")]
+    server.states = [("RUNNING", [*done, task("training", "RUNNING", task_id="c")])] * 5
+    server.states += [("SUCCEEDED", [*done, task("training", "SUCCEEDED", 8, "c")])] * 2
+    outcome = submit(*SOURCES, "--output", "json")
+    told = [json.loads(line) for line in outcome.out.splitlines()]
+    states = [(each["state"], each["seconds"]) for each in told if each["event"] == "task"]
+    assert sorted(states) == [("RUNNING", 0.0), *(("SUCCEEDED", s) for s in (7.0, 8.0, 9.0))]
+
+
 @pytest.fixture
 def real():
     if not os.environ.get("KFP_ENDPOINT"):

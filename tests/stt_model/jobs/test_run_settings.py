@@ -108,3 +108,10 @@ def test_any_object_gives_settings_or_one_line(values):
     else:
         for name, default in default_settings(NAMES).items():
             assert type(found[name]) is type(default)
+
+
+@pytest.mark.parametrize("name", ["dataset_uri", "checkpoint_uri"])
+def test_a_field_of_the_form_that_was_emptied_is_named(name):
+    fields = {"dataset_uri": "/corpus", "checkpoint_uri": "/model", name: " "}
+    with pytest.raises(BootstrapError, match=f"{name}: expected a URI .* found nothing"):
+        run_settings.begin_run(fields.pop("dataset_uri"), **fields, settings={}, names=[])
