@@ -31,7 +31,7 @@ def log_time_left(config: TrainingConfig, state: RunState, epoch_seconds: float)
     """Log when the run will end if epochs continue to take so many seconds."""
     left = config.epochs - (state.epoch - 1)
     if not config.early_stop:
-        log.info("%d epochs left, about %s", left, in_words(left * epoch_seconds))
+        log.info("%s left, about %s", _epochs(left), in_words(left * epoch_seconds))
         return
     waiting = max(config.es_epochs - state.record.epochs_without_improvement, 1)
     if waiting < left:
