@@ -84,9 +84,14 @@ class Difference:
                 shown += f" ({100 * nearer:.1f} to {100 * further:.1f})"
             elif low != high:
                 shown += f" ({_in_points(low)} to {_in_points(high)})"
+        return f"{shown}, {self.p_shown}"
+
+    @property
+    def p_shown(self) -> str:
+        """The p-value as text."""
         if self.p_value is None:
-            return f"{shown}, too few utterances for a test"
-        return f"{shown}, p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'}"
+            return "too few utterances for a test"
+        return f"p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'}"
 
 
 def _in_points(value: float) -> str:
