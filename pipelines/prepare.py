@@ -133,8 +133,8 @@ def prepare(
         aligned.set_display_name("Align and cut")
         # What lies behind a URI can change while its name stays.
         aligned.set_caching_options(False)
-        # Tried again, it would find its folder filled.
-        budget = cluster.Budget(alignment_cpu, alignment_memory, hours=96, retries=0)
+        # Clips appear when all are cut: a pod that was lost leaves none in the way of the next.
+        budget = cluster.Budget(alignment_cpu, alignment_memory, hours=96, retries=2)
         cluster.place(aligned, budget)
         # The text is written already, and the table is of our own making.
         plain = {"normalise": "", "columns": "", "encoding": "", "tier": "", "format": "table"}

@@ -45,13 +45,18 @@ class PlayedCluster(LoopbackServer):
 
     Attributes:
         runs, versions, experiments, pipelines: what Kubeflow knows, by id; the latter by name.
+        retries: how often a run was asked to be gone on with.
         unknown: requests that no cluster would have understood as they were, or that are not
             played.
         deleted: pods that were deleted.
     """
 
-    def __init__(self, folder: Path, keys: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, keys: dict[str, str], *, argo_tries_again: bool = True
+    ) -> None:
         self.folder = folder
+        self.argo_tries_again = argo_tries_again
+        self.retries = 0
         self.runs: dict[str, PlayedRun] = {}
         self.versions: dict[str, tuple[str, bytes]] = {}
         self.pipelines: dict[str, str] = {}
@@ -125,6 +130,7 @@ class PlayedCluster(LoopbackServer):
             ("POST", f"{kfp}/runs", self._create_run),
             ("GET", rf"{kfp}/runs/([\w-]+)", self._get_run),
             ("DELETE", rf"{kfp}/runs/([\w-]+)", self._delete_run),
+            ("POST", rf"{kfp}/runs/([\w-]+):retry", self._retry_run),
             ("POST", rf"{reviews}/selfsubjectaccessreviews", self._review_of_whoever_asks),
             (
                 "POST",
@@ -228,6 +234,7 @@ class PlayedCluster(LoopbackServer):
                 parameters,
                 self._digest(source),
                 self._cache,
+                self.argo_tries_again,
             )
         except BackendError as error:
             raise Refusal(400, str(error)) from error
@@ -242,6 +249,11 @@ class PlayedCluster(LoopbackServer):
     def _delete_run(self, run_id: str, **_: Any) -> Any:
         self._run(run_id)
         del self.runs[run_id]
+        return {}
+
+    def _retry_run(self, run_id: str, **_: Any) -> Any:
+        self.retries += 1
+        self._run(run_id).retry()
         return {}
 
     def _run(self, run_id: str) -> PlayedRun:

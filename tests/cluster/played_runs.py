@@ -41,6 +41,7 @@ class _Task:
     state: str = ""
     start: datetime | None = None
     end: datetime | None = None
+    pod: str = ""
     attempts: int = 0
     looks: int = 0
 
@@ -56,10 +57,13 @@ class PlayedRun:
     digest: str
     """Of the dataset as it is when the run begins."""
     cache: set[tuple[Any, ...]]
+    argo_tries_again: bool = True
+    """Whether Argo makes another pod for one that was lost, as Kubeflow 2.17 has it do."""
     state: str = "PENDING"
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
+    _lost_nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     _tasks: list[_Task] = field(default_factory=list)
     _now: datetime = field(
         default_factory=lambda: datetime.now(timezone.utc).replace(microsecond=0)
@@ -105,7 +109,10 @@ class PlayedRun:
                 task.end, task.state = self._now, "SUCCEEDED"
             else:
                 self._attempt(task)
-        elif self._was_lost(task):
+        elif task.pod not in self.pods and not self.argo_tries_again:
+            task.state = self.state = "FAILED"
+            return
+        elif task.pod not in self.pods:
             self._attempt(task)
         elif not self._is_waited_for(task):
             self._end(task)
@@ -117,11 +124,6 @@ class PlayedRun:
         task.looks += 1
         long = task.component == "training" and self.parameters.get("epochs", 0) in ("40", 40)
         return long and not self.lost and task.looks < 1000
-
-    def _was_lost(self, task: _Task) -> bool:
-        return (
-            bool(self.lost) and self.lost[-1] not in self.pods and len(self.lost) >= task.attempts
-        )
 
     def _attempt(self, task: _Task) -> None:
         number = next(self._numbers)
@@ -136,7 +138,7 @@ class PlayedRun:
             "workflows.argoproj.io/node-name": f"{self.workflow}(0).{task.path}(0).executor"
             f"({task.attempts})",
         }
-        self.pods[name] = pod
+        self.pods[name], task.pod = pod, name
         again = _GOES_ON if task.attempts else ""
         self.logs[name] = again + _LOG.get(task.component, "done\n")
         task.attempts += 1
@@ -172,8 +174,27 @@ class PlayedRun:
 
     def lose(self, pod: str) -> None:
         """Have a pod deleted, as somebody asked."""
-        del self.pods[pod]
+        node = self._node(self.pods.pop(pod))
+        self._lost_nodes[node["id"]] = {**node, "phase": "Error", "message": "pod deleted"}
         self.lost.append(pod)
+
+    def retry(self) -> None:
+        """Go on with a run that failed, as Kubeflow does on request: what is done stays done."""
+        task = next(each for each in self._tasks if each.state == "FAILED")
+        task.state, task.end, self.state = "RUNNING", None, "RUNNING"
+        self._lost_nodes.clear()
+        self._attempt(task)
+
+    def _node(self, pod: dict[str, Any]) -> dict[str, Any]:
+        annotations = pod["metadata"]["annotations"]
+        name = annotations["workflows.argoproj.io/node-name"]
+        return {
+            "id": annotations["workflows.argoproj.io/node-id"],
+            "name": name,
+            "displayName": name.rpartition(".")[2],
+            "type": "Pod",
+            "phase": pod["status"]["phase"],
+        }
 
     def answer(self, experiment_id: str) -> dict[str, Any]:
         """Return the run as Kubeflow tells it."""
@@ -211,18 +232,11 @@ class PlayedRun:
 
     def workflows(self) -> dict[str, Any]:
         """Return Argo's workflow of the run, as Kubernetes lists it."""
-        nodes = {}
+        nodes = {} if self.argo_tries_again else dict(self._lost_nodes)
         for pod in self.pods.values():
-            node = pod["metadata"]["annotations"].get("workflows.argoproj.io/node-id")
-            if node:
-                name = pod["metadata"]["annotations"]["workflows.argoproj.io/node-name"]
-                nodes[node] = {
-                    "id": node,
-                    "name": name,
-                    "displayName": name.rpartition(".")[2],
-                    "type": "Pod",
-                    "phase": pod["status"]["phase"],
-                }
+            if "workflows.argoproj.io/node-id" in pod["metadata"]["annotations"]:
+                node = self._node(pod)
+                nodes[node["id"]] = node
         workflow = {
             "metadata": {"name": self.workflow, "labels": self._labels()},
             "status": {"phase": self.state.title(), "nodes": nodes},

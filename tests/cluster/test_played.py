@@ -4,6 +4,7 @@ They are run as ``make test-cluster`` does, in a process of their own; only the 
 and the corpora smaller.
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -22,13 +23,20 @@ FURTHER = ("tests/pipelines/test_submit.py", "tests/pipelines/preflight/test_com
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     """Return the cluster after the tests have run on it, and what pytest said."""
-    folder = tmp_path_factory.mktemp("store")
-    store = S3Server(folder)
+    with play(tmp_path_factory.mktemp("played"), "tests/cluster/test_runs.py", *FURTHER) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def play(folder, *tests, **options):
+    """Have tests run on a cluster that is played."""
+    objects = folder / "objects"
+    objects.mkdir()
+    store = S3Server(objects)
     store.remembers_folders_for = "1m"
-    with store, PlayedCluster(folder, keys(store)) as cluster:
-        kubeconfig = cluster.write_kubeconfig(tmp_path_factory.mktemp("config") / "kubeconfig")
+    with store, PlayedCluster(objects, keys(store), **options) as cluster:
         settings = {
-            "KUBECONFIG": str(kubeconfig),
+            "KUBECONFIG": str(cluster.write_kubeconfig(folder / "kubeconfig")),
             "KFP_ENDPOINT": cluster.address,
             "STT_BOOTSTRAP_STORE": store.endpoint,
             "NO_PROXY": "127.0.0.1",
@@ -40,15 +48,7 @@ def played(tmp_path_factory):
         }
         command = [sys.executable, "-m", "pytest", "-p", "tests.cluster.hurried", "-m", "cluster"]
         done = subprocess.run(
-            [
-                *command,
-                "-q",
-                "-rA",
-                "-p",
-                "no:cacheprovider",
-                "tests/cluster/test_runs.py",
-                *FURTHER,
-            ],
+            [*command, "-q", "-rA", "-p", "no:cacheprovider", *tests],
             cwd=ROOT,
             env={**own, **settings},
             capture_output=True,
@@ -94,3 +94,12 @@ def test_nothing_is_left_behind(played):
     assert (cluster.runs, cluster.versions, cluster.experiments) == ({}, {}, {})
     assert cluster.pipelines == {}
     assert [path for path in cluster.folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_killed_pod_is_gone_on_with_where_argo_does_not_try_again(tmp_path):
+    """As with Kubeflow up to 2.16: then submit has the run go on."""
+    test = "test_a_training_pod_that_is_killed_goes_on_in_another"
+    options = {"argo_tries_again": False}
+    with play(tmp_path, f"tests/cluster/test_runs.py::{test}", **options) as (cluster, said):
+        assert said.splitlines()[-1].startswith("1 passed"), said
+        assert (cluster.retries, cluster.unknown) == (1, [])

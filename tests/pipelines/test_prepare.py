@@ -1,8 +1,10 @@
 """The pipeline that prepares a corpus, run on this machine."""
 
 import warnings
+from pathlib import Path
 
 import pytest
+import yaml
 from kfp import local
 
 from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
@@ -11,6 +13,8 @@ from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.validation import validate
 from tests.stt_model.importing import samples
 from tests.stt_model.jobs.test_aligning import SENTENCES, speak
+
+PREPARE = Path(__file__).parents[2] / "pipelines" / "prepare.yaml"
 
 
 @pytest.fixture
@@ -68,3 +72,16 @@ def test_long_recordings_are_aligned_first(run_locally, tmp_path):
     assert not validate(splits).errors
     texts = [row.transcript for path in splits.values() for row in read_manifest(path)]
     assert sorted(texts) == sorted(SENTENCES)
+
+
+def test_every_step_may_be_tried_again():
+    """Also the longest, whose pod is the likeliest to be lost."""
+    pipeline = next(yaml.safe_load_all(PREPARE.read_text(encoding="utf-8")))
+    tasks = {
+        name: task.get("retryPolicy", {}).get("maxRetryCount", 0)
+        for component in pipeline["components"].values()
+        for name, task in component.get("dag", {}).get("tasks", {}).items()
+        if "executorLabel" in pipeline["components"][task["componentRef"]["name"]]
+    }
+    assert "forced-alignment" in tasks
+    assert set(tasks.values()) == {2}
