@@ -73,7 +73,7 @@ def sweep(
             file:// or s3:// URI.
         checkpoint_uris: Checkpoint folders, archives or deployed models, as a JSON list of paths or
             URIs.
-        sweep_uri: Folder where all that trainings come to is kept, as a path, file:// or s3:// URI;
+        sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI;
             a run with the same one repeats nothing that was finished.
         drop_depths: Numbers of layers to replace that are tried, counted from the output, such as
             1..5 or 0,1,2; 0 fine-tunes, where the source has every character.

@@ -22,7 +22,7 @@ def sweep_choice(
         prepared: What sweep_preparation made.
         members: Digests of the trainings.
         rung: Epoch that they have reached.
-        sweep_uri: Folder where all that trainings come to is kept, as a path, file:// or s3:// URI.
+        sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
         keep: Share of the trainings that goes on after each rung.
         choose_by: Dev error rate by which trainings are ranked.
 

@@ -21,7 +21,7 @@ def sweep_member(
     Args:
         prepared: What sweep_preparation made.
         member: Digest of the training.
-        sweep_uri: Folder where all that trainings come to is kept, as a path, file:// or s3:// URI.
+        sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
         rung: Epoch to stop after; 0 trains to the end.
 
     Returns:

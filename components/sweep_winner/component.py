@@ -26,7 +26,7 @@ def sweep_winner(
     Args:
         prepared: What sweep_preparation made.
         finished: Digests of the trainings that came to their end.
-        sweep_uri: Folder where all that trainings come to is kept, as a path, file:// or s3:// URI.
+        sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
         first_rung: Epoch after which the first were given up.
         second_rung: Epoch after which the next were given up.
         choose_by: Dev error rate by which trainings are ranked.

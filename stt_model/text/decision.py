@@ -234,8 +234,8 @@ def _warnings(decision: Decision, texts: Sequence[str]) -> Iterator[str]:
     ]
     if lost:
         yield (
-            f"The new alphabet lacks {show_characters(lost)} of the checkpoint's, which occur in no"
-            " transcript; if the language has them, give --keep_source_labels"
+            f"No transcript has these characters of the checkpoint: {show_characters(lost)}; the"
+            " new alphabet leaves them out; if the language has them, give --keep_source_labels"
         )
 
 

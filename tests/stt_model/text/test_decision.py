@@ -156,8 +156,8 @@ def test_a_letter_that_is_needed_means_transfer_with_a_warning_of_the_rest():
     assert decision.mode == "transfer"
     first, second = decision.warnings
     assert "capitals (E, 2 times) and punctuation (., 1 times)" in first and "--normalise" in first
-    assert "lacks b c d e f h j k m" in second and "--keep_source_labels" in second
-    assert "lacks b c d e f" in decision.to_markdown()
+    assert "checkpoint: b c d e f h j k m" in second and "--keep_source_labels" in second
+    assert "checkpoint: b c d e f" in decision.to_markdown()
 
 
 def test_letters_of_another_script_are_lost_without_a_warning():
