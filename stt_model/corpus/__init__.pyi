@@ -25,6 +25,7 @@ from .findings import CHECK_AUDIO as CHECK_AUDIO
 from .findings import Finding as Finding
 from .library_stream import LibraryStream as LibraryStream
 from .manifests import COLUMNS as COLUMNS
+from .manifests import SPEAKER_COLUMNS as SPEAKER_COLUMNS
 from .manifests import SPLITS as SPLITS
 from .manifests import Utterance as Utterance
 from .manifests import find_splits as find_splits

@@ -22,7 +22,7 @@ from stt_model.checkpoint import (
     open_checkpoint,
     read_weights,
 )
-from stt_model.corpus import Samples, iter_utterances, read_samples
+from stt_model.corpus import SPEAKER_COLUMNS, Samples, iter_utterances, read_samples
 from stt_model.decoding import Decoder, open_decoder
 from stt_model.evaluation.alignment import align
 from stt_model.evaluation.config import EvaluationConfig
@@ -33,7 +33,6 @@ from stt_model.evaluation.result import EvaluationResult, judge
 from stt_model.evaluation.samples import EvaluatedSample, compare, distance, write_samples
 from stt_model.evaluation.significance import compare_rates, measure_rate
 from stt_model.evaluation.suspects import find_suspects, write_suspects
-from stt_model.evaluation.verdict import SPEAKER_COLUMNS
 from stt_model.features import COEFFICIENTS, FeatureStore, batch_dataset, failures_of, plan_batches
 from stt_model.network import ctc_loss
 from stt_model.text import Alphabet, describe_characters

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stt_model.corpus import SPEAKER_COLUMNS
 from stt_model.evaluation.measured import Measured
 from stt_model.evaluation.samples import EvaluatedSample
 from stt_model.evaluation.significance import FEWEST_FOR_TEST
@@ -32,7 +33,6 @@ STILL_IMPROVING = 0.02
 FALL_OF_LEARNING = 0.7
 OTHER_SPEECH = 2.0
 """Multiple of the dev set's character error rate above which the test set is different speech."""
-SPEAKER_COLUMNS = ("client_id", "speaker", "speaker_id", "voice")
 MOST_STEPS = 2
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stt_model.base import DataError
 from stt_model.corpus import (
     NEW,
+    SPEAKER_COLUMNS,
     SPLITS,
     Speech,
     SplitPlan,
@@ -28,8 +29,6 @@ from stt_model.corpus.manifests import write_manifest
 from stt_model.jobs.reports import given_file
 
 log = logging.getLogger(__name__)
-
-_SPEAKER_COLUMNS = ("speaker", "speaker_id", "client_id")
 
 
 def divide_manifest(manifest: str | Path, folder: str | Path, **plan: Any) -> dict[str, Path]:
@@ -54,7 +53,7 @@ def divide_manifest(manifest: str | Path, folder: str | Path, **plan: Any) -> di
         with row_named(row):
             seconds.append(audio_info(row.place).duration)
     speakers = [
-        next((row.extra[name] for name in _SPEAKER_COLUMNS if row.extra.get(name)), "")
+        next((row.extra[name] for name in SPEAKER_COLUMNS if row.extra.get(name)), "")
         for row in rows
     ]
     speech = Speech(

@@ -1,14 +1,14 @@
-"""Manifests without what an earlier run found suspicious."""
+"""One manifest divided into splits, and manifests without what an earlier run found suspicious."""
 
 import csv
 
 import pytest
 
 from stt_model.base import DataError
-from stt_model.corpus import read_manifest
-from stt_model.jobs import leave_out_suspects
+from stt_model.corpus import SPEAKER_COLUMNS, SPLITS, read_manifest
+from stt_model.jobs import divide_manifest, leave_out_suspects
 from tests.command_line import call
-from tests.corpora import write_tone_dataset
+from tests.corpora import write_tone_dataset, write_tones
 
 
 @pytest.fixture
@@ -22,6 +22,22 @@ def write_list(path, rows, drop):
         writer.writerow(["drop", "why", "wav_filename"])
         writer.writerows([drop, "silence", row.place] for row in rows)
     return path
+
+
+@pytest.mark.parametrize("column", SPEAKER_COLUMNS)
+def test_no_speaker_is_in_two_splits_whatever_their_column_is_called(column, tmp_path):
+    manifest = tmp_path / "all.csv"
+    write_tones(manifest, [f"{first}{second}" for first in "abcdef" for second in "abcd"])
+    head, *rows = manifest.read_text().splitlines()
+    # The clips of a speaker are not neighbours, so that no cut by order keeps them together.
+    lines = [f"{row},voice {number % 6}" for number, row in enumerate(rows)]
+    manifest.write_text("\n".join([f"{head},{column}", *lines]) + "\n")
+    divided = divide_manifest(manifest, tmp_path / "splits", dev_share=0.2, test_share=0.2)
+    voices = {
+        split: {row.extra[column] for row in read_manifest(divided[split])} for split in SPLITS
+    }
+    assert all(voices.values())
+    assert sum(map(len, voices.values())) == 6
 
 
 def test_rows_that_the_list_drops_are_left_out(dataset, tmp_path):
