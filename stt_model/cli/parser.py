@@ -101,6 +101,10 @@ COMMANDS = {
         "export a checkpoint for deployed runtimes, and compare the export with the checkpoint",
         "stt_model.cli.export:export",
     ),
+    "register": (
+        "register an export in Kubeflow's Model Registry (alpha, as the registry is)",
+        "stt_model.cli.registration:register",
+    ),
     "evaluate_export": (
         "test an exported model on the utterances of a manifest",
         "stt_model.cli.transcription:evaluate_export",

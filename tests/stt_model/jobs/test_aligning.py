@@ -1,48 +1,26 @@
-"""Alignment with a real checkpoint, through the command line and the component."""
+"""Alignment with a real checkpoint, through the command line."""
 
-import importlib
-import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import soxr
 
 import stt_model.alignment
 from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
 from stt_bootstrap.demo.corpora import ENGLISH, MACEDONIAN
-from stt_bootstrap.demo.synthesis import synthesise
 from stt_model import jobs
 from stt_model.corpus import read_manifest
-from tests.command_line import call, tree
-
-SENTENCES = (
-    "the water in the river is very cold today",
-    "my brother has a little house near the town",
-    "we want to eat bread and fish this evening",
-    "they found the old book under the table",
-)
-
-
-def speak(folder, sentences, voice):
-    pieces = [np.zeros(8000, np.float32)]
-    for sentence in sentences:
-        speech, rate = synthesise(sentence, voice, 140)
-        pieces += [soxr.resample(speech, rate, 16000), np.zeros(9600, np.float32)]
-    soundfile.write(folder / "talk.wav", np.concatenate(pieces), 16000, subtype="PCM_16")
-    text = "\n".join(f"{each.capitalize()}." for each in sentences)
-    (folder / "talk.txt").write_text(text, encoding="utf-8")
-    return folder
+from tests.command_line import call
+from tests.recordings import SENTENCES, write_recording
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    return speak(tmp_path_factory.mktemp("recordings"), SENTENCES, "en-us+m3")
+    return write_recording(tmp_path_factory.mktemp("recordings"), SENTENCES, "en-us+m3")
 
 
-def test_command_and_component_do_the_same(recordings, tmp_path):
+def test_clips_hold_the_whole_text_and_are_no_longer_than_asked(recordings, tmp_path):
     flags = ("--checkpoint_dir", SOURCE_CHECKPOINT, "--normalise", "en", "--longest_clip", 8)
     done = call("align", recordings, tmp_path / "clips", *flags)
     assert done.code == 0, done.err
@@ -50,35 +28,6 @@ def test_command_and_component_do_the_same(recordings, tmp_path):
     assert " ".join(row.transcript for row in rows) == " ".join(SENTENCES)
     for row in rows:
         assert soundfile.info(row.path).duration < 8
-
-    module = importlib.import_module("stt_bootstrap.components.forced_alignment.component")
-
-    class Artifact:
-        def __init__(self, path):
-            self.path, self.figures = str(path), {}
-
-        def log_metric(self, name, value):
-            self.figures[name] = value
-
-    report, metrics = Artifact(tmp_path / "report.md"), Artifact(tmp_path / "metrics")
-    (manifest,) = module.forced_alignment.python_func(
-        source_uri=str(recordings),
-        checkpoint_uri=str(SOURCE_CHECKPOINT),
-        clips_uri=str(tmp_path / "theirs"),
-        alignment_report=report,
-        alignment_metrics=metrics,
-        normalise="en",
-        longest_clip=8.0,
-    )
-    assert Path(manifest) == tmp_path / "theirs" / "clips.csv"
-    same, other = (tree(tmp_path / name) for name in ("clips", "theirs"))
-    # An ELAN file holds the time at which it was made, and where.
-    assert {name: each for name, each in same.items() if not name.endswith(".eaf")} == {
-        name: each for name, each in other.items() if not name.endswith(".eaf")
-    }
-    assert metrics.figures["clips"] == len(rows)
-    assert Path(report.path).read_text() == (tmp_path / "theirs" / "report.md").read_text()
-    assert json.dumps(metrics.figures)
 
 
 def test_clips_are_a_source_of_import(recordings, tmp_path):
@@ -120,7 +69,7 @@ def test_the_second_round_is_aligned_with_a_model_of_the_language(tmp_path, monk
     sentences = [" ".join(draw.choice(MACEDONIAN, 5)) for _ in range(14)]
     source = tmp_path / "source"
     source.mkdir()
-    speak(source, sentences, "mk+m3")
+    write_recording(source, sentences, "mk+m3")
     monkeypatch.setattr(aligning, "_FEWEST", 5)
     trained, alphabets = [], []
 
@@ -172,7 +121,7 @@ def test_two_rounds_with_training(tmp_path):
     sentences = [" ".join(draw.choice(ENGLISH, 6)) for _ in range(40)]
     source = tmp_path / "source"
     source.mkdir()
-    speak(source, sentences, "en-us+m3")
+    write_recording(source, sentences, "en-us+m3")
     flags = ("--checkpoint_dir", SOURCE_CHECKPOINT, "--rounds", 2, "--epochs", 2)
     flags += ("--normalise", "en", "--longest_clip", 6)
     done = call("align", source, tmp_path / "clips", *flags)
