@@ -182,6 +182,8 @@ def bootstrap(
         scorer_uri=scorer_uri,
         drop_suspects_uri=drop_suspects_uri,
         checkpoint_alphabet_uri=checkpoint_alphabet_uri,
+        run_state_uri=run_state_uri,
+        export_uri=export_uri,
     ).set_display_name("Look for changes")
     digests.set_caching_options(False)
     cluster.place(digests, cluster.Budget(data_cpu, data_memory, hours=4, retries=2))

@@ -67,6 +67,8 @@ def form(
         scorer_uri=scorer_uri,
         settings=settings,
         settings_uri=settings_uri,
+        run_state_uri=run_state_uri,
+        export_uri=export_uri,
     ).set_display_name("Look for changes")
     started.set_caching_options(False)
     cluster.place(started, cluster.Budget(step_cpu, step_memory, hours=4, retries=2))

@@ -115,6 +115,7 @@ def sweep(
         dropout_rate=dropout_rate,
         augment=augment,
         random_seed=random_seed,
+        sweep_uri=sweep_uri,
     ).set_display_name("Validate and fetch")
     # What lies behind a URI can change while its name stays.
     started.set_caching_options(False)

@@ -18,6 +18,8 @@ def run_settings(
     scorer_uri: str = "",
     settings: dict = {},  # type: ignore[type-arg]  # noqa: B006
     settings_uri: str = "",
+    run_state_uri: str = "",
+    export_uri: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     [
@@ -80,6 +82,9 @@ def run_settings(
         scorer_uri: Language model, as any such URI; empty for none.
         settings: Values by the names of the flags, where they are not to be the defaults.
         settings_uri: JSON or YAML file with more of them, as any such URI; settings wins over it.
+        run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
+            empty object, and the run ends here if that cannot be stored. Empty for none.
+        export_uri: Folder that the export is copied to, tried in the same way; empty for none.
 
     Returns:
         dataset_digest: Digest of the manifests and of which version of each clip they name.
@@ -160,6 +165,8 @@ def run_settings(
         scorer_uri=scorer_uri,
         settings=settings,
         settings_uri=settings_uri,
+        run_state_uri=run_state_uri,
+        export_uri=export_uri,
         names=[
             "augment",
             "beam_width",

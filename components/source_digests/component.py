@@ -15,6 +15,8 @@ def source_digests(
     scorer_uri: str = "",
     drop_suspects_uri: str = "",
     checkpoint_alphabet_uri: str = "",
+    run_state_uri: str = "",
+    export_uri: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     [
@@ -24,7 +26,7 @@ def source_digests(
         ("scorer_digest", str),
     ],
 ):
-    """Detect the versions behind URIs, for steps that may be cached.
+    """Detect the versions behind URIs, for steps that may be cached, and try where results go.
 
     Never cache this component: pass its outputs to the steps that read the URIs, and cache those.
 
@@ -39,6 +41,9 @@ def source_digests(
             and dev splits that it marks with drop are left out; empty for none.
         checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
             none.
+        run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
+            empty object, and the run ends here if that cannot be stored. Empty for none.
+        export_uri: Folder that the export is copied to, tried in the same way; empty for none.
 
     Returns:
         dataset_digest: Of the manifests, every clip that they name, and the list of those to leave
@@ -56,4 +61,6 @@ def source_digests(
         scorer_uri=scorer_uri,
         drop_suspects_uri=drop_suspects_uri,
         checkpoint_alphabet_uri=checkpoint_alphabet_uri,
+        run_state_uri=run_state_uri,
+        export_uri=export_uri,
     )

@@ -22,6 +22,7 @@ def sweep_preparation(
     dropout_rate: str = "auto",
     augment: str = "auto",
     random_seed: int = 4568,
+    sweep_uri: str = "",
 ) -> NamedTuple("Outputs", [("members", list)]):  # type: ignore[valid-type]
     """Validate a dataset, fetch sources and compute features once, for all trainings of a sweep.
 
@@ -43,6 +44,8 @@ def sweep_preparation(
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.
         random_seed: Seed of new weights, of dropout and of the order of batches.
+        sweep_uri: Folder that the results of all trainings go to; an s3:// URI is tried with an
+            empty object, and the run ends here if that cannot be stored. Empty for none.
 
     Returns:
         prepared: Clean manifests, sources, alphabets, features, and the plan.
@@ -66,6 +69,7 @@ def sweep_preparation(
         dropout_rate=dropout_rate,
         augment=augment,
         random_seed=random_seed,
+        sweep_uri=sweep_uri,
         report=Path(sweep_plan.path),
     )
     return ([each.key for each in plan.members],)

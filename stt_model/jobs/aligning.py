@@ -13,6 +13,7 @@ from stt_model.base import DataError, RefusedError, atomic_directory, configure
 from stt_model.importing import as_it_is
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import decide, fetch, transcripts_of
+from stt_model.jobs.data import check_destinations
 from stt_model.jobs.dividing import divide_manifest
 from stt_model.jobs.reports import write_report
 from stt_model.storage import is_stored, local_path, put
@@ -77,6 +78,7 @@ def align(
     config = configure(AlignmentConfig, **settings)
     written = open_normaliser(normalise, numbers=numbers) if normalise else as_it_is
     found = Source(str(source), columns, encoding)
+    check_destinations(target=str(target))
     with (
         tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch,
         _folder(str(target)) as folder,

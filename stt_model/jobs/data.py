@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from stt_model.base import BootstrapError, ValidationError, check_output
+from stt_model.base import BootstrapError, StorageError, ValidationError, check_output
 from stt_model.corpus import find_splits
 from stt_model.jobs.reports import given_file, write_report
+from stt_model.storage import check_writable, is_remote
 from stt_model.text import Alphabet, open_normaliser
 
 if TYPE_CHECKING:
@@ -38,13 +39,21 @@ def digest_sources(
     scorer_uri: str = "",
     drop_suspects_uri: str = "",
     checkpoint_alphabet_uri: str = "",
+    run_state_uri: str = "",
+    export_uri: str = "",
 ) -> SourceDigests:
     """Return the digests of the content of these URIs; "" for an empty one.
 
     The dataset's digest includes the list of clips to leave out.
     A source that cannot be read gets an unknown digest; the step that needs it reports the error.
+
+    Raises:
+        StorageError: ``run_state_uri`` or ``export_uri``, where the run's results will go, cannot
+            be written to.
     """
     from stt_model.corpus import digest_dataset, digest_source, unknown_digest
+
+    check_destinations(run_state_uri=run_state_uri, export_uri=export_uri)
 
     def known_or_not(digest: Callable[[str], str], uri: str) -> str:
         try:
@@ -63,6 +72,23 @@ def digest_sources(
         return found
     labels = known_or_not(digest_source, checkpoint_alphabet_uri)
     return found._replace(checkpoint_digest=f"{found.checkpoint_digest} {labels}")
+
+
+def check_destinations(**uris: str) -> None:
+    """Refuse places of results, by the parameters that name them, that cannot be written to.
+
+    A long training would fail at its end otherwise. A store is tried with an empty object. Paths
+    are left to the steps that write to them, which may have other folders mounted.
+
+    Raises:
+        StorageError: the first that cannot be written to, and why.
+    """
+    for name, uri in uris.items():
+        if uri and is_remote(uri):
+            try:
+                check_writable(uri)
+            except StorageError as error:
+                raise StorageError(f"{name}: {error}") from error
 
 
 def validate(

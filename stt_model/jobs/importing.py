@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stt_model.base import check_name, configure
 from stt_model.importing import ImportSettings
+from stt_model.jobs.data import check_destinations
 from stt_model.jobs.reports import write_report
 from stt_model.storage import is_remote, local_path
 
@@ -44,6 +45,7 @@ def import_dataset(
     for place in (str(source), str(target)):
         if not is_remote(place):
             check_name(local_path(place))
+    check_destinations(target=str(target))
     written = open_normaliser(normalise, numbers=numbers) if normalise else as_it_is
     result = import_corpus(
         str(source), str(target), configure(ImportSettings, **settings), normalise=written

@@ -115,6 +115,8 @@ def begin_run(
     scorer_uri: str = "",
     settings: Mapping[str, Any],
     settings_uri: str = "",
+    run_state_uri: str = "",
+    export_uri: str = "",
     names: Iterable[str],
 ) -> tuple[SourceDigests, dict[str, Value]]:
     """Check the settings of a run, and look which version of its sources there is.
@@ -135,5 +137,7 @@ def begin_run(
         scorer_uri=scorer_uri,
         drop_suspects_uri=str(chosen["drop_suspects_uri"]),
         checkpoint_alphabet_uri=str(chosen["checkpoint_alphabet_uri"]),
+        run_state_uri=run_state_uri,
+        export_uri=export_uri,
     )
     return digests, chosen

@@ -22,6 +22,7 @@ from stt_model.checkpoint import open_checkpoint
 from stt_model.corpus import find_splits
 from stt_model.jobs import startup
 from stt_model.jobs.checkpoints import read_model_alphabet
+from stt_model.jobs.data import check_destinations
 from stt_model.jobs.evaluation import evaluate, test_split
 from stt_model.jobs.exporting import export_model
 from stt_model.jobs.settings import SweepSettings
@@ -135,9 +136,18 @@ def _sweep_one(
 
 
 def prepare_members(
-    dataset_uris: Sequence[str], checkpoint_uris: Sequence[str], folder: Path, **options: Any
+    dataset_uris: Sequence[str],
+    checkpoint_uris: Sequence[str],
+    folder: Path,
+    *,
+    sweep_uri: str = "",
+    **options: Any,
 ) -> SweepPlan:
-    """Do as ``prepare_sweep``, and compute the features of all clips for all members."""
+    """Do as ``prepare_sweep``, and compute the features of all clips for all members.
+
+    ``sweep_uri`` is where their results will go; StorageError if it cannot be written to.
+    """
+    check_destinations(sweep_uri=sweep_uri)
     plan = prepare_sweep(dataset_uris, checkpoint_uris, folder, **options)
     make_features(folder, plan, folder / FEATURES)
     return plan

@@ -24,6 +24,7 @@ from .store_errors import StoreError as StoreError
 from .stored import StoredObject as StoredObject
 from .transfer import Fetched as Fetched
 from .transfer import check_readable as check_readable
+from .transfer import check_writable as check_writable
 from .transfer import digest_directory as digest_directory
 from .transfer import fetch as fetch
 from .transfer import local_file as local_file

@@ -120,6 +120,11 @@ def check_readable(uri: str) -> None:
     scheme_of(uri).check(uri)
 
 
+def check_writable(uri: str) -> None:
+    """Raise StorageError if a folder at ``uri`` could not be written to."""
+    scheme_of(uri).check_writable(uri)
+
+
 def put(source: Path, uri: str) -> None:
     """Copy a file or a folder to ``uri``: a path, ``file://`` or ``s3://`` URI.
 

@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-from stt_model.base import StorageError, atomic_directory, atomic_write, redact
+from stt_model.base import (
+    StorageError,
+    atomic_directory,
+    atomic_write,
+    check_output,
+    redact,
+)
 from stt_model.storage.schemes.protocol import split_scheme
 
 
@@ -29,6 +35,10 @@ class LocalScheme:
         """Raise unless the path exists."""
         if not self.path(uri).exists():
             raise StorageError(f"{redact(uri)}: no such file or folder; check the path")
+
+    def check_writable(self, uri: str) -> None:
+        """Raise unless the nearest folder that exists may be written to."""
+        check_output(self.path(uri), is_folder=True)
 
     def put(self, source: Path, uri: str) -> None:
         """Copy to a path; other files in an existing folder are left alone."""

@@ -37,6 +37,10 @@ class Scheme(Protocol):
         """Raise unless the URI exists, as far as that can be known without fetching it."""
         ...
 
+    def check_writable(self, uri: str) -> None:
+        """Raise unless a folder could be written there; nothing of the attempt is left."""
+        ...
+
     def put(self, source: Path, uri: str) -> None:
         """Copy a file or a folder there, whole or not at all."""
         ...

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stt_model.storage.schemes.protocol import Store
 from stt_model.storage.store_cache import brought, find_objects
+from stt_model.storage.write_trial import try_to_store
 
 
 class S3Scheme:
@@ -27,6 +28,10 @@ class S3Scheme:
     def check(self, uri: str) -> None:
         """Raise unless there is an object of that name, or any below it."""
         find_objects(self.store(os.environ), uri)
+
+    def check_writable(self, uri: str) -> None:
+        """Raise unless an object can be stored below ``uri``: one is, and is removed again."""
+        try_to_store(self.store(os.environ), uri)
 
     def put(self, source: Path, uri: str) -> None:
         """Upload; each object appears whole, and those that are the same are not sent again."""

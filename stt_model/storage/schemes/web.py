@@ -27,6 +27,10 @@ class WebScheme:
     def check(self, uri: str) -> None:
         """Do nothing: some servers answer only the download itself."""
 
-    def put(self, source: Path, uri: str) -> None:
+    def check_writable(self, uri: str) -> None:
         """Refuse."""
         raise StorageError(f"{redact(uri)}: expected a path, file:// or a store to write to")
+
+    def put(self, source: Path, uri: str) -> None:
+        """Refuse."""
+        self.check_writable(uri)

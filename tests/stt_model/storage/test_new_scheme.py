@@ -25,6 +25,7 @@ from stt_model.storage.store_cache import brought, find_objects
 from stt_model.storage.store_errors import MissingError
 from stt_model.storage.stored import StoredObject
 from stt_model.storage.transfer import fetch, put
+from stt_model.storage.write_trial import try_to_store
 from stt_model.training.run_store import run_folder
 from tests.corpora import write_tone_dataset
 
@@ -110,6 +111,9 @@ class FolderScheme:
 
     def check(self, uri: str) -> None:
         find_objects(self._store, uri)
+
+    def check_writable(self, uri: str) -> None:
+        try_to_store(self._store, uri)
 
     def put(self, source: Path, uri: str) -> None:
         files = [source] if source.is_file() else [p for p in source.rglob("*") if p.is_file()]
