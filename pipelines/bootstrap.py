@@ -41,6 +41,7 @@ def bootstrap(
     plateau_epochs: int = 10,
     plateau_reduction: float = 0.1,
     run_state_uri: str = "",
+    unlabelled_uri: str = "",
     forecast: bool = False,
     beam_width: int = 0,
     random_seed: int = 4568,
@@ -129,6 +130,10 @@ def bootstrap(
         run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
             path, file:// or s3:// URI of a folder, below which each run on a cluster has its own;
             empty for nowhere.
+        unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
+            Clips that the trained model is sure of are added with its own text, and it is trained
+            again; that is kept only if the dev split, of 30 clips or more, gets significantly
+            better. Empty for none.
         forecast: Train on parts of the training split too, and forecast the error rate with more
             speech; it takes about as long as training again.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
@@ -182,6 +187,7 @@ def bootstrap(
         scorer_uri=scorer_uri,
         drop_suspects_uri=drop_suspects_uri,
         checkpoint_alphabet_uri=checkpoint_alphabet_uri,
+        unlabelled_uri=unlabelled_uri,
         run_state_uri=run_state_uri,
         export_uri=export_uri,
     ).set_display_name("Look for changes")

@@ -100,7 +100,7 @@ def _check_inputs(args: argparse.Namespace) -> Path | None:
     if args.alphabet_uri:
         with local_file(args.alphabet_uri) as path:
             read_alphabet(path)
-    for name in ("checkpoint_uri", "checkpoint_alphabet_uri", "scorer_uri"):
+    for name in ("checkpoint_uri", "checkpoint_alphabet_uri", "scorer_uri", "unlabelled_uri"):
         if uri := getattr(args, name):
             try:
                 check_readable(uri)

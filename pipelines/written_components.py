@@ -23,6 +23,7 @@ _DIGESTS = {
     "checkpoint_digest": "Digest of the checkpoint's files, or of their versions.",
     "alphabet_digest": "Digest of the alphabet; empty without one.",
     "scorer_digest": "Digest of the scorer; empty without one.",
+    "unlabelled_digest": "Digest of the recordings without transcripts; empty without any.",
 }
 _TEMPLATE = '''\
 """What Kubeflow sees of the first step of the pipeline that people fill in a form for.

@@ -27,6 +27,7 @@ def run_settings(
         ("checkpoint_digest", str),
         ("alphabet_digest", str),
         ("scorer_digest", str),
+        ("unlabelled_digest", str),
         ("augment", str),
         ("beam_width", int),
         ("best_by", str),
@@ -70,6 +71,7 @@ def run_settings(
         ("strict_validation", bool),
         ("test_batch_size", int),
         ("train_batch_size", str),
+        ("unlabelled_uri", str),
         ("warm_start", bool),
     ],
 ):
@@ -91,6 +93,7 @@ def run_settings(
         checkpoint_digest: Digest of the checkpoint's files, or of their versions.
         alphabet_digest: Digest of the alphabet; empty without one.
         scorer_digest: Digest of the scorer; empty without one.
+        unlabelled_digest: Digest of the recordings without transcripts; empty without any.
         augment: Augmentations of the training split: Coqui's specifications separated by spaces,
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.
@@ -153,6 +156,10 @@ def run_settings(
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
         test_batch_size: Utterances that are transcribed at once.
         train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
+        unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
+            Clips that the trained model is sure of are added with its own text, and it is trained
+            again; that is kept only if the dev split, of 30 clips or more, gets significantly
+            better. Empty for none.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.
     """
@@ -211,6 +218,7 @@ def run_settings(
             "strict_validation",
             "test_batch_size",
             "train_batch_size",
+            "unlabelled_uri",
             "warm_start",
         ],
     )

@@ -15,6 +15,7 @@ def source_digests(
     scorer_uri: str = "",
     drop_suspects_uri: str = "",
     checkpoint_alphabet_uri: str = "",
+    unlabelled_uri: str = "",
     run_state_uri: str = "",
     export_uri: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
@@ -24,6 +25,7 @@ def source_digests(
         ("checkpoint_digest", str),
         ("alphabet_digest", str),
         ("scorer_digest", str),
+        ("unlabelled_digest", str),
     ],
 ):
     """Detect the versions behind URIs, for steps that may be cached, and try where results go.
@@ -41,6 +43,10 @@ def source_digests(
             and dev splits that it marks with drop are left out; empty for none.
         checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
             none.
+        unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
+            Clips that the trained model is sure of are added with its own text, and it is trained
+            again; that is kept only if the dev split, of 30 clips or more, gets significantly
+            better. Empty for none.
         run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
             empty object, and the run ends here if that cannot be stored. Empty for none.
         export_uri: Folder that the export is copied to, tried in the same way; empty for none.
@@ -51,6 +57,7 @@ def source_digests(
         checkpoint_digest: Of the checkpoint, and of its alphabet file if one is given.
         alphabet_digest: Of the alphabet file; empty for none.
         scorer_digest: Of the scorer package; empty for none.
+        unlabelled_digest: Of the recordings without transcripts; empty for none.
     """
     from stt_model import jobs
 
@@ -61,6 +68,7 @@ def source_digests(
         scorer_uri=scorer_uri,
         drop_suspects_uri=drop_suspects_uri,
         checkpoint_alphabet_uri=checkpoint_alphabet_uri,
+        unlabelled_uri=unlabelled_uri,
         run_state_uri=run_state_uri,
         export_uri=export_uri,
     )

@@ -32,6 +32,8 @@ def training(
     plateau_reduction: float = 0.1,
     checkpoint_secs: float = 600.0,
     run_state_uri: str = "",
+    unlabelled_uri: str = "",
+    unlabelled_digest: str = "",
     forecast: bool = False,
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
@@ -72,12 +74,17 @@ def training(
         run_state_uri: Where the run is kept while it lasts, so that it outlives the pod: a path,
             file:// or s3:// URI of a folder for this run alone, or with STT_BOOTSTRAP_RUN_ID in
             the environment of a folder that has one for each run; empty for nowhere.
+        unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
+            Clips that the trained model is sure of are added with its own text, and it is trained
+            again; that is kept only if the dev split, of 30 clips or more, gets significantly
+            better. Empty for none.
+        unlabelled_digest: Their digest, of source_digests; kept with the checkpoint.
         forecast: Train on parts of the training split too, and forecast the error rate with more
             speech; it takes about as long as training again.
 
     Returns:
         trained_checkpoint: Checkpoint folder in the same layout, with the best and the last epoch.
-        training_report: Loss and speed of each epoch, and the forecast.
+        training_report: Loss and speed of each epoch, the second training, and the forecast.
         training_metrics: Epochs and the best loss.
     """
     import sys
@@ -97,6 +104,8 @@ def training(
             run_state_uri=run_state_uri,
             report=Path(training_report.path),
             is_wanted=forecast,
+            unlabelled_uri=unlabelled_uri,
+            unlabelled_digest=unlabelled_digest,
             load_checkpoint_dir=checkpoint.path,
             alphabet=jobs.read_model_alphabet(model_alphabet.path),
             epochs=epochs,

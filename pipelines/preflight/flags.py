@@ -20,6 +20,7 @@ PARAMETERS = (
     "alphabet_uri",
     "model_alphabet_uri",
     "scorer_uri",
+    "unlabelled_uri",
     "run_state_uri",
     "export_uri",
     "training_cpu",

@@ -28,6 +28,7 @@ class Plan:
     checkpoint_uri: str = ""
     alphabet_uri: str = ""
     scorer_uri: str = ""
+    unlabelled_uri: str = ""
     run_state_uri: str = ""
     export_uri: str = ""
     training_cpu: str = "8"
@@ -52,7 +53,7 @@ class Plan:
     @property
     def uris(self) -> dict[str, str]:
         """What is read or written, by the parameter's name; without those that are empty."""
-        read = ("dataset_uri", "checkpoint_uri", "alphabet_uri", "scorer_uri")
+        read = ("dataset_uri", "checkpoint_uri", "alphabet_uri", "scorer_uri", "unlabelled_uri")
         names = (*read, "run_state_uri", "export_uri")
         return {name: uri for name in names if (uri := getattr(self, name))}
 

@@ -35,6 +35,7 @@ from stt_model.storage import (
     StoredObject,
     StoreError,
     credential_source,
+    find_objects,
     is_stored,
     split_root,
     store_of,
@@ -233,10 +234,11 @@ def _look_at_web(uri: str) -> Finding:
 
 
 def check_further_sources(sources: Sources) -> Findings:
-    """The alphabet and the scorer are there, if they are asked for."""
-    names = [name for name in ("alphabet_uri", "scorer_uri") if name in sources.uris]
+    """The alphabet, the scorer and recordings without transcripts are there, if asked for."""
+    further = ("alphabet_uri", "scorer_uri", "unlabelled_uri")
+    names = [name for name in further if name in sources.uris]
     if not names:
-        yield skipped("neither alphabet_uri nor scorer_uri was given")
+        yield skipped(f"none of {', '.join(further)} was given")
     for name in names:
         uri = sources.uris[name]
         if uri.startswith(("http://", "https://")):
@@ -244,7 +246,8 @@ def check_further_sources(sources: Sources) -> Findings:
         elif finding := _not_stored(uri, name):
             yield finding
         else:
-            yield ok(f"{redact(uri)}, {sources.store_of(uri).stat(uri).size} bytes")
+            _, objects = find_objects(sources.store_of(uri), uri)
+            yield ok(f"{redact(uri)}, {sum(each.size for each in objects)} bytes")
 
 
 def _not_stored(uri: str, name: str) -> Finding | None:

@@ -6,6 +6,7 @@ from .errors import CheckpointError as CheckpointError
 from .errors import DataError as DataError
 from .errors import ExportError as ExportError
 from .errors import GateError as GateError
+from .errors import OtherRunError as OtherRunError
 from .errors import RefusedError as RefusedError
 from .errors import RulesError as RulesError
 from .errors import ScorerError as ScorerError

@@ -51,6 +51,10 @@ class TrainingError(BootstrapError):
     """Training that cannot start or go on."""
 
 
+class OtherRunError(TrainingError):
+    """A folder that holds a run with other arguments."""
+
+
 class AugmentationError(TrainingError):
     """An augmentation that is unknown, or whose specification is invalid."""
 

@@ -24,6 +24,7 @@ from .lineage import describe_run as describe_run
 from .lineage import digest_manifests as digest_manifests
 from .lineage import imports_in as imports_in
 from .lineage import was_quantised as was_quantised
+from .replacing import replace_checkpoint as replace_checkpoint
 from .surgery import Surgery as Surgery
 from .surgery import operate as operate
 from .surgery import start_from_scratch as start_from_scratch

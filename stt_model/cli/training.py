@@ -112,6 +112,7 @@ def _data_flags(group: argparse._ArgumentGroup) -> None:
         "one manifest to divide into training, dev and test set, instead of the three",
     )
     add_parameters(group, jobs.ValidationSettings, "drop_suspects")
+    add_parameters(group, jobs.UnlabelledSettings, "unlabelled_uri")
     add_path(
         group,
         "--feature_cache",
@@ -239,24 +240,32 @@ def _train(args: argparse.Namespace) -> int:
         source_checkpoint_dir=args.source_checkpoint_dir,
         settings=vars(args),
     )
-    prepared = jobs.prepare_training(
-        args.train_files,
-        args.dev_files,
-        test_files=args.test_files,
-        alphabet=given_alphabet(args),
-        scorer_uri=(args.scorer_path or "") if args.test_files else "",
-        train_on=True,
-        metrics_files=args.metrics_files,
+    settings = {
+        "test_files": args.test_files,
+        "alphabet": given_alphabet(args),
+        "scorer_uri": (args.scorer_path or "") if args.test_files else "",
+        "metrics_files": args.metrics_files,
         **values_of(args, _WHERE),
         **settings_of(args),
-    )
-    if prepared.source:
-        announce(prepared.source)
-    show_tensorflow(args)
-    result = prepared.run()
+    }
+    if args.unlabelled_uri:
+        show_tensorflow(args)
+        result, outcome = jobs.train_with_unlabelled(
+            args.train_files, args.dev_files, unlabelled_uri=args.unlabelled_uri, **settings
+        )
+        print(f"pseudo-labels: {outcome.summary}")
+        report = f"{result.to_markdown()}\n{outcome.to_markdown()}"
+    else:
+        prepared = jobs.prepare_training(
+            args.train_files, args.dev_files, train_on=True, **settings
+        )
+        if prepared.source:
+            announce(prepared.source)
+        show_tensorflow(args)
+        result = prepared.run()
+        report = result.to_markdown()
     if not result.is_chief:
         return 0
-    report = result.to_markdown()
     tested = None
     which = "auto" if args.dev_files else "last"
     if args.test_files:

@@ -36,6 +36,8 @@ from .run_settings import default_settings as default_settings
 from .run_settings import read_run_settings as read_run_settings
 from .scorers import build_scorer as build_scorer
 from .scorers import tune_scorer as tune_scorer
+from .second_training import Outcome as Outcome
+from .second_training import train_with_unlabelled as train_with_unlabelled
 from .settings import AlignmentSettings as AlignmentSettings
 from .settings import DecisionSettings as DecisionSettings
 from .settings import FetchSettings as FetchSettings
@@ -44,6 +46,7 @@ from .settings import PackSettings as PackSettings
 from .settings import ScratchSettings as ScratchSettings
 from .settings import SurgerySettings as SurgerySettings
 from .settings import SweepSettings as SweepSettings
+from .settings import UnlabelledSettings as UnlabelledSettings
 from .settings import ValidationSettings as ValidationSettings
 from .settings import all_parameters as all_parameters
 from .settings import check_settings as check_settings

@@ -29,6 +29,7 @@ class SourceDigests(NamedTuple):
     checkpoint_digest: str
     alphabet_digest: str
     scorer_digest: str
+    unlabelled_digest: str
 
 
 def digest_sources(
@@ -39,6 +40,7 @@ def digest_sources(
     scorer_uri: str = "",
     drop_suspects_uri: str = "",
     checkpoint_alphabet_uri: str = "",
+    unlabelled_uri: str = "",
     run_state_uri: str = "",
     export_uri: str = "",
 ) -> SourceDigests:
@@ -64,9 +66,10 @@ def digest_sources(
 
     dropped = known_or_not(digest_source, drop_suspects_uri)
     dataset = known_or_not(digest_dataset, dataset_uri)
+    sources = (checkpoint_uri, alphabet_uri, scorer_uri, unlabelled_uri)
     found = SourceDigests(
         f"{dataset}-{dropped}" if dropped else dataset,
-        *(known_or_not(digest_source, uri) for uri in (checkpoint_uri, alphabet_uri, scorer_uri)),
+        *(known_or_not(digest_source, uri) for uri in sources),
     )
     if not checkpoint_alphabet_uri:
         return found

@@ -17,6 +17,7 @@ from stt_model.checkpoint import open_checkpoint
 from stt_model.corpus import read_manifest
 from stt_model.corpus.manifests import write_manifest
 from stt_model.jobs.reports import write_report
+from stt_model.jobs.second_training import train_with_unlabelled
 from stt_model.jobs.training import train
 from stt_model.jobs.trials import Trial, run_trial, test_model
 
@@ -111,30 +112,44 @@ def train_and_forecast(
     *,
     save_checkpoint_dir: str | Path,
     is_wanted: bool,
+    unlabelled_uri: str = "",
+    unlabelled_digest: str = "",
     run_state_uri: str = "",
     report: Path | None = None,
     **settings: Any,
 ) -> TrainingResult:
-    """Train, and then forecast with the model that came out of it if that is wanted.
+    """Train, with recordings without texts if there are any, and forecast if that is wanted.
 
     The trainings on parts of the corpus lie in the folder ``forecast`` of the checkpoint; the
-    forecast is added to the report. Arguments and errors are those of ``train`` and ``forecast``.
+    forecast is added to the report. Arguments and errors are those of ``train``,
+    ``train_with_unlabelled`` and ``forecast``.
     """
-    result = train(
-        train_files,
-        dev_files,
-        save_checkpoint_dir=save_checkpoint_dir,
-        run_state_uri=run_state_uri,
-        report=report,
-        **settings,
-    )
+    where: dict[str, Any] = {
+        "save_checkpoint_dir": save_checkpoint_dir,
+        "run_state_uri": run_state_uri,
+    }
+    trained_on_labels_alone = True
+    if unlabelled_uri:
+        result, outcome = train_with_unlabelled(
+            train_files,
+            dev_files,
+            test_files,
+            unlabelled_uri=unlabelled_uri,
+            unlabelled_digest=unlabelled_digest,
+            report=report,
+            **where,
+            **settings,
+        )
+        trained_on_labels_alone = not outcome.second_is_kept
+    else:
+        result = train(train_files, dev_files, report=report, **where, **settings)
     if is_wanted and result.is_chief:
         forecast(
             train_files,
             dev_files,
             test_files,
             Path(save_checkpoint_dir, "forecast"),
-            model=save_checkpoint_dir,
+            model=save_checkpoint_dir if trained_on_labels_alone else None,
             add_to_report=report,
             **settings,
         )

@@ -137,6 +137,7 @@ def begin_run(
         scorer_uri=scorer_uri,
         drop_suspects_uri=str(chosen["drop_suspects_uri"]),
         checkpoint_alphabet_uri=str(chosen["checkpoint_alphabet_uri"]),
+        unlabelled_uri=str(chosen["unlabelled_uri"]),
         run_state_uri=run_state_uri,
         export_uri=export_uri,
     )

@@ -172,6 +172,20 @@ class ForecastSettings:
 
 
 @dataclass(frozen=True)
+class UnlabelledSettings:
+    """Speech without texts."""
+
+    unlabelled_uri: str = text(
+        "",
+        "Recordings without transcripts, a folder, archive or file as any such URI. Clips that the"
+        " trained model is sure of are added with its own text, and it is trained again; that is"
+        " kept only if the dev split, of 30 clips or more, gets significantly better. Empty for"
+        " none.",
+        metavar="URI",
+    )
+
+
+@dataclass(frozen=True)
 class SweepSettings:
     """What a sweep tries, and when it lets go of what is behind."""
 
@@ -230,6 +244,7 @@ _CONFIGURATIONS = (
     SurgerySettings,
     RunOnlySettings,
     ForecastSettings,
+    UnlabelledSettings,
     SweepSettings,
     ScratchSettings,
     TrainingConfig,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from stt_model.base import DataError, atomic_directory, check_output
 from stt_model.corpus import SAMPLE_RATE, find_audio, read_audio
 from stt_model.jobs import startup
-from stt_model.jobs.clip_ranking import describe_sound, rank_clips, uncertainty
+from stt_model.jobs.clip_ranking import describe_sound, rank_clips
+from stt_model.jobs.listening import BATCH_SIZE, Listener, batches
 from stt_model.jobs.reports import given_file
 from stt_model.jobs.speech_pieces import FRAME_MS, find_speech
 from stt_model.jobs.suggestion_files import Suggestion, write_suggestions
@@ -46,7 +46,7 @@ def suggest(
     *,
     minutes: float = 0.0,
     aggressiveness: int = 3,
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
     scorer_uri: str = "",
     **decoding: Any,
 ) -> list[Suggestion]:
@@ -73,13 +73,6 @@ def suggest(
     check_output(Path(output), is_folder=True)
     recordings = find_audio([Path(each) for each in audio])
     startup.start_tensorflow()
-    from stt_model.decoding import open_decoder
-    from stt_model.jobs.recognition import open_model
-
-    alphabet, audio_settings, beam_width, infer = open_model(Path(model))
-    if audio_settings.audio_sample_rate != SAMPLE_RATE:
-        raise DataError(f"{model}: expected a model for {SAMPLE_RATE} Hz, found another")
-    decoding["beam_width"] = decoding.get("beam_width") or beam_width
     texts, doubts, sounds = [], [], []
     with (
         given_file(scorer_uri) as scorer,
@@ -87,20 +80,17 @@ def suggest(
     ):
         clips = folder / "clips"
         clips.mkdir()
-        decoder = open_decoder(alphabet, scorer_path=scorer, **decoding)
-        pieces = cut_recordings(recordings, aggressiveness)
+        listener = Listener(Path(model), scorer, **decoding)
         found: list[tuple[Path, float, float]] = []
-        while batch := list(itertools.islice(pieces, batch_size)):
+        for batch in batches(cut_recordings(recordings, aggressiveness), batch_size):
             for piece in batch:
                 name = clips / f"{len(found) + 1:06}.wav"
                 soundfile.write(name, piece.samples, SAMPLE_RATE, subtype="PCM_16")
                 found.append((piece.recording, piece.start, piece.end))
-            logits, frames = infer([piece.samples for piece in batch])
-            heard = decoder.decode(logits, frames)
-            for row, (piece, text) in enumerate(zip(batch, heard, strict=True)):
-                texts.append(text)
-                doubts.append(uncertainty(logits[row, : frames[row]], text))
                 sounds.append(_sound_of(piece.samples))
+            for heard in listener.hear([piece.samples for piece in batch]):
+                texts.append(heard.text)
+                doubts.append(heard.uncertainty)
             log.info("%d clips heard", len(found))
         if not found:
             raise DataError(

@@ -111,7 +111,7 @@ def run_trial(
     prepared = prepare_training(
         train_files, dev_files, test_files=test_files, save_checkpoint_dir=model, **settings
     )
-    identity = _identity(prepared, settings, decoding)
+    identity = identify(prepared, settings, decoding)
     if (made := read_trial(folder, name)) and made.identity == identity:
         return made
     started = time.monotonic()
@@ -159,9 +159,8 @@ def read_trial(folder: Path, name: str = TRIAL) -> Trial | None:
         ) from error
 
 
-def _identity(
-    prepared: PreparedTraining, settings: dict[str, Any], decoding: dict[str, Any]
-) -> str:
+def identify(prepared: PreparedTraining, settings: dict[str, Any], decoding: dict[str, Any]) -> str:
+    """Return a digest of all that decides what a training, and a test with these, come to."""
     config = prepared.config
     asked = {name: config_value(value) for name, value in config.settings().items()}
     scorer = decoding.get("scorer_uri")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stt_model.base import TrainingError, build, one_line, read_json
+from stt_model.base import OtherRunError, TrainingError, build, one_line, read_json
 from stt_model.checkpoint import Checkpoint, open_checkpoint, state_path
 from stt_model.training.config import PRECISIONS
 from stt_model.training.loss_scale import LossScale
@@ -129,7 +129,7 @@ class RunState:
         """Refuse to resume with other settings, other data or another starting point.
 
         Raises:
-            TrainingError: something differs; all of it is named.
+            OtherRunError: something differs; all of it is named.
         """
         names = [*self.identity, *(name for name in identity if name not in self.identity)]
         differing = [
@@ -138,7 +138,7 @@ class RunState:
             if self.identity.get(name) != identity.get(name)
         ]
         if differing:
-            raise TrainingError(
+            raise OtherRunError(
                 f"{directory}: holds a run with other arguments: {'; '.join(differing)}; give the"
                 f" same to go on, {ADVICE}"
             )

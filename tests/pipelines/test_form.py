@@ -79,7 +79,7 @@ def test_what_components_repeat_of_others_is_up_to_date():
 
 def test_settings_come_out_of_the_first_step_in_the_order_of_their_names():
     outputs = list(run_settings.component_spec.outputs)
-    assert outputs[4:] == setting_names()
+    assert outputs[5:] == setting_names()
 
 
 @pytest.mark.parametrize("name", PACKAGES)

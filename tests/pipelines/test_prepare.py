@@ -11,8 +11,8 @@ from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
 from stt_bootstrap.pipelines.prepare import prepare
 from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.validation import validate
+from tests.recordings import SENTENCES, write_recording
 from tests.stt_model.importing import samples
-from tests.stt_model.jobs.test_aligning import SENTENCES, speak
 
 PREPARE = Path(__file__).parents[2] / "pipelines" / "prepare.yaml"
 
@@ -57,7 +57,7 @@ def test_without_a_place_for_shards_nothing_is_packed(run_locally, tmp_path):
 @pytest.mark.slow
 def test_long_recordings_are_aligned_first(run_locally, tmp_path):
     (tmp_path / "source").mkdir()
-    speak(tmp_path / "source", SENTENCES, "en-us+m3")
+    write_recording(tmp_path / "source", SENTENCES, "en-us+m3")
     prepare(
         source_uri=str(tmp_path / "source"),
         corpus_uri=str(tmp_path / "corpus"),
