@@ -26,7 +26,7 @@ from stt_model.corpus import (
     ranged_info,
 )
 from stt_model.importing.clip import Clip
-from stt_model.importing.tree import FOREIGN_SUFFIXES, StoredTree, Tree
+from stt_model.importing.tree import FOREIGN_SUFFIXES, MEDIA_SUFFIXES, StoredTree, Tree
 from stt_model.storage import is_stored
 
 _TOLERANCE = 0.5
@@ -188,7 +188,11 @@ class _Converted:
         if is_file(place):
             _decode_to(Path(place), target)
             return target
-        with tempfile.NamedTemporaryFile(dir=self._folder.name) as file, open_clip(place) as clip:
+        suffix = PurePosixPath(file_name(place)).suffix
+        with (
+            tempfile.NamedTemporaryFile(dir=self._folder.name, suffix=suffix) as file,
+            open_clip(place) as clip,
+        ):
             file.write(clip.read())
             file.flush()
             _decode_to(Path(file.name), target)
@@ -233,8 +237,13 @@ def _sound(handle: Any, place: str) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(LibraryStream(handle))
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        reason = getattr(error, "error_string", str(error))
-        raise UnusableError("audio_unreadable", f"{place}: {' '.join(reason.split())}") from error
+        reason = " ".join(getattr(error, "error_string", str(error)).split()).rstrip(".")
+        known = " ".join(MEDIA_SUFFIXES)
+        raise UnusableError(
+            "audio_unreadable",
+            f"{place}: expected a recording ({known}), found: {reason}; convert it, such as with"
+            " ffmpeg -i FILE FILE.wav",
+        ) from error
 
 
 def _check_times(clip: Clip, end: float, length: float) -> None:

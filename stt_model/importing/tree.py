@@ -20,7 +20,10 @@ from stt_model.corpus import AUDIO_SUFFIXES
 from stt_model.importing.clip import ImportSourceError
 from stt_model.storage import StoredObject, cache_directory, store_of
 
-FOREIGN_SUFFIXES = (".m4a", ".aac", ".wma", ".mp4", ".mkv", ".webm", ".mov", ".amr", ".3gp")
+FOREIGN_SUFFIXES = (
+    *(".m4a", ".aac", ".wma", ".mp4", ".mkv", ".webm", ".mov", ".amr", ".3gp"),
+    *(".g722", ".gsm"),  # of telephony: they have no header, so their names alone say what they are
+)
 """Suffixes of recordings that only FFmpeg's libraries read."""
 MEDIA_SUFFIXES = (
     *(*AUDIO_SUFFIXES, ".sph", ".aif", ".aiff", ".au", ".caf", ".w64"),

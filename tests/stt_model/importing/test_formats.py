@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from stt_model.base import BootstrapError
 from stt_model.corpus.audio import audio_info
 from stt_model.corpus.manifests import read_manifest
 from stt_model.importing.coqui_names import COQUI_IMPORTERS
@@ -247,12 +248,13 @@ def test_textgrids_as_praatio_writes_them(tmp_path):
     round_trip(tmp_path / "source", tmp_path / "out", expected)
 
 
-def test_recordings_that_only_ffmpeg_reads_are_converted(tmp_path):
+@pytest.mark.parametrize(("suffix", "codec"), [(".m4a", "aac"), (".g722", "g722")])
+def test_recordings_that_only_ffmpeg_reads_are_converted(tmp_path, suffix, codec):
     av = pytest.importorskip("av")
     for name, text, seconds in samples.utterances(10):
         (tmp_path / "source").mkdir(exist_ok=True)
-        with av.open(str(tmp_path / "source" / f"{name}.m4a"), "w") as container:
-            stream = container.add_stream("aac", rate=samples.RATE, layout="mono")
+        with av.open(str(tmp_path / "source" / f"{name}{suffix}"), "w") as container:
+            stream = container.add_stream(codec, rate=samples.RATE, layout="mono")
             sound = (samples.tone(seconds) * 32767).astype(np.int16)
             for start in range(0, len(sound) - 1023, 1024):
                 block = sound[None, start : start + 1024]
@@ -264,6 +266,13 @@ def test_recordings_that_only_ffmpeg_reads_are_converted(tmp_path):
     expected = {text: seconds for _, text, seconds in samples.utterances(10)}
     _, rows = round_trip(tmp_path / "source", tmp_path / "out", expected, 0.15)
     assert all(row.path.suffix == ".wav" for row in rows)
+
+
+def test_a_recording_of_an_unknown_format_is_named_with_a_way_to_convert_it(tmp_path):
+    (tmp_path / "call.ra4").write_bytes(b"no audio" * 100)
+    samples.write_text(tmp_path / "calls.csv", "file,text\ncall.ra4,hello\n")
+    with pytest.raises(BootstrapError, match=r"call\.ra4: expected a recording .*ffmpeg -i FILE"):
+        imported(tmp_path / "calls.csv", tmp_path / "out")
 
 
 def test_lingua_libre_is_taken_by_name_only(tmp_path):
