@@ -119,13 +119,7 @@ def _build(path: Path) -> LanguageRules:
     layers = [own] if base is None else [_load(_FOLDER / f"{base}.yaml"), own]
     for layer in layers:
         for key, value in layer.items():
-            kind = type(values[key]) if key in values else object
-            if kind in (list, dict) and not isinstance(value, kind):
-                expected = "a list" if kind is list else "keys and values"
-                raise RulesError(
-                    f"{path}: {key}: expected {expected}, found {shorten(repr(value))}; see"
-                    " docs/transcripts.md for what each key is"
-                )
+            _check_kind(path, key, value, type(values.get(key, "")))
             extends = key in _EXTENDED and path.stem != GENERIC
             values[key] = [*values[key], *value] if extends else value
     if base is not None and "examples" not in own:
@@ -134,6 +128,17 @@ def _build(path: Path) -> LanguageRules:
         return _convert(values)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, re.error) as error:
         raise RulesError(f"{path}: {error}; see docs/transcripts.md for what each key is") from None
+
+
+def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
+    """Raise RulesError if a value is not of the kind that its key has in the generic rules."""
+    if not isinstance(value, kind):
+        # YAML takes `language: no` for false.
+        expected = {list: "a list", dict: "keys and values", str: "a text, in quotes if need be"}
+        raise RulesError(
+            f"{path}: {key}: expected {expected[kind]}, found {shorten(repr(value))}; see"
+            " docs/transcripts.md for what each key is"
+        )
 
 
 @functools.cache
@@ -186,6 +191,11 @@ def _convert(values: Mapping[str, Any]) -> LanguageRules:
     for name, length in (("lower", 1), ("symbols", 1), ("brackets", 2)):
         if odd := [old for old in converted[name] if len(old) != length]:
             raise ValueError(f"{name}: expected {length} character before the colon, found {odd}")
+    if len(values["apostrophe"]) > 1:
+        raise ValueError(f"apostrophe: expected one character, found {values['apostrophe']!r}")
+    for example in values["examples"]:
+        if odd := [each for each in example.values() if not isinstance(each, str)]:
+            raise ValueError(f"examples: expected texts, in quotes if need be, found {odd[0]!r}")
     converted["apostrophe_at"] = frozenset(values["apostrophe_at"])
     converted["lookalikes"] = tuple(str(group).replace(" ", "") for group in values["lookalikes"])
     converted["examples"] = tuple(Example(**example) for example in values["examples"])

@@ -229,6 +229,10 @@ def test_threads_may_share_a_normaliser():
         ("language: xx\nname: X\nlower: {ab: c}\n", "lower: expected 1 character before"),
         ("language: xx\nname: X\nreplace:\n", "replace: expected keys and values, found None"),
         ("language: xx\nname: X\nannotations: 3\n", "annotations: expected a list, found 3"),
+        ("language: no\nname: X\n", "language: expected a text, in quotes if need be, found False"),
+        ("language: xx\nname: X\napostrophe: 9\n", "apostrophe: expected a text"),
+        ("language: xx\nname: X\napostrophe: ab\n", "apostrophe: expected one character, found"),
+        ("language: xx\nname: X\nexamples: [{text: 3, becomes: 3}]\n", "quotes if need be, found 3"),
         ("language: xx\nname: " + "[" * 9999, "nested too deeply"),
     ],
 )
