@@ -22,7 +22,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-step bench-evaluation bench-overheads bench-features bench-gpu bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading reference golden lock clean images test-containers manifests test-crds test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-step bench-evaluation bench-overheads bench-features bench-gpu bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading bench-rounding reference lock clean images test-containers manifests test-crds test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,25 @@ fuzz: $(INSTALLED) ## give every reader of foreign bytes damaged ones, SECONDS f
 bench: $(INSTALLED) ## measure training speed, beside Coqui's if `make reference` installed it
 	$(BIN)/python -m tests.benchmarks.training_speed \
 	    $(if $(wildcard $(REFERENCE)/train),--reference $(REFERENCE))
+
+bench-step: $(INSTALLED) ## list where the time of a training step goes
+	$(BIN)/python -m tests.benchmarks.step_profile
+
+bench-gpu: $(INSTALLED) ## measure training steps on one GPU, and on two where there are two
+	$(BIN)/python -m tests.benchmarks.gpu_speed
+
+bench-evaluation: $(INSTALLED) ## measure evaluation beside Coqui's (after `make reference`)
+	$(BIN)/python -m tests.benchmarks.evaluation_speed --reference $(REFERENCE)
+
+bench-features: $(INSTALLED) ## measure making features, beside decoding alone and Coqui's if it is installed
+	$(BIN)/python -m tests.benchmarks.feature_speed \
+	    $(if $(wildcard $(REFERENCE)/train),--reference $(REFERENCE))
+
+bench-overheads: $(INSTALLED) ## measure the starts of steps, surgery beside cp, validation beside reading
+	$(BIN)/python -m tests.benchmarks.overheads
+
+bench-rounding: $(INSTALLED) ## measure 8-bit rounding of MODELS='CHECKPOINT=MANIFEST …'
+	$(BIN)/python -m tests.benchmarks.rounding $(MODELS)
 
 bench-align: $(INSTALLED) ## measure how well long recordings become clips, beside ctc-segmentation if it is installed
 	$(BIN)/python -m tests.benchmarks.alignment build/align --by sentence word --rounds 1 2 --epochs auto

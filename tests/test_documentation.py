@@ -48,6 +48,29 @@ def test_links_lead_somewhere(document):
     assert not dead
 
 
+def made():
+    """Return the targets of the Makefile that have a rule."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
+
+
+def test_every_target_that_make_is_told_of_has_a_rule():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)[1].split()
+    assert sorted(phony) == sorted(made())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [*DOCUMENTS, ROOT / "tests" / "benchmarks" / "README.md"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_target_that_a_document_names_can_be_made(document):
+    text = document.read_text(encoding="utf-8")
+    named = re.findall(r"(?:`|^ {4})make ([a-z][a-z-]*)", text, flags=re.MULTILINE)
+    assert set(named) <= made()
+
+
 def test_the_readme_is_read_in_one_go():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180
 
