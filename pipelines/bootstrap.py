@@ -5,6 +5,7 @@ from kfp import dsl
 from stt_bootstrap.components.source_digests.component import source_digests
 from stt_bootstrap.pipelines import cluster
 from stt_bootstrap.pipelines.graph import add_graph
+from stt_bootstrap.pipelines.variant import current_variant
 
 
 @dsl.pipeline(name="stt-bootstrap")
@@ -190,6 +191,8 @@ def bootstrap(
         unlabelled_uri=unlabelled_uri,
         run_state_uri=run_state_uri,
         export_uri=export_uri,
+        forecast=forecast,
+        nodes=current_variant().nodes,
     ).set_display_name("Look for changes")
     digests.set_caching_options(False)
     cluster.place(digests, cluster.Budget(data_cpu, data_memory, hours=4, retries=2))

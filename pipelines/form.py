@@ -10,6 +10,7 @@ from kfp import dsl
 from stt_bootstrap.components.run_settings.component import run_settings
 from stt_bootstrap.pipelines import cluster
 from stt_bootstrap.pipelines.graph import add_graph
+from stt_bootstrap.pipelines.variant import current_variant
 
 
 @dsl.pipeline(name="stt-bootstrap-form")
@@ -69,6 +70,7 @@ def form(
         settings_uri=settings_uri,
         run_state_uri=run_state_uri,
         export_uri=export_uri,
+        nodes=current_variant().nodes,
     ).set_display_name("Look for changes")
     started.set_caching_options(False)
     cluster.place(started, cluster.Budget(step_cpu, step_memory, hours=4, retries=2))

@@ -17,7 +17,7 @@ import yaml
 
 from stt_model.base import BootstrapError, holds_credentials, redact
 from stt_model.cli import boolean, reader
-from stt_model.jobs import all_parameters
+from stt_model.jobs import all_parameters, check_for_nodes
 
 PACKAGE = Path(__file__).with_name("bootstrap.yaml")
 
@@ -160,6 +160,14 @@ def package_tasks(package: Path = PACKAGE) -> dict[str, str]:
     }
 
 
+def package_nodes(package: Path = PACKAGE) -> int:
+    """Return how many nodes it was compiled to train on."""
+    for task in _read_pipeline(package)["root"]["dag"]["tasks"].values():
+        if nodes := task.get("inputs", {}).get("parameters", {}).get("nodes"):
+            return int(nodes["runtimeValue"]["constant"])
+    return 1
+
+
 def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> dict[str, Value]:
     """Return ``values`` as the compiled pipeline takes them; a whole number may stand for a float.
 
@@ -186,9 +194,25 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
                 checked[name] = _check_value(known[name], value)
             except ParameterError as error:
                 problems.append(str(error))
+    try:
+        _check_for_nodes(checked, package)
+    except BootstrapError as error:
+        problems.append(str(error))
     if problems:
         raise ParameterError("; ".join(problems))
     return checked
+
+
+def _check_for_nodes(values: Mapping[str, Value], package: Path) -> None:
+    """Refuse what the first step of the run would refuse. Raises BootstrapError."""
+    settings = values.get("settings", {})
+    given = {**(settings if isinstance(settings, dict) else {}), **values}
+    check_for_nodes(
+        package_nodes(package),
+        run_state_uri=str(given.get("run_state_uri", "")),
+        unlabelled_uri=str(given.get("unlabelled_uri", "")),
+        forecast=given.get("forecast", False) is True,
+    )
 
 
 def _check_value(parameter: Parameter, value: object) -> Value:

@@ -20,6 +20,7 @@ def run_settings(
     settings_uri: str = "",
     run_state_uri: str = "",
     export_uri: str = "",
+    nodes: int = 1,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     [
@@ -87,6 +88,8 @@ def run_settings(
         run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
             empty object, and the run ends here if that cannot be stored. Empty for none.
         export_uri: Folder that the export is copied to, tried in the same way; empty for none.
+        nodes: How many nodes the training is spread over; with more than one, the run ends here if
+            it lacks what that needs, or wants what that cannot do.
 
     Returns:
         dataset_digest: Digest of the manifests and of which version of each clip they name.
@@ -174,6 +177,7 @@ def run_settings(
         settings_uri=settings_uri,
         run_state_uri=run_state_uri,
         export_uri=export_uri,
+        nodes=nodes,
         names=[
             "augment",
             "beam_width",

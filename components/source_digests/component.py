@@ -18,6 +18,8 @@ def source_digests(
     unlabelled_uri: str = "",
     run_state_uri: str = "",
     export_uri: str = "",
+    forecast: bool = False,
+    nodes: int = 1,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs",
     [
@@ -50,6 +52,10 @@ def source_digests(
         run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
             empty object, and the run ends here if that cannot be stored. Empty for none.
         export_uri: Folder that the export is copied to, tried in the same way; empty for none.
+        forecast: Train on parts of the training split too, and forecast the error rate with more
+            speech; it takes about as long as training again.
+        nodes: How many nodes the training is spread over; with more than one, the run ends here if
+            it lacks what that needs, or wants what that cannot do.
 
     Returns:
         dataset_digest: Of the manifests, every clip that they name, and the list of those to leave
@@ -71,4 +77,6 @@ def source_digests(
         unlabelled_uri=unlabelled_uri,
         run_state_uri=run_state_uri,
         export_uri=export_uri,
+        forecast=forecast,
+        nodes=nodes,
     )

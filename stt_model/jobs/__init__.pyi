@@ -11,6 +11,7 @@ from .checkpoints import replace_layers as replace_layers
 from .checkpoints import transcripts_of as transcripts_of
 from .data import SourceDigests as SourceDigests
 from .data import check_destinations as check_destinations
+from .data import check_for_nodes as check_for_nodes
 from .data import digest_sources as digest_sources
 from .data import pack as pack
 from .data import validate as validate

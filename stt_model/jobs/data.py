@@ -8,10 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from stt_model.base import BootstrapError, StorageError, ValidationError, check_output
+from stt_model.base import (
+    BootstrapError,
+    StorageError,
+    ValidationError,
+    check_output,
+    redact,
+)
 from stt_model.corpus import find_splits
 from stt_model.jobs.reports import given_file, write_report
-from stt_model.storage import check_writable, is_remote
+from stt_model.storage import check_writable, is_remote, is_stored
 from stt_model.text import Alphabet, open_normaliser
 
 if TYPE_CHECKING:
@@ -43,6 +49,8 @@ def digest_sources(
     unlabelled_uri: str = "",
     run_state_uri: str = "",
     export_uri: str = "",
+    forecast: bool = False,
+    nodes: int = 1,
 ) -> SourceDigests:
     """Return the digests of the content of these URIs; "" for an empty one.
 
@@ -50,11 +58,15 @@ def digest_sources(
     A source that cannot be read gets an unknown digest; the step that needs it reports the error.
 
     Raises:
+        BootstrapError: what ``check_for_nodes`` refuses.
         StorageError: ``run_state_uri`` or ``export_uri``, where the run's results will go, cannot
             be written to.
     """
     from stt_model.corpus import digest_dataset, digest_source, unknown_digest
 
+    check_for_nodes(
+        nodes, run_state_uri=run_state_uri, unlabelled_uri=unlabelled_uri, forecast=forecast
+    )
     check_destinations(run_state_uri=run_state_uri, export_uri=export_uri)
 
     def known_or_not(digest: Callable[[str], str], uri: str) -> str:
@@ -75,6 +87,33 @@ def digest_sources(
         return found
     labels = known_or_not(digest_source, checkpoint_alphabet_uri)
     return found._replace(checkpoint_digest=f"{found.checkpoint_digest} {labels}")
+
+
+def check_for_nodes(
+    nodes: int, *, run_state_uri: str, unlabelled_uri: str, forecast: bool
+) -> None:
+    """Refuse a run on several nodes that lacks what it needs, or wants what it cannot do.
+
+    Raises:
+        BootstrapError: one line for all of it.
+    """
+    if nodes == 1:
+        return
+    problems = []
+    if not is_stored(run_state_uri):
+        found = repr(redact(run_state_uri)) if run_state_uri else "nothing"
+        problems.append(
+            f"run_state_uri: expected an s3:// URI of a folder that all nodes reach, found {found}"
+        )
+    if unlabelled_uri:
+        problems.append("unlabelled_uri: pseudo-labels need a second training, on one node")
+    if forecast:
+        problems.append("forecast: the trainings on parts of the corpus need one node")
+    if problems:
+        raise BootstrapError(
+            f"training on {nodes} nodes: {'; '.join(problems)}; change that, or use a package that"
+            " is compiled without --nodes"
+        )
 
 
 def check_destinations(**uris: str) -> None:

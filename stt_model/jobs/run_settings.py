@@ -117,6 +117,7 @@ def begin_run(
     settings_uri: str = "",
     run_state_uri: str = "",
     export_uri: str = "",
+    nodes: int = 1,
     names: Iterable[str],
 ) -> tuple[SourceDigests, dict[str, Value]]:
     """Check the settings of a run, and look which version of its sources there is.
@@ -140,5 +141,7 @@ def begin_run(
         unlabelled_uri=str(chosen["unlabelled_uri"]),
         run_state_uri=run_state_uri,
         export_uri=export_uri,
+        forecast=bool(chosen["forecast"]),
+        nodes=nodes,
     )
     return digests, chosen

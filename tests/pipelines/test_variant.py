@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from stt_bootstrap.pipelines.compile import compile_all
+from stt_bootstrap.pipelines.package import ParameterError, check_parameters, package_nodes
 from stt_bootstrap.pipelines.variant import Variant, VariantError, defining
 from tests.pipelines.artifact_flow import artifact_inputs, doubles
 from tests.pipelines.test_artifact_flow import undeclared
@@ -50,6 +51,30 @@ def test_nodes_have_the_size_of_training_and_the_pod_that_of_data_steps(package)
         assert taken == "pipelinechannel--training_memory"
         own = inputs["memory_limit"]["runtimeValue"]["constant"]
         assert own == f"{{{{$.inputs.parameters['pipelinechannel--{small}_memory']}}}}"
+
+
+def test_what_several_nodes_cannot_do_is_refused_before_the_run(package):
+    given = {"dataset_uri": "s3://b/d", "checkpoint_uri": "s3://b/c", "run_state_uri": "s3://b/r"}
+    assert package_nodes(package) == 4
+    assert check_parameters(given, package) == given
+    wanted = {"unlabelled_uri": "s3://b/u", "forecast": True}
+    if package.stem == "form":
+        wanted = {"settings": wanted}
+    with pytest.raises(ParameterError, match=r"4 nodes: unlabelled_uri: .*; forecast: .*--nodes"):
+        check_parameters({**given, **wanted}, package)
+    with pytest.raises(ParameterError, match="run_state_uri: expected an s3:// URI"):
+        check_parameters({**given, "run_state_uri": "/here"}, package)
+
+
+def test_the_first_step_is_told_of_the_nodes(package):
+    """Who starts a run on Kubeflow's pages has no other check."""
+    pipeline, _ = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    tasks = pipeline["root"]["dag"]["tasks"].values()
+    (first,) = (task for task in tasks if task["taskInfo"]["name"] == "Look for changes")
+    taken = first["inputs"]["parameters"]
+    assert taken["nodes"]["runtimeValue"]["constant"] == 4
+    if package.stem == "bootstrap":
+        assert taken["forecast"]["componentInputParameter"] == "forecast"
 
 
 def test_kubeflow_takes_them(package):

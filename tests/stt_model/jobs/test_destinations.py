@@ -13,7 +13,7 @@ from stt_bootstrap.components.run_settings.component import run_settings
 from stt_bootstrap.components.source_digests.component import source_digests
 from stt_bootstrap.components.sweep_preparation.component import sweep_preparation
 from stt_model import corpus, jobs
-from stt_model.base.errors import StorageError
+from stt_model.base.errors import BootstrapError, StorageError
 from stt_model.storage import store_client
 from tests.stt_model.faulty_store import FaultyStore
 
@@ -73,3 +73,18 @@ def test_a_corpus_is_not_made_for_nothing(job: Callable[[Path], object], tmp_pat
 def test_paths_are_left_to_the_steps_that_have_them(tmp_path: Path) -> None:
     jobs.check_destinations(export_uri=str(tmp_path / "new"), run_state_uri="")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("step", [source_digests, run_settings])
+def test_a_run_on_several_nodes_ends_there_if_it_wants_what_one_node_does(
+    step: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(corpus), "digest_dataset", read_nothing)
+    wanted: dict[str, Any] = {"unlabelled_uri": "s3://speech/new", "forecast": True}
+    if step is run_settings:
+        wanted = {"settings": wanted}
+    sources = {"dataset_uri": "s3://speech/cv", "checkpoint_uri": "s3://speech/source"}
+    with pytest.raises(
+        BootstrapError, match=r"on 2 nodes: run_state_uri: .* unlabelled_uri: .* forecast: "
+    ):
+        step.python_func(**sources, nodes=2, **wanted)
