@@ -232,7 +232,7 @@ def test_threads_may_share_a_normaliser():
         ("language: no\nname: X\n", "language: expected a text, in quotes if need be, found False"),
         ("language: xx\nname: X\napostrophe: 9\n", "apostrophe: expected a text"),
         ("language: xx\nname: X\napostrophe: ab\n", "apostrophe: expected one character, found"),
-        ("language: xx\nname: X\nexamples: [{text: 3, becomes: 3}]\n", "quotes if need be, found 3"),
+        ("language: xx\nname: X\nexamples: [{text: 3, becomes: 3}]\n", "in quotes if need be, fo"),
         ("language: xx\nname: " + "[" * 9999, "nested too deeply"),
     ],
 )
