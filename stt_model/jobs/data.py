@@ -89,9 +89,7 @@ def digest_sources(
     return found._replace(checkpoint_digest=f"{found.checkpoint_digest} {labels}")
 
 
-def check_for_nodes(
-    nodes: int, *, run_state_uri: str, unlabelled_uri: str, forecast: bool
-) -> None:
+def check_for_nodes(nodes: int, *, run_state_uri: str, unlabelled_uri: str, forecast: bool) -> None:
     """Refuse a run on several nodes that lacks what it needs, or wants what it cannot do.
 
     Raises:
