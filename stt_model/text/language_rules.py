@@ -134,9 +134,11 @@ def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
     """Raise RulesError if a value is not of the kind that its key has in the generic rules."""
     if not isinstance(value, kind):
         # YAML takes `language: no` for false.
-        expected = {list: "a list", dict: "keys and values", str: "a text, in quotes if need be"}
+        expected = "a text, in quotes if need be"
+        if kind in (list, dict):
+            expected = "a list" if kind is list else "keys and values"
         raise RulesError(
-            f"{path}: {key}: expected {expected[kind]}, found {shorten(repr(value))}; see"
+            f"{path}: {key}: expected {expected}, found {shorten(repr(value))}; see"
             " docs/transcripts.md for what each key is"
         )
 

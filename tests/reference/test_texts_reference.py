@@ -48,7 +48,7 @@ PAUSE = np.zeros(SAMPLE_RATE, np.float32)
 N_HIDDEN = str(open_checkpoint(GOOD).geometry.n_hidden)
 SAME = 0.95
 ERROR_RATES = {"good": (0.0, 0.15), "weak": (0.3, 0.9)}
-"""Lowest and highest CER."""
+"""Lowest and highest CER of whole utterances. Pieces of a long recording can lack their edges."""
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,6 @@ def share(first: Sequence[Any], second: Sequence[Any]) -> float:
 
 def report(command: str, name: str, same: float, cer: float) -> None:
     print(f"{command}, {name} checkpoint, CER {cer:.1%}: {same:.1%} of the texts the same")
-    lowest, highest = ERROR_RATES[name]
-    assert lowest <= cer <= highest
     assert same >= SAME
 
 
@@ -118,6 +116,8 @@ def test_evaluate_finds_the_same_texts(folder: Path, name: str, width: int | Non
     cer = jiwer.cer([said[clip] for clip in clips], [ours[clip] for clip in clips])
     same = share([theirs[clip] for clip in clips], [ours[clip] for clip in clips])
     report(f"evaluate, {width or 'its own'} beams", name, same, cer)
+    lowest, highest = ERROR_RATES[name]
+    assert lowest <= cer <= highest
     # Nothing else makes a difference.
     assert not width or same >= 0.99
 
