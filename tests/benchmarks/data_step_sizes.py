@@ -103,6 +103,7 @@ def main() -> None:
     """Measure every step over corpora of the sizes asked for; one line of JSON each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, nargs="+", default=[100, 10_000])
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
     parser.add_argument("--step", nargs=3, metavar=("STEP", "CORPUS", "SCRATCH"))
     args = parser.parse_args()
     if args.step:
@@ -118,7 +119,7 @@ def main() -> None:
     for clips in args.clips:
         with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
             corpus = make_corpus(Path(folder) / "corpus", clips)
-            for step in STEPS:
+            for step in args.steps:
                 scratch = Path(folder) / ("together" if step == "together" else "apart")
                 scratch.mkdir(exist_ok=True)
                 figures = measure(step, corpus, scratch)
