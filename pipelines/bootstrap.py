@@ -22,6 +22,7 @@ def bootstrap(
     normalise: str = "",
     numbers: str = "set_aside",
     drop_suspects_uri: str = "",
+    check_audio: str = "header",
     drop_source_layers: int = 1,
     warm_start: bool = True,
     epochs: str = "auto",
@@ -100,6 +101,8 @@ def bootstrap(
             only one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
+        check_audio: How clips in an object store are checked: whole, or by their header, which is
+            far less to read, and leaves silence, clipping and damage further on unnoticed.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
         warm_start: Keep the output rows of characters that both alphabets share, where only the
             output layer is replaced.

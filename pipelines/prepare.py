@@ -22,6 +22,7 @@ def _add_import(values: Mapping[str, Any]) -> None:
         dataset_uri=imported.outputs["dataset_uri"],
         dataset_digest=imported.outputs["dataset_digest"],
         strict=values["strict_validation"],
+        check_audio=values["check_audio"],
     ).set_display_name("Validate the corpus")
     budget = cluster.Budget(values["data_cpu"], values["data_memory"], hours=24, retries=2)
     for task in (imported, validated):
@@ -65,6 +66,7 @@ def prepare(
     copy_audio: bool = False,
     shard_size: int = 256,
     strict_validation: bool = False,
+    check_audio: str = "header",
     data_cpu: str = "2",
     data_memory: str = "4Gi",
     alignment_cpu: str = "8",
@@ -120,6 +122,8 @@ def prepare(
         copy_audio: Copy every clip into the corpus instead of referring to its place.
         shard_size: Size of a shard, in MiB; a clip is never divided.
         strict_validation: Stop if any row of the corpus has an error, instead of rejecting it.
+        check_audio: How clips in an object store are checked: whole, or by their header, which is
+            far less to read, and leaves silence, clipping and damage further on unnoticed.
         data_cpu: Processors that each step may use on a cluster, such as 2 or 500m.
         data_memory: Memory that each step may use on a cluster, such as 4Gi.
         alignment_cpu: Processors that the alignment may use on a cluster.

@@ -33,6 +33,7 @@ def run_settings(
         ("beam_width", int),
         ("best_by", str),
         ("bytes_output_mode", bool),
+        ("check_audio", str),
         ("checkpoint_alphabet_uri", str),
         ("checkpoint_sha256", str),
         ("clip_norm", float),
@@ -106,6 +107,8 @@ def run_settings(
             stopping.
         bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
             say so itself.
+        check_audio: How clips in an object store are checked: whole, or by their header, which is
+            far less to read, and leaves silence, clipping and damage further on unnoticed.
         checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
             none.
         checkpoint_sha256: Expected digest, in hexadecimal; empty for no check.
@@ -183,6 +186,7 @@ def run_settings(
             "beam_width",
             "best_by",
             "bytes_output_mode",
+            "check_audio",
             "checkpoint_alphabet_uri",
             "checkpoint_sha256",
             "clip_norm",

@@ -33,6 +33,7 @@ def source_analysis(
     normalise: str = "",
     numbers: str = "set_aside",
     drop_suspects_uri: str = "",
+    check_audio: str = "header",
     checkpoint_alphabet_uri: str = "",
     bytes_output_mode: bool = False,
 ) -> NamedTuple("Outputs", [("mode", str), ("reason", str)]):  # type: ignore[valid-type]
@@ -68,6 +69,8 @@ def source_analysis(
             only one way to read them, or keep them.
         drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
+        check_audio: How clips in an object store are checked: whole, or by their header, which is
+            far less to read, and leaves silence, clipping and damage further on unnoticed.
         checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
             none.
         bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
@@ -108,6 +111,7 @@ def source_analysis(
         normalise=normalise,
         numbers=numbers,
         drop_suspects=drop_suspects_uri,
+        check_audio=check_audio,
         checkpoint_alphabet_uri=checkpoint_alphabet_uri,
         bytes_output_mode=bytes_output_mode,
     )

@@ -58,6 +58,7 @@ def analyse_sources(
     normalise: str = "",
     numbers: str = "set_aside",
     drop_suspects: str = "",
+    check_audio: str = "header",
     checkpoint_alphabet_uri: str = "",
     bytes_output_mode: bool = False,
 ) -> AnalysedSources:
@@ -87,6 +88,7 @@ def analyse_sources(
         normalise: language whose rules normalise the transcripts; empty for none.
         numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
         drop_suspects: ``suspects.csv`` of an earlier run, whose marked rows are left out.
+        check_audio: whether clips in a store are read ``whole``, or by their ``header`` alone.
         checkpoint_alphabet_uri: the checkpoint's alphabet, if it does not hold its own.
         bytes_output_mode: the checkpoint's labels are the bytes of UTF-8.
 
@@ -112,6 +114,7 @@ def analyse_sources(
                     normalise=normalise,
                     numbers=numbers,
                     drop_suspects=drop_suspects,
+                    check_audio=check_audio,
                     report=parts[3],
                 ),
             )

@@ -1,6 +1,10 @@
 """In one pod the same comes out as in four."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import soundfile
 
 from stt_model.base.errors import BootstrapError
 from stt_model.checkpoint.directory import open_checkpoint
@@ -13,6 +17,7 @@ from stt_model.jobs.sources import NOT_MADE, analyse_sources
 from stt_model.text.alphabet import CharacterAlphabet
 from tests.command_line import tree
 from tests.corpora import write_tone_dataset
+from tests.stt_model.faulty_store import FaultyStore
 
 PLACES = ("clean_dataset", "checkpoint", "model_alphabet", "grafted_checkpoint", "report")
 
@@ -83,3 +88,27 @@ def test_what_was_found_before_a_failure_is_in_the_report(make_source, places, t
     with pytest.raises(BootstrapError, match="nowhere"):
         analyse_sources(str(tmp_path / "nowhere"), make_source(" abcd"), **places)
     assert "# Checkpoint" in places["report"].read_text()
+
+
+@pytest.mark.parametrize(("check_audio", "rejected"), [("header", 0), ("whole", 1)])
+def test_clips_of_a_store_are_read_whole_only_if_asked(
+    check_audio, rejected, make_source, places, tmp_path, monkeypatch
+):
+    dataset = write_tone_dataset(tmp_path / "tones", train=4, other=2)
+    damaged = dataset / "train-clips" / "1.flac"
+    soundfile.write(damaged, np.random.default_rng(1).uniform(-0.5, 0.5, 16000 * 3), 16000)
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:40_000] + bytes(len(content) - 40_000))
+    for manifest in dataset.glob("*.csv"):
+        text = manifest.read_text().replace(f"{dataset}/", "")
+        manifest.write_text(text.replace("train-clips/1.wav", "train-clips/1.flac"))
+    monkeypatch.setenv("STT_BOOTSTRAP_CACHE", str(tmp_path / "cache"))
+    with FaultyStore() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        for path in filter(Path.is_file, dataset.rglob("*")):
+            server.objects[f"/speech/{path.relative_to(dataset)}"] = path.read_bytes()
+        found = analyse_sources(
+            "s3://speech", make_source("abcd "), check_audio=check_audio, **places
+        )
+    assert len(found.validation.accepted["train"]) == 4 - rejected
