@@ -1,4 +1,4 @@
-"""The job of forecasting: what the error rate will be with more speech, from what less comes to."""
+"""The job of forecasting: predict the error rate with more speech from trainings on parts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 FORECAST = "forecast.json"
 PARTS = (8, 4, 2, 1)
-"""The corpus is divided by these to get the sizes that are trained on."""
+"""Divisors of the corpus's size, which give the sizes to train on."""
 DRAWS = 2
 """Times that each size is drawn, as long as the draws together are at most half of the corpus."""
 FEWEST = 24
-"""Utterances below which there is nothing to divide."""
+"""Utterances; a smaller corpus is not divided."""
 
 
 def forecast(
@@ -49,25 +49,25 @@ def forecast(
     decoding: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Forecast:
-    """Train on parts of a corpus and on all of it, and say what more of it would come to.
+    """Train on parts of a corpus and on all of it, and predict the error rate with more speech.
 
-    The parts are an eighth, a quarter and a half, the smaller ones drawn twice; each is a training
-    of its own with the same settings. What they came to stays in ``output``, so that a job that was
-    broken off goes on.
+    The parts are an eighth, a quarter and a half, the smaller ones drawn twice; each is trained on
+    separately, with the same settings. Results stay in ``output``, so that an interrupted job
+    resumes.
 
     Args:
-        train_files: manifests of all speech there is to train on.
-        dev_files: manifests that decide which epoch is the best.
-        test_files: manifests that all trainings are tested on; without any, the dev set's.
-        output: folder for what the trainings came to and for ``forecast.json``.
-        model: checkpoint that was trained on all of it with these settings, to save that training.
+        train_files: manifests of the whole training set.
+        dev_files: manifests that determine the best epoch.
+        test_files: manifests for testing every training; by default the dev set's.
+        output: folder for the results of the trainings and ``forecast.json``.
+        model: checkpoint that was trained on the whole corpus with these settings, if there is one.
         report: where the report is written.
-        add_to_report: report to whose end it is added.
-        decoding: what ``evaluate`` takes; by default the best label of each frame.
-        settings: what else ``train`` takes, ``load_checkpoint_dir`` among them.
+        add_to_report: report that the forecast is appended to.
+        decoding: arguments of ``evaluate``; by default the best label of each frame.
+        settings: further arguments of ``train``, ``load_checkpoint_dir`` among them.
 
     Returns:
-        a forecast without predictions where there is too little speech for one.
+        a forecast, without predictions if there is too little speech.
 
     Raises:
         BootstrapError: what ``train`` and ``evaluate`` raise.
@@ -85,7 +85,7 @@ def forecast(
     reached = []
     sizes = plan(len(rows))
     if model and os.environ.get("TF_CONFIG"):
-        log.warning("no forecast on several nodes: the others have ended, and wait for no part")
+        log.warning("no forecast on several nodes: it needs trainings on one node")
         sizes = sizes[-1:]
     for size, draw in sizes:
         log.info("forecast: training on %d of %d utterances, draw %d", size, len(rows), draw + 1)
@@ -118,9 +118,9 @@ def train_and_forecast(
     report: Path | None = None,
     **settings: Any,
 ) -> TrainingResult:
-    """Train, with recordings without texts if there are any, and forecast if that is wanted.
+    """Train, also on recordings without transcripts if given, and forecast if wanted.
 
-    The trainings on parts of the corpus lie in the folder ``forecast`` of the checkpoint; the
+    The trainings on parts of the corpus are kept in the folder ``forecast`` of the checkpoint; the
     forecast is added to the report. Arguments and errors are those of ``train``,
     ``train_with_unlabelled`` and ``forecast``.
     """
@@ -157,7 +157,7 @@ def train_and_forecast(
 
 
 def amount_of(trial: Trial) -> Amount:
-    """Return what a trial says of the curve."""
+    """Return the point on the learning curve that a trial gives."""
     from stt_model.evaluation import Amount
 
     return Amount(trial.hours, trial.utterances, trial.counts.word_errors, trial.counts.words)
@@ -169,7 +169,7 @@ def _reached_by(
     test_files: Sequence[str | Path],
     decoding: dict[str, Any] | None,
 ) -> Amount:
-    """Return what a model makes of the test set that was trained on all of the corpus."""
+    """Return the point on the learning curve of a model that was trained on the whole corpus."""
     from stt_model.corpus import drop_too_short, read_samples
     from stt_model.evaluation import Amount
 
@@ -183,9 +183,9 @@ def _reached_by(
 
 
 def plan(utterances: int) -> list[tuple[int, int]]:
-    """Return the sizes to train on, in utterances, each with the number of its draw from 0.
+    """Return the sizes to train on, in utterances, each with the number of its draw, from 0.
 
-    The last is all there is, and the only one where that is too little to divide.
+    The last is the whole corpus; it is the only one if the corpus is too small to divide.
     """
     if utterances < FEWEST:
         return [(utterances, 0)]
@@ -207,7 +207,7 @@ def try_size(
     decoding: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Trial:
-    """Train on ``size`` utterances of a corpus in random order; each draw takes others.
+    """Train on ``size`` utterances of a shuffled corpus; each draw takes others.
 
     The first draw of a size holds the first draw of each smaller one.
     """

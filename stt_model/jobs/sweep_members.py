@@ -1,4 +1,4 @@
-"""A sweep whose members train in pods of their own, and meet only below a URI."""
+"""A sweep whose members each train in their own pod, and share results below a URI."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 
 from stt_model.base import DataError, StorageError
 from stt_model.corpus import find_splits
-from stt_model.jobs.evaluation import evaluate, test_split
-from stt_model.jobs.exporting import export_model
 from stt_model.jobs.reports import write_report
 from stt_model.jobs.sweep_plan import Member, read_plan
 from stt_model.jobs.sweeping import (
     FEATURES,
     MEMBERS,
     TO_THE_END,
-    file_of,
+    latest_result,
     make_leaderboard,
-    results_of,
+    result_stem,
     run_member,
     survivors,
-    training_of,
+    test_and_export,
+    training_arguments,
 )
 from stt_model.jobs.training import train
 from stt_model.jobs.trials import MODEL, Trial, read_trial
@@ -38,21 +37,21 @@ log = logging.getLogger(__name__)
 
 
 def train_member(prepared: Path, key: str, rung: int, sweep_uri: str) -> Trial:
-    """Train one member up to an epoch, or to its end at rung 0; nothing where that was done.
+    """Train one member up to an epoch, or to its end at rung 0, unless that was done before.
 
     Args:
         prepared: folder of ``prepare_sweep``, with the features in ``features``.
         key: of the member.
         rung: epoch to stop after; 0 trains to the end.
-        sweep_uri: folder where all that members come to is kept: a path, ``file://`` or ``s3://``.
+        sweep_uri: folder for the results of all members: a path, ``file://`` or ``s3://``.
     """
-    member = _member(prepared, key)
+    member = _members(prepared, [key])[0]
     with _results(sweep_uri, key, [rung]) as place:
-        before = read_trial(place, file_of(rung))
+        before = read_trial(place, result_stem(rung))
         state = _place_of(sweep_uri, key, "state")
         trial = run_member(prepared, member, rung, place, prepared / FEATURES, state)
         if before != trial:
-            name = f"{file_of(rung)}.json"
+            name = f"{result_stem(rung)}.json"
             put(place / name, _place_of(sweep_uri, key, name))
     log.info("%s: CER %s, WER %s on dev", member.name, trial.counts.cer, trial.counts.wer)
     return trial
@@ -61,12 +60,12 @@ def train_member(prepared: Path, key: str, rung: int, sweep_uri: str) -> Trial:
 def choose_members(
     prepared: Path, keys: Sequence[str], rung: int, sweep_uri: str, *, keep: float, choose_by: str
 ) -> list[str]:
-    """Return the keys of the better part of the members that have reached a rung."""
-    members = [_member(prepared, key) for key in keys]
+    """Return the keys of the best-ranked of the members that have reached a rung."""
     reached = {key: _trial(sweep_uri, key, [rung]) for key in keys}
-    left = survivors(members, reached, keep, choose_by)
-    log.info("going on with %d: %s", len(left), "; ".join(each.name for each in left))
-    return [each.key for each in left]
+    remaining = survivors(_members(prepared, keys), reached, keep, choose_by)
+    names = "; ".join(each.name for each in remaining)
+    log.info("training on with %d: %s", len(remaining), names)
+    return [each.key for each in remaining]
 
 
 def finish_sweep(
@@ -82,12 +81,12 @@ def finish_sweep(
     page: Path,
     report: Path | None = None,
 ) -> tuple[Leaderboard, EvaluationResult]:
-    """Rank all members, test the winner on speech that had no part in choosing it, export it.
+    """Rank all members, and test and export the winner.
 
     Args:
         prepared: folder of ``prepare_sweep``.
         finished: keys of the members that were trained to their end.
-        rungs: epochs after which others were given up.
+        rungs: epochs after which the others were stopped.
         sweep_uri: see ``train_member``.
         choose_by: ``cer`` or ``wer``.
         checkpoint: folder for the winner.
@@ -101,10 +100,10 @@ def finish_sweep(
     results = {each.key: _trial(sweep_uri, each.key, steps) for each in plan.members}
     corpus = plan.members[0].corpus
     board = make_leaderboard(corpus, plan.members, results, choose_by, finished)
-    winner = _member(prepared, board.rows[0].key)
+    winner = next(each for each in plan.members if each.key == board.rows[0].key)
     splits = find_splits(str(prepared / "corpora" / corpus))
     with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
-        # It has ended: this only brings it here.
+        # Its training is finished, so this only fetches the checkpoint.
         model = Path(folder) / MODEL
         train(
             [splits["train"]],
@@ -112,29 +111,20 @@ def finish_sweep(
             save_checkpoint_dir=model,
             run_state_uri=_place_of(sweep_uri, winner.key, "state"),
             feature_cache=prepared / FEATURES,
-            **training_of(prepared, winner, TO_THE_END),
+            **training_arguments(prepared, winner, TO_THE_END),
         )
         shutil.copytree(model, checkpoint, dirs_exist_ok=True)
-    tests, note = test_split(splits)
-    tested = evaluate(
-        tests,
-        checkpoint,
-        source_checkpoint_dir=prepared / "sources" / winner.source,
-        html_report=page,
-        note=note,
-        dataset=corpus,
-    )
-    export_model(checkpoint, export, test_files=tests)
+    tested = test_and_export(prepared, winner, checkpoint, export, page)
     write_report(leaderboard, board.to_html())
     write_report(report, board.to_markdown())
     return board, tested
 
 
-def _member(prepared: Path, key: str) -> Member:
-    found = [each for each in read_plan(prepared).members if each.key == key]
-    if not found:
-        raise DataError(f"{prepared}: expected a training {key} in the plan, found none")
-    return found[0]
+def _members(prepared: Path, keys: Sequence[str]) -> list[Member]:
+    planned = {each.key: each for each in read_plan(prepared).members}
+    if missing := [key for key in keys if key not in planned]:
+        raise DataError(f"{prepared}: expected a training {missing[0]} in the plan, found none")
+    return [planned[key] for key in keys]
 
 
 def _place_of(sweep_uri: str, key: str, name: str) -> str:
@@ -143,10 +133,10 @@ def _place_of(sweep_uri: str, key: str, name: str) -> str:
 
 @contextmanager
 def _results(sweep_uri: str, key: str, rungs: Sequence[int]) -> Iterator[Path]:
-    """Yield a folder with what a member has come to so far."""
+    """Yield a folder with a copy of a member's results so far."""
     with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as folder:
         for rung in rungs:
-            name = f"{file_of(rung)}.json"
+            name = f"{result_stem(rung)}.json"
             uri = _place_of(sweep_uri, key, name)
             try:
                 check_readable(uri)
@@ -160,4 +150,4 @@ def _results(sweep_uri: str, key: str, rungs: Sequence[int]) -> Iterator[Path]:
 
 def _trial(sweep_uri: str, key: str, rungs: Sequence[int]) -> Trial:
     with _results(sweep_uri, key, rungs) as place:
-        return results_of(place, rungs, _place_of(sweep_uri, key, ""))
+        return latest_result(place, rungs, _place_of(sweep_uri, key, ""))

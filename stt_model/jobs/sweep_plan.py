@@ -31,23 +31,23 @@ _DEEPEST = 5
 
 @dataclass(frozen=True)
 class Member:
-    """One training of a sweep: what is trained on what, and how."""
+    """One training of a sweep: a source, a corpus and all settings."""
 
     key: str
-    """Digest of all that decides what comes out."""
+    """Digest of everything that determines the result."""
     corpus: str
     source: str
     drop_source_layers: int
     """0 fine-tunes."""
     learning_rate: float
     rate_given: bool
-    """Whether the rate was asked for, and not chosen by the rule."""
+    """Whether the rate was given, and not chosen by the rule."""
     settings: dict[str, Any]
-    """All that training takes, with nothing left to choose."""
+    """All settings of the training, none of them auto."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """For people."""
         depth = self.drop_source_layers
         way = f"{depth} new layer{'s' * (depth > 1)}" if depth else "fine-tuned"
         chosen = "" if self.rate_given else ", chosen"
@@ -56,7 +56,7 @@ class Member:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What is to be trained, and what was left out."""
+    """What to train, and what was left out."""
 
     members: list[Member]
     left_out: list[str]
@@ -64,10 +64,10 @@ class SweepPlan:
 
 
 def read_depths(text: str) -> list[int]:
-    """Return the numbers of layers to replace that a text such as ``0,2`` or ``1..5`` names.
+    """Return the numbers of layers to replace from a text such as ``0,2`` or ``1..5``.
 
     Raises:
-        DataError: it is no such text, or a number is not from 0 to 5.
+        DataError: another text, or a number that is not from 0 to 5.
     """
     found: list[int] = []
     for part in filter(None, re.split(r"[,\s]+", text)):
@@ -88,7 +88,7 @@ def _wrong_depths(text: str) -> DataError:
 
 
 def read_rates(text: str) -> list[float | None]:
-    """Return the learning rates that a text such as ``auto,0.001`` names; None is auto."""
+    """Return the learning rates from a text such as ``auto,0.001``; None stands for auto."""
     found: list[float | None] = []
     for part in filter(None, re.split(r"[,\s]+", text)):
         try:
@@ -105,13 +105,11 @@ def read_rates(text: str) -> list[float | None]:
 
 
 def read_rungs(text: str) -> list[int]:
-    """Return the epochs after which the better members go on, such as ``4,12``; none for none."""
+    """Return the epochs after which only the best-ranked members train on, such as ``4,12``."""
     parts = [part for part in re.split(r"[,\s]+", text) if part]
     rungs = [int(part) for part in parts if part.isdecimal()]
     if len(rungs) != len(parts) or rungs != sorted(set(rungs)) or 0 in rungs:
-        raise DataError(
-            f"--rungs: expected numbers of epochs that rise, such as 4,12, found {text!r}"
-        )
+        raise DataError(f"--rungs: expected rising numbers of epochs, such as 4,12, found {text!r}")
     return rungs
 
 
@@ -129,8 +127,8 @@ def prepare_sweep(
 ) -> SweepPlan:
     """Validate each dataset and fetch each source once, and plan the trainings.
 
-    ``folder`` gets ``corpora``, ``sources``, ``alphabets`` and ``plan.json``; what is there of an
-    earlier call is made anew, which gives the same.
+    ``folder`` gets ``corpora``, ``sources``, ``alphabets`` and ``plan.json``; those of
+    an earlier call are replaced, by the same content.
 
     Args:
         dataset_uris: folders with train.csv, dev.csv and test.csv.
@@ -141,10 +139,10 @@ def prepare_sweep(
         normalise: see ``validate``.
         strict: see ``validate``.
         report: where the report is written.
-        settings: fields of ``TrainingConfig`` that hold for all.
+        settings: fields of ``TrainingConfig``, applied to every member.
 
     Raises:
-        BootstrapError: a dataset or a source cannot be used, or nothing is left to train.
+        BootstrapError: a dataset or a source cannot be used, or there is nothing to train.
     """
     depths, rates = read_depths(drop_depths), read_rates(learning_rates)
     corpora = dict(zip(_names(dataset_uris), dataset_uris, strict=True))
@@ -180,7 +178,7 @@ def prepare_sweep(
     for line in left_out:
         log.warning("left out: %s", line)
     if not members:
-        raise DataError(f"nothing is left to train: {'; '.join(left_out)}")
+        raise DataError(f"there is nothing to train: {'; '.join(left_out)}")
     plan = SweepPlan(members, left_out)
     with atomic_write(folder / PLAN) as beside:
         beside.write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
@@ -189,7 +187,7 @@ def prepare_sweep(
 
 
 def _names(uris: Sequence[str]) -> list[str]:
-    """Return a short name for each, which can be a folder's, no two of them equal."""
+    """Return a short name for each, valid for a folder and unique."""
     if not uris:
         raise DataError("expected at least one dataset and one checkpoint, found none")
     names: list[str] = []
@@ -204,7 +202,7 @@ def _names(uris: Sequence[str]) -> list[str]:
 
 
 def _decide(folder: Path, corpus: str, source: str, depth: int) -> str:
-    """Write the alphabet of a way to train, and return why it is impossible, "" if it is not."""
+    """Write the alphabet to train with, and return why that is impossible, "" if it is possible."""
     mode = "transfer" if depth else "fine-tune"
     alphabet = alphabet_of(folder, corpus, source, depth)
     if depth > 1 and alphabet.exists():
@@ -223,7 +221,7 @@ def _decide(folder: Path, corpus: str, source: str, depth: int) -> str:
 
 
 def alphabet_of(folder: Path, corpus: str, source: str, depth: int) -> Path:
-    """Return where the alphabet of a way to train lies, below the folder of a prepared sweep."""
+    """Return the path of an alphabet to train with, below the folder of a prepared sweep."""
     mode = "transfer" if depth else "fine-tune"
     return folder / "alphabets" / f"{corpus}--{source}--{mode}.txt"
 
@@ -275,7 +273,7 @@ def _member(
         **{**settings, "learning_rate": rate},
     )
     asked.check()
-    # What the rule says of the corpus holds for all rungs, so it is asked once.
+    # Chosen once, for all rungs.
     fitted = fit(asked, start.checkpoint, {"dropped_layers": ["new"] * depth})
     values = {name: config_value(value) for name, value in fitted.settings().items()}
     values |= {"epochs": fitted.epochs, "augment": fitted.augment or "none"}
@@ -300,14 +298,14 @@ def _describe(plan: SweepPlan) -> str:
 
 
 def read_plan(folder: Path) -> SweepPlan:
-    """Return what ``prepare_sweep`` wrote.
+    """Return the plan that ``prepare_sweep`` wrote.
 
     Raises:
-        DataError: it is not there, or damaged.
+        DataError: there is none, or it is damaged.
     """
     try:
         return build(SweepPlan, read_json(folder / PLAN))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder / PLAN}: expected the plan of a sweep, found what cannot be read ({error})"
+            f"{folder / PLAN}: expected the plan of a sweep, found no such file ({error})"
         ) from error

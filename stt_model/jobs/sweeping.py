@@ -1,10 +1,10 @@
 """The jobs of a sweep: train its members in rungs, rank them, take the winner.
 
 Successive halving by epochs (Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and
-Hyperparameter Optimization", 2016): all members train for a few epochs, the better part of them for
-some more, and what is left to the end. Each goes on where it stopped, so that nothing is trained
-twice. What a member came to is a file below ``members/KEY``, where KEY is the digest of all that
-decides it: a sweep that is started again reads it there.
+Hyperparameter Optimization", 2016): all members train for a few epochs, the best-ranked of them
+for some more, and the best-ranked of these to the end. Each resumes where it stopped, so that
+nothing is trained twice. A member's result is a file below ``members/KEY``, where KEY is the digest
+of everything that determines it: a restarted sweep reads the result there.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ log = logging.getLogger(__name__)
 FEATURES = "features"
 MEMBERS = "members"
 TO_THE_END = 0
-"""Stands for the last rung, where training ends by itself."""
+"""Stands for the last rung, at which training ends by itself."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """How a sweep of one corpus went."""
+    """The outcome of a sweep on one corpus."""
 
     corpus: str
     leaderboard: Leaderboard
@@ -71,22 +71,22 @@ def sweep(
 ) -> list[Sweep]:
     """Train all sources, depths and rates on each dataset, rank them, test and export the winner.
 
-    Datasets are validated, sources fetched and features computed once. Started again with the same
-    folder, it repeats nothing that was finished.
+    Datasets are validated, sources fetched and features computed once. A restarted sweep with the
+    same folder repeats nothing that was finished.
 
     Args:
         dataset_uris: folders with train.csv, dev.csv and test.csv.
         checkpoint_uris: checkpoints, archives of them, or deployed models.
-        output: folder for all of it: ``leaderboard-CORPUS.html`` and ``.md``, ``winner/CORPUS``
+        output: folder for all results: ``leaderboard-CORPUS.html`` and ``.md``, ``winner/CORPUS``
             with ``export`` and ``report.html``.
         drop_depths: numbers of layers to replace; 0 fine-tunes.
         learning_rates: auto and numbers.
-        rungs: epochs after which only the better members go on.
-        keep: share of the members that goes on.
+        rungs: epochs after which only the best-ranked members train on.
+        keep: share of the members that trains on.
         choose_by: ``cer`` or ``wer`` of the dev split.
         normalise: see ``validate``.
         strict: see ``validate``.
-        settings: fields of ``TrainingConfig`` that hold for all.
+        settings: fields of ``TrainingConfig``, applied to every member.
 
     Raises:
         BootstrapError: a dataset or a source cannot be used, or a training fails.
@@ -113,22 +113,22 @@ def _sweep_one(
     folder: Path, plan: SweepPlan, corpus: str, steps: Sequence[int], keep: float, choose_by: str
 ) -> Sweep:
     members = [each for each in plan.members if each.corpus == corpus]
-    left = members
+    remaining = members
     for step in steps:
         reached: dict[str, Trial] = {}
-        for number, member in enumerate(left, 1):
+        for number, member in enumerate(remaining, 1):
             until = f"to epoch {step}" if step else "to the end"
-            log.info("%d of %d %s: %s", number, len(left), until, member.name)
+            log.info("%d of %d %s: %s", number, len(remaining), until, member.name)
             place = folder / MEMBERS / member.key
             reached[member.key] = run_member(folder, member, step, place, folder / FEATURES)
         if step:
-            # By what they came to at this rung, also where an earlier run brought some further.
-            left = survivors(left, reached, keep, choose_by)
-            log.info("going on with %d: %s", len(left), "; ".join(each.name for each in left))
-    results = {each.key: results_of(folder / MEMBERS / each.key, steps) for each in members}
-    board = make_leaderboard(
-        corpus, members, results, choose_by, finished={each.key for each in left}
-    )
+            # Ranked at this rung, even if an earlier run trained some members further.
+            remaining = survivors(remaining, reached, keep, choose_by)
+            names = "; ".join(each.name for each in remaining)
+            log.info("training on with %d: %s", len(remaining), names)
+    results = {each.key: latest_result(folder / MEMBERS / each.key, steps) for each in members}
+    finished = {each.key for each in remaining}
+    board = make_leaderboard(corpus, members, results, choose_by, finished)
     board.write(folder / f"leaderboard-{corpus}.html", folder / f"leaderboard-{corpus}.md")
     winner = next(each for each in members if each.key == board.rows[0].key)
     log.info("the winner is %s", winner.name)
@@ -187,7 +187,7 @@ def run_member(
         folder: of the prepared sweep.
         member: what to train.
         rung: the epoch, or ``TO_THE_END``.
-        place: folder of this member alone, where it goes on.
+        place: folder of this member alone, where its training resumes.
         cache: folder with the features.
         run_state_uri: where its training is kept, if not in ``place``.
     """
@@ -197,16 +197,16 @@ def run_member(
         [splits["train"]],
         [splits["dev"]],
         [splits["dev"]],
-        name=file_of(rung),
+        name=result_stem(rung),
         keep_model=True,
         feature_cache=cache,
         run_state_uri=run_state_uri,
-        **training_of(folder, member, rung),
+        **training_arguments(folder, member, rung),
     )
 
 
-def training_of(folder: Path, member: Member, rung: int) -> dict[str, Any]:
-    """Return what ``train`` takes of a member, but for the splits and places."""
+def training_arguments(folder: Path, member: Member, rung: int) -> dict[str, Any]:
+    """Return the arguments of ``train`` for a member, except the splits and folders."""
     settings = dict(member.settings)
     if rung:
         settings["epochs"] = min(rung, settings["epochs"])
@@ -219,21 +219,21 @@ def training_of(folder: Path, member: Member, rung: int) -> dict[str, Any]:
     }
 
 
-def results_of(place: Path, steps: Sequence[int], label: str = "") -> Trial:
-    """Return what a member came to in the last rung that it reached.
+def latest_result(place: Path, steps: Sequence[int], label: str = "") -> Trial:
+    """Return a member's result at the last rung that it reached.
 
     ``label`` is what messages call the place, if it is a copy.
     """
-    found = [trial for step in steps if (trial := read_trial(place, file_of(step)))]
+    found = [trial for step in steps if (trial := read_trial(place, result_stem(step)))]
     if not found:
-        raise DataError(f"{label or place}: expected what a training came to, found nothing")
+        raise DataError(f"{label or place}: expected the result of a training, found none")
     return found[-1]
 
 
 def survivors(
     members: Sequence[Member], results: Mapping[str, Trial], keep: float, choose_by: str
 ) -> list[Member]:
-    """Return the better part of the members, the best first."""
+    """Return the share ``keep`` of the members that ranks best, the best first."""
     ranked = sorted(members, key=lambda each: (_rate(results[each.key], choose_by), each.key))
     return ranked[: max(1, math.ceil(keep * len(ranked)))]
 
@@ -268,25 +268,41 @@ def make_leaderboard(
 
 
 def _finish(folder: Path, corpus: str, board: Leaderboard, winner: Member) -> Sweep:
-    """Test the winner on speech that had no part in choosing it, and export it."""
     model = folder / MEMBERS / winner.key / MODEL
     place = folder / "winner" / corpus
     place.mkdir(parents=True, exist_ok=True)
-    tests, note = test_split(find_splits(str(folder / "corpora" / corpus)))
+    export, page = place / "export", place / "report.html"
+    tested = test_and_export(folder, winner, model, export, page, place / "report.md")
+    return Sweep(corpus, board, winner, model, tested, export)
+
+
+def test_and_export(
+    folder: Path, winner: Member, model: Path, export: Path, page: Path, report: Path | None = None
+) -> EvaluationResult:
+    """Test the winner on the test split, which had no part in choosing it, and export it.
+
+    Args:
+        folder: of the prepared sweep.
+        winner: the member with the best rate.
+        model: its checkpoint.
+        export: folder for the export; one that is there already is kept.
+        page: HTML file on the test.
+        report: Markdown file on the test.
+    """
+    tests, note = test_split(find_splits(str(folder / "corpora" / winner.corpus)))
     tested = evaluate(
         tests,
         model,
         source_checkpoint_dir=folder / "sources" / winner.source,
-        html_report=place / "report.html",
-        report=place / "report.md",
+        html_report=page,
+        report=report,
         note=note,
-        dataset=corpus,
+        dataset=winner.corpus,
         show_progressbar=False,
     )
-    export = place / "export"
     if not (export / "output_graph.tflite").is_file():
         export_model(model, export, test_files=tests)
-    return Sweep(corpus, board, winner, model, tested, export)
+    return tested
 
 
 def _alphabet(folder: Path, member: Member) -> Any:
@@ -294,8 +310,8 @@ def _alphabet(folder: Path, member: Member) -> Any:
     return read_model_alphabet(place)
 
 
-def file_of(rung: int) -> str:
-    """Return the name of the file with what a member came to."""
+def result_stem(rung: int) -> str:
+    """Return the name, without suffix, of the file with a member's result at a rung."""
     return f"epoch-{rung}" if rung else "end"
 
 

@@ -1,4 +1,4 @@
-"""One training of several that are compared, and what it came to: made once, kept in a file."""
+"""One of several trainings that are compared, and its result, which is computed once and kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TRIAL = "trial"
 MODEL = "model"
 GREEDY = 1
-"""Beam width with which trials are tested where nothing is said: what is compared is models."""
+"""Default beam width of a trial's test: what is compared is models, not decoders."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,18 @@ class Counts:
 
 @dataclass(frozen=True)
 class Trial:
-    """A training that has ended, and what its best epoch makes of a test set."""
+    """A finished training, and the errors of its best epoch on a test set."""
 
     identity: str
-    """Digest of all that decides what comes out: data, source, settings."""
+    """Digest of everything that determines the result: data, source, settings."""
     utterances: int
-    """That were trained on."""
+    """Trained on."""
     hours: float
-    """Of speech that were trained on."""
+    """Of speech, trained on."""
     epochs: int
     best_epoch: int
     seconds: float
-    """What training and testing took, without the times before it was broken off."""
+    """Duration of training and testing, without what came before an interruption."""
     counts: Counts
 
 
@@ -89,19 +89,19 @@ def run_trial(
     decoding: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Trial:
-    """Train and test, or return what that came to where ``folder`` has it.
+    """Train and test, or return the result of an earlier call if ``folder`` has it.
 
-    A trial that was broken off goes on where its training was last saved.
+    An interrupted trial resumes where its training was last saved.
 
     Args:
         folder: of this trial alone; gets ``NAME.json`` and, while it trains, ``model``.
         train_files: manifests to train on.
-        dev_files: manifests that decide which epoch is the best.
+        dev_files: manifests that determine the best epoch.
         test_files: manifests that the best epoch is tested on.
-        name: of the file. Trials of one training to more and more epochs share a folder.
+        name: of the file. Trials of one training up to different epochs share a folder.
         keep_model: leave the trained checkpoint in the folder.
-        decoding: what ``evaluate`` takes; by default the best label of each frame.
-        settings: what else ``train`` takes, ``load_checkpoint_dir`` among them.
+        decoding: arguments of ``evaluate``; by default the best label of each frame.
+        settings: further arguments of ``train``, ``load_checkpoint_dir`` among them.
 
     Raises:
         BootstrapError: what ``train`` and ``evaluate`` raise.
@@ -142,7 +142,7 @@ def test_model(
 
 
 def read_trial(folder: Path, name: str = TRIAL) -> Trial | None:
-    """Return the trial that a folder holds, None where there is none.
+    """Return the trial that a folder holds, or None.
 
     Raises:
         DataError: the file is damaged.
@@ -154,13 +154,13 @@ def read_trial(folder: Path, name: str = TRIAL) -> Trial | None:
         return build(Trial, read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
-            f"{path}: expected what an earlier trial wrote, found what cannot be read ({error});"
-            " delete the file, and the trial is made again"
+            f"{path}: expected the result of an earlier trial, found a damaged file ({error});"
+            " delete it, and the trial is repeated"
         ) from error
 
 
 def identify(prepared: PreparedTraining, settings: dict[str, Any], decoding: dict[str, Any]) -> str:
-    """Return a digest of all that decides what a training, and a test with these, come to."""
+    """Return a digest of everything that determines the result of a training and its test."""
     config = prepared.config
     asked = {name: config_value(value) for name, value in config.settings().items()}
     scorer = decoding.get("scorer_uri")
@@ -180,5 +180,5 @@ def identify(prepared: PreparedTraining, settings: dict[str, Any], decoding: dic
 
 
 def config_value(value: object) -> object:
-    """Return a setting as JSON has it; one that nobody gave is auto."""
+    """Return a setting as a JSON value; one that was not given is auto."""
     return AUTO if value is None else value

@@ -70,7 +70,7 @@ def test_a_way_that_is_impossible_is_left_out_with_its_reason(corpus, sources, t
     assert again == plan
     other = prepare_sweep([str(corpus)], sources, tmp_path, random_seed=3, **SETTINGS)
     assert not {each.key for each in other.members} & {each.key for each in plan.members}
-    with pytest.raises(DataError, match="nothing is left to train: tones, first, depth 0"):
+    with pytest.raises(DataError, match="there is nothing to train: tones, first, depth 0"):
         prepare_sweep([str(corpus)], sources, tmp_path, drop_depths="0", **SETTINGS)
 
 
