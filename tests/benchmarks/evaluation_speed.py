@@ -2,7 +2,8 @@
 
 Run as ``make bench-evaluation`` or ``python -m tests.benchmarks.evaluation_speed``. Both are run by
 their own command lines, from the start of the process to its end, in turn, over the demo's English
-checkpoint, which Coqui trained, and synthesised English that it was not trained on.
+checkpoint, which Coqui trained, and synthesised English that it was not trained on; or over any
+checkpoint and manifest, without a scorer. One evaluation by each comes first and does not count.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from stt_model.checkpoint.directory import Checkpoint, open_checkpoint, read_wei
 from stt_model.corpus.manifests import read_manifest
 from stt_model.network.startup import import_tensorflow_quietly
 from tests.benchmarks.decoding_speed import CHECKPOINT, write_scorer
-from tests.benchmarks.trainers import LINES_SHOWN_ON_FAILURE, Coqui
+from tests.benchmarks.trainers import LINES_SHOWN_ON_FAILURE, Coqui, timed_environment
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def evaluate(command: Sequence[str], output: Path) -> Evaluation:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=timed_environment(),
     )
     seconds = time.perf_counter() - started
     if run.returncode:
@@ -129,27 +130,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--utterances", type=int, default=1000)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--beam_width", type=int, default=500)
-    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--manifest", type=Path, help="in place of synthesised English")
     args = parser.parse_args(arguments)
     if args.reference is None:
         parser.error("expected --reference or STT_REFERENCE_DIR, found neither")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_corpus(replace(SOURCE, train=0, dev=0, test=args.utterances, seed=11), folder)
-        manifest = folder / "test.csv"
-        checkpoint = open_checkpoint(CHECKPOINT)
+        manifest = args.manifest
+        if not manifest:
+            write_corpus(replace(SOURCE, train=0, dev=0, test=args.utterances, seed=11), folder)
+            manifest = folder / "test.csv"
+        checkpoint = open_checkpoint(args.checkpoint)
+        scorers = [None]
+        if args.checkpoint == CHECKPOINT:
+            scorers.append(write_scorer(folder, checkpoint.alphabet))
         said = {row.path.name: row.transcript for row in read_manifest(manifest)}
         print(
-            f"{len(said)} utterances, batch {args.batch_size}, beam {args.beam_width};"
+            f"{len(said)} utterances, n_hidden {checkpoint.geometry.n_hidden}, batch"
+            f" {args.batch_size}, beam {args.beam_width};"
             f" medians of {args.runs} alternating run(s)\n\n"
             "| scorer | ours s | Coqui s | times as fast | identical | right |\n"
             "| --- | ---: | ---: | ---: | ---: | ---: |"
         )
-        for scorer in (None, write_scorer(folder, checkpoint.alphabet)):
+        for scorer in scorers:
             output = folder / "output.json"
             common = common_flags(checkpoint, manifest, scorer, args.batch_size, output)
             pair = commands(args.reference, checkpoint, common, args.beam_width)
-            runs = [[evaluate(command, output) for command in pair] for _ in range(args.runs)]
+            runs = [[evaluate(command, output) for command in pair] for _ in range(args.runs + 1)]
+            runs = runs[1:]
             ours, coquis = ([run[place] for run in runs] for place in (0, 1))
             same = sum(coquis[0].texts[clip] == text for clip, text in ours[0].texts.items())
             right = sum(said[clip] == text for clip, text in ours[0].texts.items())

@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.benchmarks.trainers import timed_environment
+
 # What kfp's launcher loads in a step, then what the component's body does before its job begins.
 KFP = "import os; os.environ['_KFP_RUNTIME'] = 'true'; import kfp.dsl.executor_main; "
 JOBS = "from stt_model import jobs; "
@@ -62,7 +64,13 @@ def spent_on(work: Callable[[], object]) -> Spent:
 def program(text: str) -> Callable[[], object]:
     """Return a run of a Python program in a process of its own."""
     command = [sys.executable, "-c", text]
-    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return lambda: subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=timed_environment(),
+    )
 
 
 def least(work: Callable[[], object], runs: int) -> Spent:

@@ -108,5 +108,7 @@ def test_a_damaged_trial_is_refused_in_one_line(corpus, source, tmp_path):
     settings = {**SETTINGS, "load_checkpoint_dir": source}
     run_trial(tmp_path, *splits(corpus), **settings)
     (tmp_path / "trial.json").write_text("{")
-    with pytest.raises(BootstrapError, match=r"trial\.json: expected the result of an earlier trial"):
+    with pytest.raises(
+        BootstrapError, match=r"trial\.json: expected the result of an earlier trial"
+    ):
         run_trial(tmp_path, *splits(corpus), **settings)
