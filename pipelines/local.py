@@ -27,7 +27,7 @@ from stt_bootstrap.pipelines.watch import Watch, component_of
 
 Runner = Literal["subprocess", "docker"]
 
-# What the executor of kfp leaves beside the artifacts of a task that came to its end.
+# What the executor of kfp writes beside the artifacts of a task that has ended.
 EXECUTOR_OUTPUT = "executor_output.json"
 
 
@@ -42,7 +42,7 @@ REPORTS = {
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended and where its results are; None stands for what it did not get to."""
+    """How a run ended and where its results are; None for results that it did not reach."""
 
     errors: tuple[str, ...]
     """One line for each task that failed."""
@@ -55,17 +55,17 @@ class RunOutcome:
     wer: float | None
     cer: float | None
     passed: bool | None
-    """Whether the model is as good as ``max_wer`` and ``must_beat_source`` ask: released."""
+    """Whether the model meets ``max_wer`` and ``must_beat_source`` and is released."""
     gate: str | None
-    """What they ask, and why it is not."""
+    """What they demand, and why the model does not meet it."""
     verdict: str | None
-    """What the model is good for, and what to do next."""
+    """What the model can be used for, and what to do next."""
     model: Path | None
     """The trained checkpoint folder."""
     export: Path | None
-    """The folder that deployed runtimes load from, of a model that is not released too."""
+    """The folder that deployed runtimes load from, also of a model that is not released."""
     package: Path | None
-    """The same in a zip."""
+    """The same as a zip archive."""
     samples: Path | None
     """JSON list of the transcribed utterances."""
     reports: Mapping[str, Path]
@@ -75,11 +75,11 @@ class RunOutcome:
     suspects: Path | None
     """CSV list of suspicious clips; empty unless ``list_suspects`` was asked for."""
     run_dir: Path
-    """Everything that this run left: ``tasks``, and what they printed in ``logs``."""
+    """All files of this run: ``tasks``, and their output in ``logs``."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether the run came to its end without a failure."""
+        """Whether no task failed."""
         return not self.errors
 
 
@@ -104,8 +104,8 @@ def run(
         output_dir: Folder for the results; made if it is not there.
         package: Compiled pipeline, ``bootstrap.yaml`` or ``form.yaml``.
         runner: ``subprocess`` uses this Python, ``docker`` the images of the components.
-        verbose: Say what the tasks print, too.
-        say: Takes one line of progress at a time; by default it goes to stderr.
+        verbose: Also print the output of the tasks.
+        say: Takes one line of progress at a time; by default prints it to stderr.
 
     Raises:
         BootstrapError: a parameter, the folder or the runner cannot be used.
@@ -117,7 +117,10 @@ def run(
     output_dir = Path(output_dir).resolve()
     for link in (output_dir / "model", output_dir / "export", output_dir / "dataset"):
         if link.exists() and not link.is_symlink():
-            raise ParameterError(f"{link}: not of an earlier run; give another output folder")
+            raise ParameterError(
+                f"{link}: expected a link of an earlier run, found something else; give another"
+                " output folder"
+            )
     chosen_runner = _make_runner(runner, values)
     run_dir = _make_run_dir(output_dir / "runs")
     if runner == "docker":
@@ -194,7 +197,7 @@ def _collect(output_dir: Path, run_dir: Path, watch: Watch) -> RunOutcome:
 
 
 def _parameters_of(task: Path | None) -> dict[str, Any]:
-    """Return the parameters that a task put out, none if it did not run to its end."""
+    """Return the output parameters of a task, none if it did not finish."""
     if task is None or not (task / EXECUTOR_OUTPUT).is_file():
         return {}
     output = json.loads((task / EXECUTOR_OUTPUT).read_text(encoding="utf-8"))
@@ -219,7 +222,7 @@ def _copy(task: Path | None, artifact: str, place: Path) -> Path | None:
 
 
 def _rename(page: Path | None, names: Mapping[Path, Path]) -> Path | None:
-    """Have a page name what lies in the output folder, not in the folders of the run's tasks."""
+    """Replace paths in the folders of the run's tasks by those in the output folder."""
     if page:
         text = page.read_text(encoding="utf-8")
         for inside, outside in names.items():

@@ -20,8 +20,8 @@ from stt_bootstrap.pipelines.run_report import RunReport
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 5.0
 _MORE_LOOKS = 4
-"""After the end: what Kubeflow says of the tasks may lag behind what it says of the run."""
-_PATIENCE = tenacity.stop_after_delay(15 * 60)  # seconds that a server may be away
+"""After the end: the states of the tasks may lag behind the state of the run."""
+_PATIENCE = tenacity.stop_after_delay(15 * 60)  # seconds without a server
 _WAIT = tenacity.wait_exponential(max=60)  # seconds
 
 
@@ -34,15 +34,15 @@ class RunResult:
     failed: tuple[str, ...]
     """Titles of the tasks that failed, or whose driver did."""
     reasons: Mapping[str, str]
-    """Why, by the title, as far as it is known."""
+    """Why, by the title, as far as known."""
     message: str
-    """What Kubeflow says of it, often nothing."""
+    """Kubeflow's own message, often empty."""
     lost: tuple[str, ...]
     """Titles of the tasks that failed because their pods were lost, where nothing else failed."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether it came to its end without a failure."""
+        """Whether it ended without a failure."""
         return self.state == "SUCCEEDED"
 
     @property
@@ -59,7 +59,7 @@ class RunResult:
 
 
 class RunWatch:
-    """Says what becomes of the tasks of one run, until it ends."""
+    """Reports the progress of the tasks of one run, until it ends."""
 
     def __init__(
         self,
@@ -77,14 +77,14 @@ class RunWatch:
         self._titles = {**tasks, **{title: title for title in tasks.values()}}
         self._report = report
         self._pods = pods
-        # By what tells a task from others of its name, as the trainings of a sweep are.
+        # By the task's ID: the trainings of a sweep share a name.
         self._states: dict[str, str] = {}
         self._shown: dict[str, str] = {}
 
     def wait(self) -> RunResult:
-        """Wait for the end of the run; a server that is away for minutes is waited for too.
+        """Wait for the end of the run, also while the server is unreachable for minutes.
 
-        Raises KubeflowError where it stays away, or refuses.
+        Raises KubeflowError if it stays unreachable, or refuses.
         """
         while True:
             run = self._look()
@@ -93,7 +93,7 @@ class RunWatch:
             time.sleep(POLL_SECONDS)
 
     def retry(self) -> None:
-        """Have Kubeflow run again what failed, in the same run and with what is done kept.
+        """Have Kubeflow retry the failed tasks of the run; finished ones are kept.
 
         Raises KubeflowError.
         """
@@ -143,7 +143,7 @@ class RunWatch:
     def _say(self, title: str, detail: Any) -> None:
         seconds = _seconds(detail.start_time, detail.end_time)
         verdict = {
-            # Kubeflow calls a task running as soon as there is to be a pod: that may wait yet.
+            # Kubeflow calls a task running while its pod still waits to start.
             "RUNNING": "starting" if self._pods.sees else "running",
             "SUCCEEDED": f"done in {seconds:.0f} s",
             "FAILED": f"failed after {seconds:.0f} s",
@@ -162,11 +162,11 @@ class RunWatch:
             )
 
     def _title(self, detail: Any) -> str | None:
-        """Return what a task is called; None for what nobody needs to see."""
+        """Return the title of a task; None for tasks that nobody needs to see."""
         name = re.sub(r"\(\d+\)$", "", detail.display_name or "")
         if name == detail.display_name and name in self._titles:
             return self._titles[name]
-        # A driver that failed is all that there is of its task.
+        # If a driver failed, its task never appears.
         if name == detail.display_name and name.endswith("-driver") and detail.state == "FAILED":
             return title_of(name, self._titles)
         return None
@@ -187,5 +187,5 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float:
-    # A time that is not known yet may be that of 1970.
+    # An unknown time may be given as 1970.
     return max(0.0, (end - start).total_seconds()) if start and end else 0.0

@@ -23,7 +23,7 @@ def train_all(
     gpu_type: str,
     gpu_count: str,
 ) -> None:
-    """Train all members that are left, some of them at a time.
+    """Train all remaining members, some of them at a time.
 
     A pipeline of its own, since a loop on this machine finds what it goes over only among the
     inputs of the DAG around it.
@@ -74,13 +74,14 @@ def sweep(
         checkpoint_uris: Checkpoint folders, archives or deployed models, as a JSON list of paths or
             URIs.
         sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI;
-            a run with the same one repeats nothing that was finished.
+            a run with the same folder repeats no finished training.
         drop_depths: Numbers of layers to replace that are tried, counted from the output, such as
             1..5 or 0,1,2; 0 fine-tunes, where the source has every character.
-        learning_rates: Learning rates that are tried, such as auto,0.001; auto goes by the corpus.
-        first_rung: Epoch after which the first are given up.
-        second_rung: Epoch after which the next are given up.
-        keep: Share of the trainings that goes on after each rung.
+        learning_rates: Learning rates that are tried, such as auto,0.001; auto depends on the
+            corpus.
+        first_rung: Epoch after which the first trainings are stopped.
+        second_rung: Epoch after which the next trainings are stopped.
+        keep: Share of the trainings that continues after each rung.
         choose_by: Dev error rate by which trainings are ranked.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
         normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
@@ -120,11 +121,11 @@ def sweep(
     # What lies behind a URI can change while its name stays.
     started.set_caching_options(False)
     cluster.place(started, work)
-    prepared, left = started.outputs["prepared"], started.outputs["members"]
+    prepared, remaining = started.outputs["prepared"], started.outputs["members"]
     for name, rung in (("First rung", first_rung), ("Second rung", second_rung), ("End", 0)):
         reached = train_all(
             prepared=prepared,
-            members=left,
+            members=remaining,
             sweep_uri=sweep_uri,
             rung=rung,
             training_cpu=training_cpu,
@@ -137,19 +138,19 @@ def sweep(
             break
         chosen = sweep_choice(
             prepared=prepared,
-            members=left,
+            members=remaining,
             rung=rung,
             sweep_uri=sweep_uri,
             keep=keep,
             choose_by=choose_by,
-        ).set_display_name("Choose who goes on")
+        ).set_display_name("Choose the best")
         chosen.after(reached)
         chosen.set_caching_options(False)
         cluster.place(chosen, data)
-        left = chosen.outputs["left"]
+        remaining = chosen.outputs["remaining"]
     finished = sweep_winner(
         prepared=prepared,
-        finished=left,
+        finished=remaining,
         sweep_uri=sweep_uri,
         first_rung=first_rung,
         second_rung=second_rung,

@@ -1,4 +1,4 @@
-"""Follow a run of kfp.local: which task runs, how far it has come, how it ends."""
+"""Follow a run of kfp.local: which task runs, its progress, how it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 _STARTED = re.compile(r"Executing task \S*'([\w-]+)'")
 _FINISHED = re.compile(r"Task \S*'[\w-]+'\S* finished with status \S*(SUCCESS|FAILURE)")
 _INDENT = "    "
-# What a task logs, as kfp's executor writes it, apart from what that says of itself.
+# A task's log lines as kfp's executor writes them, without the executor's own.
 _LOGGED = re.compile(r"\[KFP Executor \S+ \S+ (?:INFO|WARNING|ERROR)\]: (.+)")
 _OF_KFP = re.compile(
     r"Looking for component|Loading KFP component|Got executor_input|Wrote executor output"
@@ -25,13 +25,14 @@ _OWN_ERROR = re.compile(r"stt_model(?:\.\w+)+Error: (.+)")
 
 
 def component_of(task: str) -> str:
-    """Return the component of a task: kfp numbers the tasks of a component from the second on."""
+    """Return the component of a task; kfp numbers a component's tasks from the second on."""
     return re.sub(r"-\d+$", "", task).replace("-", "_")
 
 
 def progress_in(line: str) -> str | None:
-    """Return what a line of a task's log says of its progress to a person; None for other lines."""
-    logged = _LOGGED.fullmatch(line.rstrip())
+    """Return the message of a progress line in a task's log; None for other lines."""
+    # kfp.local indents by the depth of the DAG.
+    logged = _LOGGED.fullmatch(line.strip())
     return logged[1] if logged and not _OF_KFP.match(logged[1]) else None
 
 
@@ -56,19 +57,19 @@ class Watch(io.TextIOBase):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take over what is printed, and logged at the root, until the block ends."""
+        """Capture stdout and the root logger until the block ends."""
         handler = logging.StreamHandler(self)
         logging.getLogger().addHandler(handler)
         try:
             with warnings.catch_warnings(), contextlib.redirect_stdout(self):
-                # It warns of images and display names, which a run on this machine does without.
+                # It warns of images and display names, which a local run ignores.
                 warnings.filterwarnings("ignore", module=r"kfp\.local")
                 yield
         finally:
             logging.getLogger().removeHandler(handler)
 
     def write(self, text: str) -> int:
-        """Take some text; whole lines are dealt with at once."""
+        """Take some text; whole lines are processed at once."""
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             self._take(line)
@@ -87,7 +88,7 @@ class Watch(io.TextIOBase):
                 log.write(line.removeprefix(_INDENT) + "\n")
             if self._verbose:
                 self._say(line)
-            elif progress := progress_in(line.removeprefix(_INDENT)):
+            elif progress := progress_in(line):
                 self._say(f"{component_of(self.tasks[-1])}: {progress}")
 
     def _finish(self, succeeded: bool) -> None:
@@ -106,9 +107,7 @@ class Watch(io.TextIOBase):
         """Return the last line that the task printed: that of its exception."""
         text = self._log.read_text(encoding="utf-8") if self._log.is_file() else ""
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "no message")
-        own = _OWN_ERROR.fullmatch(last)
-        return (
-            own[1]
-            if own
-            else f"{component_of(self.tasks[-1])} failed: {last}; all it printed: {self._log}"
-        )
+        if own := _OWN_ERROR.fullmatch(last.strip()):
+            return own[1]
+        name = component_of(self.tasks[-1])
+        return f"{name} failed: {last.strip()}; its whole output: {self._log}"

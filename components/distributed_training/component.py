@@ -44,7 +44,7 @@ def distributed_training(
     """Train from a checkpoint on every GPU of several nodes, as a TrainJob of Kubeflow Trainer.
 
     This pod makes the job, passes on what its first node prints, and deletes it in the end, also
-    where SIGTERM ends it, with code 75. Started again with the same run_state_uri, the job goes on
+    where SIGTERM ends it, with code 75. A job that is restarted with the same run_state_uri resumes
     from what it saved there.
 
     Args:

@@ -15,15 +15,15 @@ def sweep_choice(
     sweep_uri: str,
     keep: float = 0.5,
     choose_by: str = "cer",
-) -> NamedTuple("Outputs", [("left", list)]):  # type: ignore[valid-type]
-    """Choose the better part of the trainings that have reached a rung.
+) -> NamedTuple("Outputs", [("remaining", list)]):  # type: ignore[valid-type]
+    """Choose the best-ranked of the trainings that have reached a rung.
 
     Args:
         prepared: What sweep_preparation made.
         members: Digests of the trainings.
         rung: Epoch that they have reached.
         sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
-        keep: Share of the trainings that goes on after each rung.
+        keep: Share of the trainings that continues after each rung.
         choose_by: Dev error rate by which trainings are ranked.
 
     Returns:
@@ -33,7 +33,7 @@ def sweep_choice(
 
     from stt_model import jobs
 
-    left = jobs.choose_members(
+    remaining = jobs.choose_members(
         Path(prepared.path), members, rung, sweep_uri, keep=keep, choose_by=choose_by
     )
-    return (left,)
+    return (remaining,)

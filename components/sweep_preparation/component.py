@@ -32,7 +32,8 @@ def sweep_preparation(
         checkpoint_uris: Checkpoint folders, archives or deployed models, as paths or URIs.
         drop_depths: Numbers of layers to replace that are tried, counted from the output, such as
             1..5 or 0,1,2; 0 fine-tunes, where the source has every character.
-        learning_rates: Learning rates that are tried, such as auto,0.001; auto goes by the corpus.
+        learning_rates: Learning rates that are tried, such as auto,0.001; auto depends on the
+            corpus.
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
         normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
             rules or by your own YAML file; empty leaves them unchanged.

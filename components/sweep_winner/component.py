@@ -25,10 +25,10 @@ def sweep_winner(
 
     Args:
         prepared: What sweep_preparation made.
-        finished: Digests of the trainings that came to their end.
+        finished: Digests of the finished trainings.
         sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
-        first_rung: Epoch after which the first were given up.
-        second_rung: Epoch after which the next were given up.
+        first_rung: Epoch after which the first trainings were stopped.
+        second_rung: Epoch after which the next trainings were stopped.
         choose_by: Dev error rate by which trainings are ranked.
 
     Returns:

@@ -38,8 +38,8 @@ def training(
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
 
-    Started again with the same run_state_uri, it resumes from there. On SIGTERM it saves first, and
-    exits with code 75.
+    If it is restarted with the same run_state_uri, it resumes from there. On SIGTERM it saves its
+    state and exits with code 75.
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them.

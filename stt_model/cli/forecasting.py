@@ -23,7 +23,7 @@ def forecast_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``forecast``."""
     data = parser.add_argument_group("data")
     add_files(data, "--train_files", "manifests of all speech to train on", required=True)
-    add_files(data, "--dev_files", "manifests that decide which epoch is the best", required=True)
+    add_files(data, "--dev_files", "manifests that determine the best epoch", required=True)
     add_files(data, "--test_files", "manifests to test on; by default those of --dev_files")
     add_path(data, "--feature_cache", "DIR", "keep the features of clips in DIR")
     add_parameters(data, TrainingConfig, "feature_cache_size")
@@ -35,24 +35,24 @@ def forecast_flags(parser: argparse.ArgumentParser) -> None:
         where,
         "--model",
         "DIR",
-        "what these settings made of all of the speech, so that it is not trained again",
+        "checkpoint that was trained on the whole corpus with these settings; saves one training",
     )
     add_path(
         where,
         "--output",
         "DIR",
-        "where forecast.md and forecast.json go, and what each training came to: started again, it"
-        " goes on",
+        "folder for forecast.md, forecast.json and the result of each training; an interrupted"
+        " forecast resumes from there",
         required=True,
     )
     setting_flags(parser)
     decoding_flags(parser.add_argument_group("decoding"))
-    # The best label of each frame, as fast as what is compared allows.
+    # The best label of each frame: fast, and enough for a comparison.
     parser.set_defaults(beam_width=1)
 
 
 def forecast(args: argparse.Namespace) -> int:
-    """Train on parts of a corpus, and print what more of it would come to."""
+    """Train on parts of a corpus, and predict the error rate with more of it."""
     show_log()
     show_tensorflow(args)
     report = Path(args.output) / "forecast.md"

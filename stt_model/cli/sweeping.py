@@ -47,13 +47,13 @@ def sweep_flags(parser: argparse.ArgumentParser) -> None:
         parser,
         "--output",
         "DIR",
-        "where leaderboard and winner go; started again, what is finished there is not repeated",
+        "folder for leaderboard and winner; a restarted sweep repeats no finished training",
         required=True,
     )
-    tried = parser.add_argument_group("what is tried, and when it is given up")
+    tried = parser.add_argument_group("what is tried, and when trainings are stopped")
     for name, parameter in parameters_of(jobs.SweepSettings).items():
         add_parameter(tried, parameter, flag=_FLAGS.get(name, ""), dest=name)
-    same = parser.add_argument_group("what is the same for all")
+    same = parser.add_argument_group("settings of every training")
     add_parameters(same, jobs.ValidationSettings, "strict", "normalise")
     add_parameters(same, TrainingConfig, *_OF_ALL)
 

@@ -31,7 +31,7 @@ class Candidate:
     best_epoch: int
     seconds: float
     finished: bool
-    """Whether it was trained to its end, and not given up before."""
+    """Whether it was trained to its end, and not stopped early."""
     word_errors: Sequence[int]
     words: Sequence[int]
     character_errors: Sequence[int]
@@ -49,15 +49,15 @@ class Candidate:
 
     @property
     def way(self) -> str:
-        """How it came to fit the language."""
+        """How it was adapted to the language."""
         if not self.depth:
             return "fine-tuned"
         return f"{self.depth} new layer{'s' * (self.depth > 1)}"
 
     @property
     def trained(self) -> str:
-        """How many epochs, and whether more might have come."""
-        return f"{self.epochs}{'' if self.finished else ', given up'}"
+        """How many epochs, and whether it was stopped."""
+        return f"{self.epochs}{'' if self.finished else ', stopped'}"
 
     def difference(self, other: Candidate, by: str) -> Difference:
         """Return its error rate less another's."""
@@ -149,8 +149,8 @@ class Leaderboard:
 def rank_candidates(corpus: str, candidates: Sequence[Candidate], by: str) -> Leaderboard:
     """Rank candidates by their error rate, ``cer`` or ``wer``.
 
-    One that was given up early stands where its error rate puts it, but never first: it was behind
-    others when it was given up, and those have gone on.
+    A training that was stopped early is ranked by its error rate, but never first: it was behind
+    others when it was stopped, and those were trained further.
     """
     ranked = sorted(candidates, key=lambda each: (getattr(each, by).value, each.key))
     first = next(each for each in ranked if each.finished)

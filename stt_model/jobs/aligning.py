@@ -1,4 +1,4 @@
-"""The job of alignment: long recordings and text that roughly matches, to clips."""
+"""The job of alignment: cut long recordings with roughly matching text into clips."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 CLIPS = "clips.csv"
 _FEWEST = 20
-"""Clips without which a round's model is not worth its training."""
+"""Clips; with fewer, a model for the next round is not worth training."""
 
 
 class Source(NamedTuple):
@@ -57,16 +57,16 @@ def align(
     Args:
         source: a folder with a ``.txt`` beside each recording, a table with columns for audio and
             text or text file, or an archive: a path, ``file://``, ``http(s)://``, ``s3://``.
-        target: folder for ``clips.csv``, the clips, and ``check`` with what people look at: a path,
-            ``file://`` or ``s3://`` URI. It must be empty, or not there yet.
+        target: folder for ``clips.csv``, the clips, and ``check`` with files for checking by hand:
+            a path, ``file://`` or ``s3://`` URI. It must be empty, or not there yet.
         checkpoint: model to align with, of any language: a folder, archive or deployed model.
         rounds: with 2 a model is trained on the confident clips, and all is aligned again with it.
         normalise: language by whose rules the text is written, ``generic``, or a YAML file.
-        numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
-        columns: which column of a table is what.
-        encoding: of texts; empty to tell it by their content.
-        report: where else the report is written.
-        training: settings of ``train`` for the rounds behind the first.
+        numbers: what to do with digits then: ``set_aside``, ``spell`` or ``keep``.
+        columns: roles of the columns of a table.
+        encoding: of texts; empty to detect it.
+        report: another place for the report.
+        training: settings of ``train`` for the rounds after the first.
         settings: fields of ``AlignmentConfig``.
 
     Raises:
@@ -83,7 +83,7 @@ def align(
         tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch,
         _folder(str(target)) as folder,
     ):
-        model = _brought(str(checkpoint), Path(scratch))
+        model = _local_checkpoint(str(checkpoint), Path(scratch))
         startup.start_tensorflow()
         for number in range(1, rounds):
             clips = Path(scratch, f"round-{number}")
@@ -93,7 +93,9 @@ def align(
             model = _trained(clips, model, Path(scratch, f"model-{number}"), training or {})
         result = _one_round(model, found, folder, config, written)
         if rounds > 1:
-            result.notes.append(f"aligned in {rounds} rounds, the last with a model of its own")
+            result.notes.append(
+                f"aligned in {rounds} rounds, the last with a model trained on earlier clips"
+            )
     write_report(report, result.to_markdown())
     return result
 
@@ -110,7 +112,7 @@ def _one_round(
 
 
 def _trained(clips: Path, model: Path, target: Path, settings: dict[str, Any]) -> Path:
-    """Return a model that was trained on the clips of a round, from the one that cut them."""
+    """Train the model that cut the clips of a round on them, and return the result."""
     from stt_model.jobs.training import train
 
     manifest = clips / CLIPS
@@ -137,8 +139,8 @@ def _trained(clips: Path, model: Path, target: Path, settings: dict[str, Any]) -
     return target
 
 
-def _brought(checkpoint: str, scratch: Path) -> Path:
-    """Return a checkpoint's folder on this machine; deployed models and archives become one."""
+def _local_checkpoint(checkpoint: str, scratch: Path) -> Path:
+    """Return a checkpoint folder on this machine; deployed models and archives are converted."""
     if not is_stored(checkpoint) and "://" not in checkpoint and Path(checkpoint).is_dir():
         return Path(checkpoint)
     fetch(checkpoint, scratch / "checkpoint")
@@ -147,7 +149,7 @@ def _brought(checkpoint: str, scratch: Path) -> Path:
 
 @contextmanager
 def _folder(target: str) -> Iterator[Path]:
-    """Yield a folder that becomes the target if all goes well."""
+    """Yield a folder that becomes the target if no error is raised."""
     if is_stored(target):
         with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch:
             yield Path(scratch)

@@ -1,8 +1,8 @@
 """A training on several machines that share nothing but an object store.
 
-Who wants it offers it: what it starts from and its settings go into a folder of their own beside
-the state of the run. Every machine takes it from there, the first one saves the run and its report,
-and who offered it collects both.
+The client offers the training: its inputs and settings go into a folder beside the state of the
+run. Every machine takes the offer from there, the first one saves the run and its report, and the
+client collects both.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _REPORT, _FIGURES = "result/report.md", "result/figures.json"
 
 @dataclass(frozen=True)
 class Offer:
-    """A training that machines can take up."""
+    """A training that machines can join."""
 
     uri: str
     """Folder in the object store that holds it."""
     run_uri: str
-    """Where the run is kept, whatever machines it is on."""
+    """Where the state of the run is kept."""
 
     @property
     def digest(self) -> str:
-        """Of everything that the training depends on, 16 hexadecimal digits."""
+        """Digest of all inputs and settings, 16 hexadecimal digits."""
         return self.uri.rpartition("/")[2]
 
 
@@ -65,7 +65,7 @@ def offer_training(
     save_checkpoint_dir: str | Path,
     settings: Mapping[str, Any],
 ) -> Offer:
-    """Put a training where other machines find it.
+    """Offer a training to other machines.
 
     Args:
         run_uri: ``s3://`` URI of the folder for this run alone.
@@ -76,12 +76,12 @@ def offer_training(
         settings: fields of ``TrainingConfig``.
 
     Raises:
-        BootstrapError: anything that can be seen to be wrong before it costs time.
+        BootstrapError: any mistake that can be found before the training.
     """
     if not is_stored(run_uri):
         raise TrainingError(
-            f"run_state_uri={redact(run_uri)}: training on several nodes keeps its run where all of"
-            " them reach it; give an s3:// URI of a folder"
+            f"run_state_uri={redact(run_uri)}: training on several nodes keeps its state where"
+            " all of them reach it; give an s3:// URI of a folder"
         )
     splits = find_splits(dataset)
     prepare_training(
@@ -112,11 +112,11 @@ def offer_training(
 
 
 def train_offered(offer_uri: str, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Train what is offered, as one of the machines that the environment names.
+    """Take part in an offered training, as one of the machines that the environment names.
 
     Raises:
-        StoppedError: SIGTERM ended it; what it did is saved.
-        BootstrapError: any other failure that a person can mend.
+        StoppedError: SIGTERM ended it; its state is saved.
+        BootstrapError: any other failure that the user can fix.
     """
     join_workers(environ)
     offer = _offer_at(offer_uri)
@@ -147,11 +147,11 @@ def train_offered(offer_uri: str, environ: MutableMapping[str, str] = os.environ
 def collect_training(
     offer: Offer, save_checkpoint_dir: str | Path, report: Path | None = None
 ) -> dict[str, float]:
-    """Bring what came of an offer: the checkpoint and the report; return the figures.
+    """Fetch the checkpoint and the report of an offered training; return the figures.
 
     Raises:
         StorageError: the store fails.
-        TrainingError: the training has not come to its end.
+        TrainingError: the training is not finished.
     """
     target = Path(save_checkpoint_dir)
     bring_run(offer.run_uri, target)
@@ -159,8 +159,8 @@ def collect_training(
     if not run or not run[1].is_over:
         where = f"in epoch {run[1].epoch}" if run else "nothing is saved"
         raise TrainingError(
-            f"{redact(offer.run_uri)}: expected a training that has come to its end, found one that"
-            f" has not ({where}); start it again with the same arguments to go on"
+            f"{redact(offer.run_uri)}: expected a finished training, found one that is not"
+            f" ({where}); start it again with the same arguments to resume it"
         )
     store = store_of(offer.uri)
     write_report(report, _load_text(store, f"{offer.uri}/{_REPORT}"))
@@ -169,7 +169,7 @@ def collect_training(
 
 
 def withdraw_offer(offer: Offer) -> None:
-    """Remove an offer that was collected; the run itself stays where it is kept."""
+    """Remove an offer that was collected; the state of the run stays."""
     store = store_of(offer.uri)
     for stored in list(store.list(offer.uri)):
         store.remove(stored.uri)
@@ -189,7 +189,7 @@ def _read_settings(store: Store, offer: Offer) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         raise TrainingError(
             f"{redact(offer.uri)}/{_SETTINGS}: expected an offered training, found something else;"
-            " offer it anew"
+            " offer it again"
         ) from error
     if described.version != __version__:
         raise TrainingError(
@@ -210,7 +210,7 @@ def _mind_clips(manifest: Path) -> None:
     row = next(iter_manifest(manifest), None)
     if not isinstance(row, Utterance) or is_stored(row.place):
         return
-    # Those that are named by where they lie below the manifests are offered with them.
+    # Clips below the manifests' folder are offered with them.
     if Path(row.wav_filename).is_absolute():
         log.warning(
             "%s: its clips are files, such as %s: every node must have them at this path",

@@ -1,4 +1,4 @@
-"""The job of registration: an export becomes a version of a model in a Model Registry."""
+"""The job of registration: add an export to a Model Registry as a version of a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Registered:
-    """What was registered, and under which names; empty where nothing was."""
+    """The registered names; empty if nothing was registered."""
 
     model: str = ""
     version: str = ""
@@ -38,16 +38,16 @@ def register_model(
     """Register an export in Kubeflow's Model Registry; the same export twice is one version.
 
     Args:
-        export_dir: folder that ``export_model`` has made. The model is called as its card says, and
-            the version too, with the digest of its files behind a plus.
+        export_dir: folder that ``export_model`` wrote. Names of model and version are those of its
+            card, the version with the digest of its files after a plus.
         uri: where users of the registry find that folder.
         registry_url: ``http://`` or ``https://`` address of the registry.
-        released: whether the model may be used; one that may not is not registered.
-        wer: word error rate on the test set; below 0 for one that is not known.
+        released: whether the model is released; others are not registered.
+        wer: word error rate on the test set; below 0 if unknown.
         cer: character error rate.
 
     Raises:
-        ExportError: the folder is no export, or the registry does not take it.
+        ExportError: the folder is no export, or the registry refuses it.
     """
     if not released:
         log.info("the model is not released: nothing is registered")
@@ -55,7 +55,7 @@ def register_model(
     folder = Path(export_dir)
     registry = ModelRegistry(registry_url)
     if "://" not in uri:
-        raise ExportError(f"{uri}: expected a URI under which others find the export; give one")
+        raise ExportError(f"{uri}: expected a URI from which others can load the export; give one")
     card, digest = _read_card(folder), _digest(folder)
     name, version = str(card["model_name"]), f"{card['model_version']}+{digest[:8]}"
     facts: dict[str, str | float] = {
@@ -107,14 +107,14 @@ def _read_card(folder: Path) -> dict[str, Any]:
 
 
 def _digest(folder: Path) -> str:
-    """Return a digest of all files of an export, by those that it names."""
+    """Return a digest of the files of an export, from their digests in its description."""
     try:
         files = read_json(folder / DESCRIPTION)["files"]
-        # The card says when it was made, and is another one each time.
+        # The card holds the time of the export, so it differs each time.
         lasting = {name: sha for name, sha in files.items() if not name.endswith(".md")}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ExportError(
             f"{folder}/{DESCRIPTION}: expected an export, found something else; give a folder that"
-            " stt-bootstrap export has made"
+            " stt-bootstrap export wrote"
         ) from error
     return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()

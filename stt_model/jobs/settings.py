@@ -162,7 +162,7 @@ class RunOnlySettings:
 
 @dataclass(frozen=True)
 class ForecastSettings:
-    """Whether to look ahead."""
+    """Whether to forecast error rates."""
 
     forecast: bool = switch(
         False,
@@ -173,7 +173,7 @@ class ForecastSettings:
 
 @dataclass(frozen=True)
 class UnlabelledSettings:
-    """Speech without texts."""
+    """Speech without transcripts."""
 
     unlabelled_uri: str = text(
         "",
@@ -187,7 +187,7 @@ class UnlabelledSettings:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What a sweep tries, and when it lets go of what is behind."""
+    """What a sweep tries, and when it stops the lowest-ranked trainings."""
 
     drop_depths: str = text(
         "0,1",
@@ -197,17 +197,17 @@ class SweepSettings:
     )
     learning_rates: str = text(
         "auto",
-        "Learning rates that are tried, such as auto,0.001; auto goes by the corpus.",
+        "Learning rates that are tried, such as auto,0.001; auto depends on the corpus.",
         metavar="RATES",
     )
     rungs: str = text(
         "5,15",
-        "Epochs after which only the better trainings go on, such as 5,15; empty trains all of them"
-        " to the end.",
+        "Epochs after which only the best-ranked trainings continue, such as 5,15; empty trains all"
+        " of them to the end.",
         metavar="EPOCHS",
     )
     keep: float = real(
-        0.5, "Share of the trainings that goes on after each rung.", above=0, maximum=1
+        0.5, "Share of the trainings that continues after each rung.", above=0, maximum=1
     )
     choose_by: str = choice("cer", ("cer", "wer"), "Dev error rate by which trainings are ranked.")
 
@@ -218,7 +218,7 @@ class ScratchSettings:
 
     n_hidden: int | None = whole(
         None,
-        "Width of the layers; a checkpoint has its own, and from scratch auto means 2048.",
+        "Width of the layers; a checkpoint has its own, and the default from scratch is 2048.",
         minimum=1,
     )
     layer_norm: bool = switch(False, "From scratch: normalise the layers.")

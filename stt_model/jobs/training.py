@@ -1,4 +1,4 @@
-"""The job of training: settle where to start from, refuse what cannot work, train."""
+"""The job of training: find the starting point, refuse what cannot work, train."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ DEFAULT_N_HIDDEN = 2048
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """A training of which everything was checked that takes no time to check."""
+    """A training whose settings and inputs passed every quick check."""
 
     config: TrainingConfig
-    """As it was asked for; ``run`` puts in where the weights come from."""
+    """As given; ``run`` adds where the weights come from."""
     source: Checkpoint | None
     """What training starts from, before surgery; None for training from scratch."""
     alphabet: Alphabet
@@ -72,18 +72,18 @@ class PreparedTraining:
     scratch: Geometry | None
     """The network of a training from scratch."""
     audio: AudioSettings
-    """How the model's features are cut out of sound."""
+    """How the model's features are computed from audio."""
     run_state_uri: str
     report: Path | None
     train_on: bool = False
-    """Whether a finished run in the folder is the start of another, not the end of this one."""
+    """Whether a finished run in the folder is the start of another run."""
 
     def run(self) -> TrainingResult:
-        """Train; a run that was broken off goes on from what it saved.
+        """Train; an interrupted run resumes from what it saved.
 
         Raises:
-            StoppedError: SIGTERM ended it; what it did is saved.
-            BootstrapError: any other failure that a person can mend.
+            StoppedError: SIGTERM ended it; its state is saved.
+            BootstrapError: any other failure that the user can fix.
         """
         startup.start_tensorflow()
         from stt_model.corpus import read_samples
@@ -126,7 +126,7 @@ class PreparedTraining:
         """Yield the checkpoint to train: the source as it is or after surgery, or a new one."""
         run = None if restart else find_run(folder)
         if run:
-            # It has been through surgery, and goes on from where it stands.
+            # After surgery already.
             yield run[0]
             return
         source = self.source
@@ -160,7 +160,7 @@ class PreparedTraining:
             raise SurgeryError(f"{source.prefix}: {error}") from error
 
     def origin(self) -> Mapping[str, str]:
-        """Return how the starting point is made, which must be the same for a run to go on."""
+        """Return how the starting point is made; a run only resumes with the same one."""
         if self.config.load_train == "init":
             made_from = str(self.scratch)
             if self.audio != USUAL_AUDIO:
@@ -168,7 +168,7 @@ class PreparedTraining:
         elif self.source is None or same_place(
             self.source.directory, self.config.save_checkpoint_dir
         ):
-            # The run has changed what lies there.
+            # The run itself has changed the files there.
             made_from = "the same folder as --save_checkpoint_dir"
         else:
             made_from = self.source.digest()
@@ -205,7 +205,7 @@ def prepare_training(
     train_on: bool = False,
     **settings: Any,
 ) -> PreparedTraining:
-    """Check everything about a training that takes no time to check; see ``train``."""
+    """Do every quick check of a training; see ``train``."""
     target_dir = Path(save_checkpoint_dir)
     source_dir = Path(load_checkpoint_dir or save_checkpoint_dir)
     check_output(target_dir, is_folder=True)
@@ -293,7 +293,7 @@ def train(
 
     Args:
         train_files: manifests to train on, CSV files in Coqui's form.
-        dev_files: manifests that decide which epoch is the best.
+        dev_files: manifests that determine the best epoch.
         save_checkpoint_dir: folder for the trained checkpoint.
         load_checkpoint_dir: checkpoint to start from; by default ``save_checkpoint_dir``, in place.
         load_train: best, last, auto (best, else last), or init for training from scratch.
@@ -303,7 +303,7 @@ def train(
             that is built from the transcripts.
         drop_source_layers: layers to replace, counted from the output: 1 to 5; 0 fine-tunes.
         warm_start: see ``replace_layers``.
-        keep_source_labels: give an alphabet that is built the labels of the checkpoint too.
+        keep_source_labels: add the checkpoint's labels to an alphabet that is built.
         n_hidden: width of the layers, from scratch.
         layer_norm: normalise the layers, from scratch.
         audio_sample_rate: Hz that clips are brought to, from scratch.
@@ -313,13 +313,13 @@ def train(
         scorer_uri: language model that the model will be tested with; one that is for another
             alphabet is refused before training.
         report: where the report is written.
-        train_on: where the folder holds a finished run, start another from the checkpoint that
-            ``load_train`` names there, as Coqui STT does; by default nothing is left to do.
+        train_on: if the folder holds a finished run, start another from the checkpoint that
+            ``load_train`` names there, as Coqui STT does; by default nothing is done.
         settings: fields of ``TrainingConfig``, such as ``epochs`` and ``learning_rate``.
 
     Raises:
-        StoppedError: SIGTERM ended it; what it did is saved.
-        BootstrapError: any other failure that a person can mend.
+        StoppedError: SIGTERM ended it; its state is saved.
+        BootstrapError: any other failure that the user can fix.
     """
     return prepare_training(
         train_files,
@@ -349,7 +349,7 @@ def _starts_another(config: TrainingConfig, folder: Path) -> bool:
     run = None if config.restart else find_run(folder)
     if not run or not run[1].is_over:
         return False
-    # With what is chosen for the corpus, which is part of what the run has noted.
+    # With the settings that are chosen for the corpus, which are part of the run's identity.
     fitted = fit(config, run[0], run[1].source["lineage"])
     if not is_to_go_on_from(run[1], fitted.identity(), fitted.epochs):
         return False

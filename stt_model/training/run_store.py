@@ -1,4 +1,4 @@
-"""A run kept in an object store too, so that it goes on after the machine that it was on is gone.
+"""A copy of a run in an object store, so that it can resume after its machine is lost.
 
 Whoever writes there first claims the run with a number above all that are there, and a few letters
 of its own: ``NUMBER-LETTERS/owner``. In that folder ``files/SHA-256`` holds the content of each

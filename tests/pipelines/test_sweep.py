@@ -68,7 +68,7 @@ def test_a_sweep_runs_here_and_repeats_nothing(tmp_path):
         return list((tmp_path / name).rglob("leaderboard"))
 
     (page,) = run("first")
-    assert "given up" in page.read_text(encoding="utf-8")
+    assert ">stopped<" in page.read_text(encoding="utf-8")
     results = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.json")}
     ends = [path for path in results if path.name == "end.json"]
     assert len([path for path in results if path.name == "epoch-1.json"]) == 2

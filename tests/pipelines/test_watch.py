@@ -34,7 +34,7 @@ def test_an_error_of_the_project_is_told_alone(watch):
 def test_any_other_end_is_told_with_the_task_and_its_log(watch, tmp_path):
     watch.write(STARTED + "    MemoryError: 3 GiB\n" + FAILED)
     log = tmp_path / "training-2.log"
-    assert watch.failures == [f"training failed: MemoryError: 3 GiB; all it printed: {log}"]
+    assert watch.failures == [f"training failed: MemoryError: 3 GiB; its whole output: {log}"]
     assert log.read_text() == "MemoryError: 3 GiB\n"
 
 

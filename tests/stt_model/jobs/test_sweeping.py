@@ -114,7 +114,7 @@ def test_a_sweep_that_was_broken_off_repeats_nothing(corpus, sources, tmp_path, 
     assert open_checkpoint(swept.model).geometry.n_hidden == SOURCES[swept.winner.source]
     assert (swept.export / "output_graph.tflite").is_file()
     page = (tmp_path / "out" / "leaderboard-tones.html").read_text()
-    assert "given up" in page
+    assert ">stopped<" in page
     assert "<script" not in page
     done.clear()
     sweep(*given, **asked)
