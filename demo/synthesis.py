@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,7 +202,11 @@ def write_corpus(spec: CorpusSpec, root: Path) -> None:
     The clips are 16-bit mono wav at 16 kHz, their paths relative to the CSV. ``root`` appears
     whole or not at all; an existing folder must be empty.
     """
-    plan = plan_corpus(spec)
+    speak(plan_corpus(spec), root)
+
+
+def speak(plan: Mapping[str, Sequence[Clip]], root: Path) -> None:
+    """Do as ``write_corpus`` with the clips of each split."""
     with atomic_directory(root) as folder:
         clips = folder / "clips"
         clips.mkdir()
