@@ -104,7 +104,7 @@ def test_the_second_round_is_aligned_with_a_model_of_the_language(tmp_path, monk
     assert set("".join(texts)) <= set(settings["alphabet"].labels)
     assert len(alphabets) == 2
     assert "romanisation" in result.summary()
-    assert result.notes[-1] == "aligned in 2 rounds, the last with a model of its own"
+    assert result.notes[-1] == "aligned in 2 rounds, the last with a model trained on earlier clips"
 
 
 def test_too_few_confident_clips_for_another_round_are_said(recordings, tmp_path):
