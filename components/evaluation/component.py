@@ -19,6 +19,7 @@ def evaluation(
     suspects: dsl.Output[dsl.Artifact],
     source_checkpoint: dsl.Input[dsl.Model] = None,
     test_batch_size: int = 16,
+    mixed_precision: str = "auto",
     beam_width: int = 0,
     scorer_uri: str = "",
     scorer_digest: str = "",
@@ -39,6 +40,8 @@ def evaluation(
         checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
         source_checkpoint: Checkpoint folder that it was made from, for comparison; optional.
         test_batch_size: Utterances that are transcribed at once.
+        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
+            takes bfloat16 if it is clearly faster on this machine, otherwise off.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
             says; 1 without a scorer takes the best label of every frame, which is fastest.
         scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file://,
@@ -86,6 +89,7 @@ def evaluation(
         checkpoint.path,
         source_checkpoint_dir=source_checkpoint.path if source_checkpoint else None,
         test_batch_size=test_batch_size,
+        mixed_precision=mixed_precision,
         beam_width=beam_width,
         scorer_uri=scorer_uri,
         lm_alpha=lm_alpha,

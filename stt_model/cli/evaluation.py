@@ -34,7 +34,7 @@ def evaluate_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``evaluate``."""
     add_files(parser, "--test_files", "manifests to test on", required=True)
     add_checkpoint(parser, "checkpoint to test")
-    add_parameters(parser, EvaluationConfig, "test_batch_size", *_LIMITS)
+    add_parameters(parser, EvaluationConfig, "test_batch_size", "mixed_precision", *_LIMITS)
     report_flags(parser)
     add_coqui_flags(parser)
 
@@ -189,6 +189,7 @@ def test(
                 "test_output_file",
                 "suspects_file",
                 "test_batch_size",
+                "mixed_precision",
                 *_LIMITS,
                 "report_count",
                 "show_progressbar",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stt_model.base import DataError, check_parameters, real, switch, whole
+from stt_model.base import AUTO, DataError, check_parameters, choice, real, switch, whole
 from stt_model.decoding import DEFAULT_BEAM_WIDTH
+from stt_model.training import PRECISIONS
 
 if TYPE_CHECKING:
     from stt_model.text import Alphabet
@@ -31,6 +32,12 @@ class EvaluationConfig:
     load_evaluate: str = "auto"
     alphabet: Alphabet | None = None
     test_batch_size: int = whole(16, "Utterances that are transcribed at once.", minimum=1)
+    mixed_precision: str = choice(
+        AUTO,
+        (AUTO, *PRECISIONS),
+        "auto, off, float16 or bfloat16: precision of the network. Auto takes bfloat16 if it is"
+        " clearly faster on this machine and changes no text of the first batch, otherwise off.",
+    )
     beam_width: int = whole(
         0,
         "Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model says; 1"
@@ -117,6 +124,7 @@ class EvaluationConfig:
             "checkpoint_dir": self.load_checkpoint_dir,
             "load_evaluate": self.load_evaluate,
             "test_batch_size": self.test_batch_size,
+            "mixed_precision": self.mixed_precision,
             "beam_width": self.beam_width,
             "scorer_path": self.scorer_path,
             "vocab_file": self.vocab_file,

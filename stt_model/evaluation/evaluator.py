@@ -13,14 +13,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stt_model import network
 from stt_model.base import Progress, usable_cpus
 from stt_model.checkpoint import (
     Checkpoint,
     describe_run,
     digest_manifests,
     open_checkpoint,
-    read_weights,
 )
 from stt_model.corpus import SPEAKER_COLUMNS, Samples, iter_utterances, read_samples
 from stt_model.decoding import Decoder, open_decoder
@@ -29,11 +27,12 @@ from stt_model.evaluation.config import EvaluationConfig
 from stt_model.evaluation.html_report import write_html_report
 from stt_model.evaluation.learning_curve import read_forecast
 from stt_model.evaluation.measured import Baseline, Gate, Provenance, Speed
+from stt_model.evaluation.precision import FLOAT32, Inference
 from stt_model.evaluation.result import EvaluationResult, judge
 from stt_model.evaluation.samples import EvaluatedSample, compare, distance, write_samples
 from stt_model.evaluation.significance import compare_rates, measure_rate
 from stt_model.evaluation.suspects import find_suspects, write_suspects
-from stt_model.features import COEFFICIENTS, FeatureStore, batch_dataset, failures_of, plan_batches
+from stt_model.features import FeatureStore, batch_dataset, failures_of, plan_batches
 from stt_model.network import ctc_loss
 from stt_model.text import Alphabet, describe_characters
 
@@ -80,7 +79,7 @@ def evaluate(config: EvaluationConfig) -> EvaluationResult:
         note=config.note,
         source=rated_source,
         greedy=greedy,
-        speed=Speed(audio_seconds, heard.seconds, heard.decoding_seconds[0], _device()),
+        speed=Speed(audio_seconds, heard.seconds, heard.decoding_seconds[0], _device(heard)),
         provenance=_provenance(config, checkpoint, source),
         dataset=config.dataset,
         language=config.language,
@@ -138,6 +137,8 @@ class _Heard:
     decoding_seconds: list[float]
     """One number per decoder."""
     seconds: float = 0.0
+    precision: str = FLOAT32
+    """Of the network."""
 
     def decode(
         self,
@@ -161,10 +162,7 @@ def _transcribe(
     *,
     with_losses: bool = False,
 ) -> _Heard:
-    model = network.build(checkpoint.geometry)
-    network.load_weights(model, checkpoint.geometry, read_weights(checkpoint))
-    features = tf.TensorSpec([None, None, COEFFICIENTS], tf.float32)
-    infer = tf.function(lambda batch: model(batch, training=False), input_signature=[features])
+    infer = Inference(checkpoint, config.mixed_precision, config.test_batch_size)
     store = FeatureStore(corpus, limit=0)
     # The longest first, so that a lack of memory shows at once.
     batches = plan_batches(corpus, config.test_batch_size)[::-1]
@@ -178,7 +176,7 @@ def _transcribe(
         decoded: Future[None] | None = None
         for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
             rows, frames = list(batch.rows), arrays["frames"]
-            logits = infer(arrays["features"])
+            logits = infer(arrays["features"], frames.numpy())
             if with_losses:
                 losses = _losses(logits, frames, arrays["labels"], arrays["label_lengths"])
                 heard.losses[rows] = losses.numpy()
@@ -189,6 +187,7 @@ def _transcribe(
         if decoded:
             decoded.result()
     heard.seconds = time.perf_counter() - started
+    heard.precision = infer.precision
     return heard
 
 
@@ -275,6 +274,7 @@ def _provenance(
     )
 
 
-def _device() -> str:
+def _device(heard: _Heard) -> str:
     gpus = tf.config.list_logical_devices("GPU")
-    return "on a GPU" if gpus else f"on a CPU, {usable_cpus()} cores"
+    where = "on a GPU" if gpus else f"on a CPU, {usable_cpus()} cores"
+    return where if heard.precision == FLOAT32 else f"{where}, in {heard.precision}"
