@@ -22,7 +22,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-step bench-evaluation bench-overheads bench-features bench-gpu bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading bench-rounding reference lock clean images test-containers manifests test-crds test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-step bench-evaluation bench-overheads bench-features bench-gpu bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading bench-rounding bench-suggest reference lock clean images test-containers manifests test-crds test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ bench-defaults: $(INSTALLED) ## measure the settings that the rule chooses besid
 
 bench-forecast: $(INSTALLED) ## measure how far forecasts can be trusted, in an hour or two (needs apt-get)
 	$(BIN)/python -m tests.benchmarks.forecasts build/forecasts
+
+bench-suggest: $(INSTALLED) ## measure suggestions against chance, and pseudo-labels against none, in an hour
+	$(BIN)/python -m tests.benchmarks.selection build/selection
 
 bench-gain: $(INSTALLED) ## measure what bootstrapping gains over training from scratch, in about an hour
 	$(BIN)/python -m tests.benchmarks.bootstrapping_gain build/gain
