@@ -1,9 +1,9 @@
-"""The job of suggesting: which clips of recordings without texts to transcribe first."""
+"""The job of suggesting: which clips of untranscribed recordings to transcribe first."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from stt_model.base import DataError, atomic_directory, check_output
 from stt_model.corpus import SAMPLE_RATE, find_audio, read_audio
 from stt_model.jobs import startup
 from stt_model.jobs.clip_ranking import describe_sound, rank_clips
-from stt_model.jobs.listening import BATCH_SIZE, Listener, batches
+from stt_model.jobs.listening import BATCH_SIZE, Heard, Listener, batches
 from stt_model.jobs.reports import given_file
 from stt_model.jobs.speech_pieces import FRAME_MS, find_speech
 from stt_model.jobs.suggestion_files import Suggestion, write_suggestions
@@ -24,12 +24,12 @@ from stt_model.jobs.suggestion_files import Suggestion, write_suggestions
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.5, 15.0
-"""Seconds of a clip; what is longer is cut where nobody speaks, or where it is quietest."""
+"""Seconds of a clip; longer ones are cut in pauses, or else where it is quietest."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a recording that is to be a clip."""
+    """A part of a recording that becomes a clip."""
 
     recording: Path
     start: float
@@ -54,17 +54,17 @@ def suggest(
 
     Args:
         model: checkpoint, or exported ``.tflite``, for the language of the recordings.
-        audio: recordings without texts, or folders of them.
+        audio: untranscribed recordings, or folders of them.
         output: a new or empty folder for ``clips``, ``suggestions.csv``, ``label-studio.json``,
             ``label-studio.xml`` and ``elan``.
         minutes: of speech to suggest, the most useful first; 0 for all of it.
         aggressiveness: 0 to 3: how readily a sound counts as silence.
         batch_size: clips that go through the network together.
         scorer_uri: language model for the texts.
-        decoding: what else ``decoding.open_decoder`` takes.
+        decoding: further arguments of ``decoding.open_decoder``.
 
     Returns:
-        what was written, the most useful first.
+        the suggestions, the most useful first.
 
     Raises:
         DataError: there is no speech in the recordings.
@@ -73,54 +73,83 @@ def suggest(
     check_output(Path(output), is_folder=True)
     recordings = find_audio([Path(each) for each in audio])
     startup.start_tensorflow()
-    texts, doubts, sounds = [], [], []
-    with (
-        given_file(scorer_uri) as scorer,
-        atomic_directory(output) as folder,
-    ):
+    with given_file(scorer_uri) as scorer, atomic_directory(output) as folder:
         clips = folder / "clips"
         clips.mkdir()
         listener = Listener(Path(model), scorer, **decoding)
-        found: list[tuple[Path, float, float]] = []
-        for batch in batches(cut_recordings(recordings, aggressiveness), batch_size):
-            for piece in batch:
-                name = clips / f"{len(found) + 1:06}.wav"
-                soundfile.write(name, piece.samples, SAMPLE_RATE, subtype="PCM_16")
-                found.append((piece.recording, piece.start, piece.end))
-                sounds.append(_sound_of(piece.samples))
-            for heard in listener.hear([piece.samples for piece in batch]):
-                texts.append(heard.text)
-                doubts.append(heard.uncertainty)
-            log.info("%d clips heard", len(found))
+        pieces = cut_recordings(recordings, aggressiveness)
+        found = list(_listen(listener, pieces, clips, batch_size))
         if not found:
             raise DataError(
                 f"{', '.join(map(str, audio))}: expected speech, found none in"
                 f" {len(recordings)} recordings; try a lower --vad_aggressiveness"
             )
-        order = rank_clips(np.array(doubts), np.array(sounds))
-        suggestions: list[Suggestion] = []
-        seconds = 0.0
-        for row in order:
-            recording, start, end = found[row]
-            if minutes and seconds + end - start > 60 * minutes:
-                continue
-            seconds += end - start
-            clip = f"clips/{row + 1:06}.wav"
-            suggestions.append(
-                Suggestion(
-                    len(suggestions) + 1, clip, texts[row], doubts[row], recording, start, end
-                )
-            )
-        kept = {each.clip for each in suggestions}
+        suggestions = _suggestions(found, minutes)
+        kept = {Path(each.clip).name for each in suggestions}
         for path in clips.iterdir():
-            if f"clips/{path.name}" not in kept:
+            if path.name not in kept:
                 path.unlink()
         write_suggestions(suggestions, folder)
     return suggestions
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A clip that was written and transcribed."""
+
+    clip: Path
+    heard: Heard
+    sound: NDArray[np.float64]
+    """See ``describe_sound``."""
+    recording: Path
+    start: float
+    """Seconds."""
+    end: float
+
+
+def _listen(
+    listener: Listener, pieces: Iterable[Piece], clips: Path, batch_size: int
+) -> Iterator[_Candidate]:
+    """Write each piece into the folder ``clips``, and transcribe it."""
+    number = 0
+    for batch in batches(pieces, batch_size):
+        heard = listener.hear([piece.samples for piece in batch])
+        for piece, each in zip(batch, heard, strict=True):
+            number += 1
+            clip = clips / f"{number:06}.wav"
+            soundfile.write(clip, piece.samples, SAMPLE_RATE, subtype="PCM_16")
+            sound = _sound_of(piece.samples)
+            yield _Candidate(clip, each, sound, piece.recording, piece.start, piece.end)
+        log.info("%d clips transcribed", number)
+
+
+def _suggestions(found: Sequence[_Candidate], minutes: float) -> list[Suggestion]:
+    """Return the clips in the order of their use, up to some minutes together; 0 for all."""
+    doubts = np.array([each.heard.uncertainty for each in found])
+    order = rank_clips(doubts, np.array([each.sound for each in found]))
+    suggestions: list[Suggestion] = []
+    seconds = 0.0
+    for each in (found[row] for row in order):
+        length = each.end - each.start
+        if minutes and seconds + length > 60 * minutes:
+            continue
+        seconds += length
+        suggestions.append(
+            Suggestion(
+                rank=len(suggestions) + 1,
+                clip=f"clips/{each.clip.name}",
+                text=each.heard.text,
+                uncertainty=each.heard.uncertainty,
+                recording=each.recording,
+                start=each.start,
+                end=each.end,
+            )
+        )
+    return suggestions
+
+
 def cut_recordings(recordings: Sequence[Path], aggressiveness: int = 3) -> Iterator[Piece]:
-    """Yield recordings of the length of a clip as they are, and the speech of longer ones."""
+    """Yield short recordings as they are, and the pieces of speech of longer ones."""
     for path in recordings:
         samples = read_audio(path)
         seconds = len(samples) / SAMPLE_RATE

@@ -75,9 +75,7 @@ def test_the_same_offer_has_the_same_address_and_another_one_another(offer):
 
 
 def test_what_is_not_there_yet_cannot_be_collected(offer, tmp_path):
-    with pytest.raises(
-        TrainingError, match=r"expected a training that has come to its end.*nothing"
-    ):
+    with pytest.raises(TrainingError, match=r"expected a finished training.*nothing"):
         jobs.collect_training(offer(), tmp_path / "trained")
 
 
