@@ -201,7 +201,7 @@ def _follow(
         stop.wait(tick)
     raise StoppedError(
         f"{name}: stopped by SIGTERM, and the job with it; what it saved stays in run_state_uri:"
-        " start again with the same arguments to go on"
+        " start again with the same arguments to resume"
     )
 
 

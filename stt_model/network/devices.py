@@ -37,7 +37,7 @@ def loss_noted(workers: Workers) -> Iterator[None]:
             raise
         raise TrainingError(
             f"worker {workers.index}: another one of the {workers.count} workers is gone; start all"
-            " of them again with the same arguments to go on"
+            " of them again with the same arguments to resume"
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""The rule by which settings that nobody gave are chosen: from the corpus, the source and the mode.
+"""The rule that chooses settings that are not given: from the corpus, the source and the mode.
 
-It was picked by ``tests/benchmarks/defaults.py``; ``docs/training-well.md`` says it in words.
+``tests/benchmarks/defaults.py`` measures it; ``docs/training-well.md`` describes it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STEPS_WITHOUT_DEV = 2000
 
 @dataclass(frozen=True)
 class Situation:
-    """What the rule goes by."""
+    """The inputs of the rule."""
 
     utterances: int
     """In the training split."""
@@ -79,7 +79,7 @@ def choose(situation: Situation) -> dict[str, tuple[Any, str]]:
     }
     if not situation.has_dev:
         epochs = math.ceil(STEPS_WITHOUT_DEV * batch / situation.utterances)
-        chosen["epochs"] = (epochs, f"{STEPS_WITHOUT_DEV} steps, as there is no dev set to go by")
+        chosen["epochs"] = (epochs, f"{STEPS_WITHOUT_DEV} steps, since there is no dev set")
     return chosen
 
 
@@ -100,7 +100,7 @@ def _rate(situation: Situation) -> tuple[float, str]:
 
 def _augment(situation: Situation) -> tuple[str, str]:
     if situation.utterances < FEW:
-        return f"{MASKS} {TEMPO}", "few utterances: masks, and now and then another tempo"
+        return f"{MASKS} {TEMPO}", "few utterances: masks, and sometimes another tempo"
     return MASKS, "masks"
 
 
@@ -131,13 +131,13 @@ def schedule(situation: Situation, batch: int) -> dict[str, Any]:
 def fit(
     config: TrainingConfig, start: Checkpoint, lineage: Mapping[str, Any] | None
 ) -> TrainingConfig:
-    """Return the settings with those that are auto chosen, and with the reasons.
+    """Return the settings, with those chosen that are auto, and the reasons.
 
-    The same corpus, start and settings give the same, so that a run can go on.
+    The result depends only on corpus, start and settings, so that a run can be resumed.
 
     Args:
-        config: what was asked for.
-        start: the checkpoint that training starts from or goes on with.
+        config: the given settings.
+        start: the checkpoint that training starts or resumes from.
         lineage: of the checkpoint that the run began from.
     """
     unset = [name for name in AUTOMATIC if getattr(config, name) in (None, AUTO)]
@@ -168,7 +168,7 @@ def fit(
 
 
 def describe_choices(config: TrainingConfig) -> str:
-    """Return what was chosen by the rule and what for, in one line."""
+    """Return the chosen settings and the corpus that they are for, in one line."""
     names = [name for name in config.reasons if name != "corpus"]
     values = (f"{name} {getattr(config, name) or 'none'}" for name in names if name != "epochs")
     ending = [f"epochs: {config.reasons['epochs']}"] if "epochs" in names else []

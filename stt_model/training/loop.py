@@ -105,13 +105,13 @@ class TrainingLoop:
         self.saver = RunSaver(config, source, self.learner, self.state, after_save)
 
     def _precision_of(self, state: RunState | None) -> Precision:
-        """Return what the run began with, or what a new one is to compute in."""
+        """Return the precision of a resumed run, or choose that of a new one."""
         if state is not None and state.precision is not None:
             return state.precision
         return choose_precision(self.config, self.source.geometry, self.strategy)
 
     def _settle_precision(self) -> None:
-        """Compute the first batch in float32 too, where nobody asked for 16 bits."""
+        """Check an automatic choice of 16 bits on the first batch."""
         if self.config.mixed_precision == AUTO and self.precision.name != "off":
             first = self.train_feed.plan(self.config.train_batch_size)[:1]
             with self.train_feed.open(first, "first batch") as (elements, _):
@@ -138,7 +138,7 @@ class TrainingLoop:
         return self.state.stopped_early or self.state.epoch > self.config.epochs
 
     def run(self) -> TrainingResult:
-        """Train what is left of the run."""
+        """Train the remaining epochs of the run."""
         self._announce()
         with (
             loss_noted(self.workers),
@@ -189,7 +189,7 @@ class TrainingLoop:
             )
         elif self.resumed:
             log.info(
-                "%s: going on with the run that it holds, in epoch %d after batch %d",
+                "%s: resuming the run there, in epoch %d after batch %d",
                 self.directory,
                 self.state.epoch,
                 self.state.totals.batches,
@@ -246,7 +246,7 @@ class TrainingLoop:
         started = time.monotonic()
         figures = self._measure_dev(self.dev_set) if self.dev_set else None
         dev_seconds = time.monotonic() - started
-        # Before the epoch is entered: what is saved meanwhile must not know a part of it.
+        # Before the epoch is recorded: a save in between must not hold a part of it.
         heard = {path: self._measure_dev(each) for path, each in self.metrics_sets.items()}
         best = figures is not None and self._record(state.epoch, figures)
         epoch = Epoch(
@@ -271,13 +271,13 @@ class TrainingLoop:
             log_time_left(self.config, state, totals.seconds + dev_seconds)
 
     def _record(self, epoch: int, figures: DevFigures) -> bool:
-        """Take in the dev figures of an epoch; return whether it is the best so far."""
+        """Record the dev figures of an epoch; return whether it is the best so far."""
         by, config = self.config.best_by, self.config
         min_delta = config.es_min_delta if by == "loss" else 0.0
         return self.state.record.add(epoch, figures.by(by), min_delta, config.es_min_share)
 
     def _finish_epoch(self, epoch: Epoch) -> None:
-        """Enter an epoch into the state, with what follows from its dev loss, and save."""
+        """Add an epoch to the state, act on its dev figures, and save."""
         state = self.state
         state.history.append(epoch)
         self.tracker.add(epoch)
@@ -293,12 +293,12 @@ class TrainingLoop:
 
     def _return_to_best(self) -> None:
         """Go back to this run's best weights with a lower learning rate."""
-        # Which one worker writes, and all read.
+        # One worker writes it, and all read it.
         self.learner.wait_for_all()
         best = open_checkpoint(self.directory, "best", self.source.alphabet)
         self.learner.load_weights(read_weights(best))
-        # The best can be the source, whose moments, if it has any, are not this run's, or be from
-        # when some layers were frozen, which have no moments then.
+        # The best can be the source, whose moments are not this run's, or an epoch with frozen
+        # layers, which have no moments.
         frozen = self.config.freeze_source_epochs
         trained = self.state.record.best_epoch > (frozen if self.state.epoch > frozen + 1 else 0)
         iterations = read_state(state_path(best.prefix)).iterations if trained else 0
@@ -315,7 +315,7 @@ class TrainingLoop:
     # Passes
 
     def _train_on(self, batches: Sequence[Batch]) -> None:
-        """Train on what is left of an epoch's batches."""
+        """Train on the remaining batches of an epoch."""
         totals, feed = self.state.totals, self.train_feed
         description, features_of = f"epoch {self.state.epoch}", self._augmented(batches)
         with feed.open(batches, description, totals.batches, features_of) as (remaining, progress):

@@ -50,9 +50,9 @@ class RunSaver:
 
     @contextmanager
     def minding_termination(self) -> Iterator[None]:
-        """Have SIGTERM noted while the block lasts, so that a step is never broken off by it."""
+        """Take note of SIGTERM during the block, so that it never interrupts a step."""
         if threading.current_thread() is not threading.main_thread():
-            # Only the main thread can be told of signals.
+            # Only the main thread receives signals.
             yield
             return
         previous = signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
@@ -63,9 +63,7 @@ class RunSaver:
 
     @contextmanager
     def minding_the_store(self) -> Iterator[None]:
-        """Save the run where the store that its clips are in fails while the block lasts.
-
-        The store was asked several times by then.
+        """Save the run if the store with its clips fails during the block, after all retries.
 
         Raises:
             StoppedError: another attempt may get past the failure.
@@ -75,19 +73,19 @@ class RunSaver:
             yield
         except StoreError as error:
             if self._is_storing:
-                # The run is saved here, but not there.
+                # The run is saved locally, but not in the store.
                 raise
             self.save("last")
             passing = isinstance(error, CONTINUABLE_ERRORS)
             kind = StoppedError if passing else TrainingError
-            advice = "start again" if passing else "when that is mended, start again"
+            advice = "start again" if passing else "fix that, then start again"
             raise kind(
                 f"{error}; the run is saved in {self._directory}: {advice} with the same arguments"
-                " to go on"
+                " to resume"
             ) from error
 
     def begin(self, *, resumed: bool) -> None:
-        """Save a new run, or clear away what an earlier process was killed over."""
+        """Save a new run, or remove the unfinished files of a killed process."""
         # The first save of a run must not be taken for that of an earlier one.
         self._check_all_start_alike()
         if not resumed:
@@ -97,10 +95,10 @@ class RunSaver:
             remove_leftovers(self._directory, self._state.found)
 
     def _check_all_start_alike(self) -> None:
-        """Wait for all workers; each has read for itself where the run stands."""
+        """Wait for all workers, and check that they start at the same point of the run."""
         state = self._state
         workers = workers_of(self._learner.strategy)
-        # A place for each worker, so that the sums are what each of them has.
+        # One slot per worker, so that the sums are the values of each.
         own = [state.epoch, state.totals.batches]
         places = [own if each == workers.index else [0, 0] for each in range(workers.count)]
         sums = sum_over_workers(
@@ -115,23 +113,23 @@ class RunSaver:
             )
 
     def save_if_due(self) -> None:
-        """Save the last weights if the time for it has come.
+        """Save the last weights if checkpoint_secs have passed.
 
         Raises:
-            StoppedError: SIGTERM came; they are saved.
+            StoppedError: SIGTERM was received; the weights are saved.
         """
         state, interval = self._state, self._config.checkpoint_secs
         if self._stop.is_set():
             self.save("last")
             raise StoppedError(
                 f"{self._directory}: stopped by SIGTERM in epoch {state.epoch} after batch"
-                f" {state.totals.batches} and saved; start again with the same arguments to go on"
+                f" {state.totals.batches} and saved; start again with the same arguments to resume"
             )
         if interval and time.monotonic() - self._saved >= interval:
             self.save("last")
 
     def save(self, which: str) -> None:
-        """Write the weights as they are now as the ``best`` or the ``last``."""
+        """Write the current weights as the ``best`` or the ``last`` checkpoint."""
         if not self._is_chief:
             return
         state = self._state
@@ -172,7 +170,7 @@ class RunSaver:
         return best.prefix.name == self._state.source["name"]
 
     def _kept(self) -> list[str]:
-        """Return the source's name, where it lies in the same directory."""
+        """Return the source's name if it is in the same directory."""
         name = self._state.source["name"]
         return [name] if name in self._state.found else []
 

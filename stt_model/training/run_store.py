@@ -1,21 +1,21 @@
 """A copy of a run in an object store, so that it can resume after its machine is lost.
 
-Whoever writes there first claims the run with a number above all that are there, and a few letters
-of its own: ``NUMBER-LETTERS/owner``. In that folder ``files/SHA-256`` holds the content of each
+A process first claims the run with a number above all existing ones, and random letters:
+``NUMBER-LETTERS/owner``. In that folder ``files/SHA-256`` holds the content of each
 file, and ``run-000001.json``, ``run-000002.json`` and so on name the files of the run as it was
-saved. The last of them counts, in the folder with the highest name of those that have saved: a
-request that was given up and repeated, and that the store acts on late, replaces nothing newer.
+saved. The last of them counts, in the folder with the highest name that has any: a request that
+timed out and was repeated, and that the store executes late, replaces nothing newer.
 
-Nothing is asked of the store but that what was written can be read and listed afterwards. These
-rules then hold the run together in whatever order two processes take their steps:
+The store only has to be consistent: what was written can be read and listed afterwards. These
+rules then keep the run intact, whatever the order of two processes' steps:
 
 - an index is written after all that it names;
-- a process removes files of its own only after its last index names them no more, and files of
-  lower claims only after it has an index itself;
-- so the highest index is always complete. One that is lower may not be, and is never read.
+- a process removes its own files only when its last index no longer names them, and files of
+  lower claims only when it has an index itself;
+- so the highest index is always complete. A lower one may be incomplete, and is never read.
 
-A process that finds a higher claim than its own when it is about to save has been replaced, and
-ends. What versions before the claims saved, without a folder of their own, is the lowest claim.
+A process that finds a higher claim than its own before a save has been replaced, and ends. Runs
+saved by versions without claims, directly in the folder, count as the lowest claim.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from stt_model.storage import (
 log = logging.getLogger(__name__)
 
 RUN_ID_VARIABLE = "STT_BOOTSTRAP_RUN_ID"
-"""Names the run, to a pod that takes the place of another one too; set by the pipeline."""
+"""Names the run, also to a replacement pod; set by the pipeline."""
 
 _FORMAT = 1
 _NAME = re.compile(
@@ -62,7 +62,7 @@ _NAME = re.compile(
 def of_this_run(uri: str, environ: Mapping[str, str] = os.environ) -> str:
     """Return the folder below ``uri`` of the run that the environment names; ``uri`` without one.
 
-    Not a parameter of the step: with one of its own, no run could take over what another did.
+    Not a parameter of the step, since that would keep runs from sharing cached results.
     """
     run_id = environ.get(RUN_ID_VARIABLE, "")
     return f"{uri.rstrip('/')}/{run_id}" if uri and run_id else uri
@@ -72,11 +72,11 @@ def of_this_run(uri: str, environ: Mapping[str, str] = os.environ) -> str:
 def run_folder(
     uri: str, target: Path, *, writes: bool = True
 ) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield the folder that a run kept at ``uri`` saves into, and what to call after each save.
+    """Yield the folder that a run kept at ``uri`` saves into, and a function for after each save.
 
-    When the block ends well, ``target`` holds the run. ``uri`` is a path, ``file://`` or ``s3://``
-    URI; without one, the run lies in ``target`` only. Of several workers one ``writes``; to the
-    others the folder is where the run stood when they began.
+    When the block ends without an error, ``target`` holds the run. ``uri`` is a path, ``file://``
+    or ``s3://`` URI; without one, the run is in ``target`` only. Of several workers one ``writes``; the
+    others get a copy of the saved state.
 
     Raises:
         StorageError: the URI is none of these, or the store fails.
@@ -100,7 +100,7 @@ def run_folder(
 
 
 def bring_run(uri: str, target: Path) -> None:
-    """Bring the run kept at ``uri``, as it was last saved; nothing where there is none.
+    """Fetch the last saved state of the run kept at ``uri``, if there is any.
 
     Raises:
         StorageError: the store fails.
@@ -117,7 +117,7 @@ class _Found(NamedTuple):
     """An object below the URI of a run."""
 
     claim: str
-    """Name of the folder that it lies in; "" for what has none."""
+    """Name of its folder; "" without one."""
     name: str
     stored: StoredObject
 
@@ -139,12 +139,12 @@ class RunStore:
         self._digests: dict[tuple[Path, int, int], str] = {}
 
     def restore(self) -> None:
-        """Claim the run, and bring it as it was last saved; nothing more where there is none."""
+        """Claim the run, and fetch its last saved state, if there is any."""
         self._make_claim()
         self.bring()
 
     def bring(self) -> None:
-        """Bring the run as it was last saved, and leave it to whom it belongs."""
+        """Fetch the last saved state of the run, without claiming it."""
         brought: set[Path] = set()
         before = ""
         while (index := self._last_saved()) is not None:
@@ -156,7 +156,7 @@ class RunStore:
             except ChangedError:
                 continue
             except MissingError as error:
-                # Its owner may have saved again meanwhile, and removed what was there before.
+                # Its owner may have saved again meanwhile, and removed the earlier files.
                 if index.stored.version == before:
                     raise TrainingError(
                         f"{redact(index.stored.uri)}: names files that are not stored ({error});"
@@ -169,7 +169,7 @@ class RunStore:
             return
 
     def save(self) -> None:
-        """Store the run as it is now in place of what was stored before."""
+        """Store the current state of the run in place of the earlier one."""
         if not self._claim:
             self._make_claim()
         files = {path: self._digest(path) for path in self._files()}
@@ -195,7 +195,7 @@ class RunStore:
         self._write("owner", f"{socket.gethostname()}\n")
 
     def _survey(self) -> list[_Found]:
-        """Return all objects of the run; those of other kinds, such as other runs, are left out."""
+        """Return all objects of the run, without unrelated ones such as other runs."""
         found = []
         for stored in self._store.list(self._uri):
             if match := _NAME.fullmatch(stored.uri.removeprefix(f"{self._uri}/")):
@@ -209,19 +209,19 @@ class RunStore:
     def _check_alone(self, found: Iterable[_Found]) -> None:
         if any(each.claim > self._claim for each in found):
             raise TrainingError(
-                f"{redact(self._uri)}: another process has taken this run over, and goes on with"
-                " what was saved before; if that is another run, give each a place of its own"
+                f"{redact(self._uri)}: another process has taken over this run and continues"
+                " from its last save; if that is another run, give each a place of its own"
             )
 
     def _remove_old(self, found: Iterable[_Found]) -> None:
-        """Remove what the run that is now saved has no use for; the next save tries again."""
+        """Remove files that the saved run does not need; the next save tries again."""
         wanted = {"owner", self._index, *(f"files/{digest}" for digest in self._stored)}
         for each in found:
             if each.claim < self._claim or each.name not in wanted:
                 try:
                     self._store.remove(each.stored.uri)
                 except StoreError as error:
-                    log.warning("%s; it is of no more use, and stays for now", error)
+                    log.warning("%s; it is no longer needed, and stays for now", error)
                     return
 
     def _read(self, index: _Found) -> bytes:
@@ -238,7 +238,7 @@ class RunStore:
         self._store.download(f"{folder}/files/{digest}", target)
         if self._digest(target) != digest:
             raise TrainingError(
-                f"{redact(folder)}/files/{digest}: holds something else than its name says; give"
+                f"{redact(folder)}/files/{digest}: its content does not have this SHA-256; give"
                 " another place"
             )
 

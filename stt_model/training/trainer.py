@@ -1,7 +1,7 @@
-"""Training on every device of this machine: the best and the last checkpoint, and going on.
+"""Training on every device of this machine: the best and the last checkpoint, and resuming.
 
-A run that was killed goes on where it was last saved, and ends with the weights that it would have
-ended with.
+A killed run resumes where it was last saved, and ends with the same weights as without the
+interruption.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def train(config: TrainingConfig, after_save: Callable[[], None] = lambda: None)
     """Train all weights of a checkpoint, and leave the best and the last in Coqui's layout.
 
     The checkpoint is measured on the dev set before the first step, so the best can be the source
-    itself. The optimizer starts afresh, with the learning rate that was asked for. The checkpoint
-    that it starts from stays, also where the new ones go into the same directory.
+    itself. The optimizer starts afresh, with the given learning rate. The source checkpoint is
+    kept, even if the new ones are saved in the same directory.
 
-    Where ``save_checkpoint_dir`` holds a run with the same settings, it goes on, and
-    ``load_checkpoint_dir`` is not read; one that has ended is left as it is.
+    If ``save_checkpoint_dir`` holds a run with the same settings, it is resumed, and
+    ``load_checkpoint_dir`` is not read; a finished run is left unchanged.
 
     Args:
         config: what to train, on what, and how.
-        after_save: called whenever the run could go on from what lies in ``save_checkpoint_dir``.
+        after_save: called whenever the run can be resumed from ``save_checkpoint_dir``.
 
     Raises:
         BootstrapError: if the checkpoint, the manifests or the numbers cannot be used, or losses
             are not finite.
-        StoppedError: SIGTERM came, or a store that clips are in failed; the state is saved.
+        StoppedError: SIGTERM was received, or the store with the clips failed; the state is saved.
     """
     config.check()
     with _alone(config.save_checkpoint_dir):
@@ -52,11 +52,11 @@ def train(config: TrainingConfig, after_save: Callable[[], None] = lambda: None)
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Keep other runs out of a directory; of several workers, the first does so for all."""
+    """Lock a directory against other runs; of several workers, the first does so for all."""
 
     def busy(owner: str) -> TrainingError:
         return TrainingError(
-            f"{directory}: another process trains there ({owner}); wait for its end, or give"
+            f"{directory}: another process is training there ({owner}); wait for its end, or give"
             " --save_checkpoint_dir another folder"
         )
 
@@ -97,7 +97,7 @@ def _train(config: TrainingConfig, after_save: Callable[[], None]) -> TrainingRe
     lineage = state.source["lineage"] if state else start.lineage
     config = fit(config, start, lineage)
     if state and config.mixed_precision == AUTO:
-        # What the run began with, also on another machine.
+        # The precision that the run began with, also on another machine.
         began = state.identity.get("mixed_precision", AUTO)
         config = replace(config, mixed_precision=began)
     if state:

@@ -25,7 +25,7 @@ _LOG = {
     "training": "epoch 1: train loss 9.000\nepoch 2: train loss 8.000\n",
     "refusal": f"stt_model.base.errors.RefusalError: fine-tune was asked for, but {_REFUSED}\n",
 }
-_GOES_ON = "s3://x/runs/1: going on with the run that it holds, in epoch 2 after batch 1\n"
+_GOES_ON = "s3://x/runs/1: resuming the run there, in epoch 2 after batch 1\n"
 
 
 @dataclass

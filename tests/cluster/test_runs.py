@@ -257,7 +257,7 @@ def test_a_training_pod_that_is_killed_goes_on_in_another(cluster, store, runs):
     pods = core.list_namespaced_pod(NAMESPACE, label_selector=selector).items
     others = [pod.metadata.name for pod in pods if pod.metadata.uid not in killed]
     logs = [core.read_namespaced_pod_log(name, NAMESPACE, container="main") for name in others]
-    assert any("going on with the run that it holds" in log for log in logs)
+    assert any("resuming the run there" in log for log in logs)
 
 
 def test_the_form_takes_its_settings(store, runs):

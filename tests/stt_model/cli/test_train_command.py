@@ -38,7 +38,7 @@ def test_a_transferred_run_goes_on_without_surgery(tmp_path, monkeypatch, caplog
     monkeypatch.setattr(surgery, "operate", lambda *_, **__: pytest.fail("operated again"))
     assert train(*flags, "--epochs", 2).code == 0
     assert step(tmp_path) == 2 * first
-    assert f"{tmp_path}: going on with the run that it holds, in epoch 2 after" in caplog.text
+    assert f"{tmp_path}: resuming the run there, in epoch 2 after" in caplog.text
 
 
 def test_a_run_that_was_broken_off_goes_on_with_the_same_arguments_only(tmp_path, monkeypatch):

@@ -141,7 +141,7 @@ def test_two_machines_of_which_one_is_killed_come_to_what_one_comes_to(tmp_path)
     assert "another one of the 2 workers is gone" in told["lost"]
     for log in told["logs"]:
         assert "of each of 2 workers" in log
-        assert "going on with the run that it holds, in epoch " in log
+        assert "resuming the run there, in epoch " in log
     assert told["figures"]["epochs"] == SETTINGS["epochs"]
     splits = find_splits(tmp_path / "corpus")
     jobs.train(

@@ -108,7 +108,7 @@ def test_of_two_trainings_in_one_folder_the_second_is_refused(dataset, source, t
     before = sorted(target.iterdir())
     splits = find_splits(dataset)
     files = {"load_checkpoint_dir": source, "save_checkpoint_dir": target}
-    with pytest.raises(TrainingError, match=f"{target}: another process trains there .* wait"):
+    with pytest.raises(TrainingError, match=f"{target}: another process is training there .* wait"):
         jobs.train([splits["train"]], [splits["dev"]], **files, **SETTINGS)
     assert sorted(target.iterdir()) == before
     # It dies without giving the folder back, and is not waited for.

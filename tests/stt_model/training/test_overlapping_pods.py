@@ -129,7 +129,7 @@ class Pod:
             pass
         except TrainingError as error:
             # It was told that another one has the run.
-            assert "has taken this run over" in str(error)
+            assert "has taken over this run" in str(error)
             self.answers.append("taken over")
         except BaseException as error:
             self.problem = error

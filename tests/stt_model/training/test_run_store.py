@@ -126,7 +126,7 @@ def test_of_two_processes_the_later_one_has_the_run(store, tmp_path):
     first.save()
     second.restore()
     before = names(store)
-    with pytest.raises(TrainingError, match=f"{URI}: another process has taken this run over"):
+    with pytest.raises(TrainingError, match=f"{URI}: another process has taken over this run"):
         first.save()
     assert names(store) == before
     second.save()
