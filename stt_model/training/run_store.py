@@ -75,8 +75,8 @@ def run_folder(
     """Yield the folder that a run kept at ``uri`` saves into, and a function for after each save.
 
     When the block ends without an error, ``target`` holds the run. ``uri`` is a path, ``file://``
-    or ``s3://`` URI; without one, the run is in ``target`` only. Of several workers one ``writes``; the
-    others get a copy of the saved state.
+    or ``s3://`` URI; without one, the run is in ``target`` only. Of several workers one ``writes``;
+    the others get a copy of the saved state.
 
     Raises:
         StorageError: the URI is none of these, or the store fails.
