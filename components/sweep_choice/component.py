@@ -27,7 +27,7 @@ def sweep_choice(
         choose_by: Dev error rate by which trainings are ranked.
 
     Returns:
-        left: Digests of those that go on, the best first.
+        remaining: Digests of those that are trained further, the best first.
     """
     from pathlib import Path
 

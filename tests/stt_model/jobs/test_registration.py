@@ -106,7 +106,7 @@ def test_the_token_of_the_account_is_shown_and_never_printed(
     ("url", "uri", "message"),
     [
         ("registry:8080", URI, "expected the http:// or https:// address"),
-        ("http://127.0.0.1:9", "/tmp/export", "expected a URI under which others find"),
+        ("http://127.0.0.1:9", "/tmp/export", "expected a URI from which others can"),
     ],
 )
 def test_addresses_that_cannot_work_are_refused(export, url, uri, message):
