@@ -40,6 +40,7 @@ from .split_plan import SPLIT_BY as SPLIT_BY
 from .split_plan import SplitPlan as SplitPlan
 from .splitting import NEW as NEW
 from .splitting import Speech as Speech
+from .splitting import Splits as Splits
 from .splitting import digest as digest
 from .splitting import draw_splits as draw_splits
 from .splitting import stratum as stratum

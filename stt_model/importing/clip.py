@@ -73,10 +73,14 @@ def writable(found: Found) -> Found:
         return found
     name, where, transcript = map(_shown, texts[:3])
     reason = "expected names and texts in UTF-8, found other bytes; rename the file"
+    if any("\0" in text for text in texts):
+        reason = "expected names and texts, found a byte of zero; write the table again"
     return SetAside(name, where, "encoding", reason, transcript)
 
 
 def _is_writable(text: str) -> bool:
+    if "\0" in text:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -85,7 +89,7 @@ def _is_writable(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 class Options(NamedTuple):

@@ -83,12 +83,21 @@ def map_columns(
         if len(texts) == 1:
             found["transcript"] = texts[0]
     if missing := [role for role in needed if role not in found]:
+        # Columns without a name, and then one that is hardly the name of one.
+        is_title = any(re.fullmatch(r"column \d+", each) for each in columns)
+        hint = "the first row must name the columns, with no title above; or " if is_title else ""
         raise ImportSourceError(
             f"{table}: expected a column for {' and one for '.join(missing)}, found"
-            f" {', '.join(columns) or 'no columns'}; say which is which, as in --columns"
+            f" {', '.join(columns) or 'no columns'}; {hint}say which is which, as in --columns"
             " audio=path,transcript=sentence"
         )
     return found
+
+
+def names_needed(columns: Iterable[str]) -> bool:
+    """Tell whether a header names audio and transcript by usual names."""
+    names = set(map(_plain, columns))
+    return all(names.intersection(NAMES[role]) for role in NEEDED)
 
 
 def describe(mapping: Mapping[str, str]) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from stt_model.base import BootstrapError, in_parallel, redact, usable_cpus
-from stt_model.corpus import NEW, Speech, SplitPlan, draw_splits
+from stt_model.base import BootstrapError, DataError, in_parallel, redact, usable_cpus
+from stt_model.corpus import NEW, Speech, SplitPlan, Splits, draw_splits
 from stt_model.importing.clip import (
     Clip,
     Format,
@@ -251,7 +251,7 @@ class _Import:
         if (speech.previous >= 0).all():
             self._state.place(speech.previous)
             return self._state.told("split_by") or "what was released", 1.0
-        drawn = draw_splits(speech, plan)
+        drawn = self._draw(speech, plan)
         self._state.tell("split_by", drawn.by)
         for note in drawn.notes:
             self._notes.add(note)
@@ -265,12 +265,30 @@ class _Import:
         )
         return drawn.by, drawn.kept
 
+    def _draw(self, speech: Speech, plan: SplitPlan) -> Splits:
+        try:
+            return draw_splits(speech, plan)
+        except DataError as error:
+            raise ImportSourceError(
+                f"{self._source.label}: {error} ({len(speech.seconds)} clips can be used"
+                f"{self._left_out()})"
+            ) from error
+
+    def _left_out(self) -> str:
+        reasons = self._state.reasons()
+        count = sum(number for _, number, _ in reasons)
+        return f", {count} cannot, such as: {reasons[0][2]}" if reasons else ""
+
     def _nothing(self) -> str:
         reasons = self._state.reasons()
-        why = f"; the most frequent reason: {reasons[0][2]}" if reasons else ""
+        if not reasons:
+            return (
+                f"{self._source.label}: expected clips, found none at all (read as:"
+                f" {self._format.TITLE})"
+            )
         return (
             f"{self._source.label}: expected clips that can be used, found none among"
-            f" {sum(count for _, count, _ in reasons)}{why}"
+            f" {sum(count for _, count, _ in reasons)}; the most frequent reason: {reasons[0][2]}"
         )
 
 

@@ -62,6 +62,8 @@ def beside(tree: Tree, folder: str, name: str) -> str:
     whole = os.path.normpath(f"{folder}/{name}") if folder else os.path.normpath(name)
     if tree.exists(whole):
         return whole
+    if "\\" in whole and tree.exists(unix := whole.replace("\\", "/")):
+        return unix
     for suffix in MEDIA_SUFFIXES:
         if tree.exists(whole + suffix):
             return whole + suffix

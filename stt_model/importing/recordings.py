@@ -33,6 +33,7 @@ _TOLERANCE = 0.5
 """Seconds by which an utterance may end after its recording."""
 _SHORTEST = 0.05
 """Seconds; shorter clips are mistakes in the time marks."""
+_OF_WINDOWS = re.compile(r"(^|/)[A-Za-z]:\\")
 
 
 class UnusableError(Exception):
@@ -70,13 +71,23 @@ class Recordings:
 
         UnusableError if there is no audio.
         """
+        if "://" in clip.audio and not clip.content and not is_stored(clip.audio):
+            raise UnusableError(
+                "audio_missing",
+                f"{clip.audio}: expected a file or an address of an object store; fetch the"
+                " recordings beforehand, and write their paths",
+            )
         if clip.content or not is_file(clip.audio):
             stored = self._stored(clip.audio)
             return stored.etag if stored else ""
         try:
             found = Path(clip.audio).stat()
         except OSError as error:
-            raise UnusableError("audio_missing", f"{clip.audio}: {error.strerror}") from None
+            hint = ""
+            if _OF_WINDOWS.search(clip.audio):
+                hint = ": a path of a Windows machine; write it relative to the table"
+            reason = f"{clip.audio}: {error.strerror}{hint}"
+            raise UnusableError("audio_missing", reason) from None
         return f"{found.st_size}-{found.st_mtime_ns}"
 
     def prepare(self, clip: Clip) -> Audio:

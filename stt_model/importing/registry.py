@@ -6,11 +6,12 @@ To add one: a module in ``importing.formats`` and a line here.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import PurePosixPath
 from typing import cast
 
 from stt_model.importing.clip import Format, ImportSourceError
 from stt_model.importing.tables import TABLE_SUFFIXES
-from stt_model.importing.tree import Tree
+from stt_model.importing.tree import Tree, is_media
 
 SPECIFIC = (
     "common_voice",
@@ -68,9 +69,25 @@ def find_format(tree: Tree, name: str = "") -> Format:
         shown = ", ".join(tree.look[:5])
         raise ImportSourceError(
             f"{tree.label}: expected one of {', '.join(known_formats())}, found files of no known"
-            f" format, such as {shown}; say what it is with --format"
+            f" format, such as {shown}; {_hint(tree)}say what it is with --format"
         )
     return general
+
+
+_OFFICE = (".xls", ".ods", ".numbers", ".doc", ".docx", ".odt", ".rtf", ".pdf")
+
+
+def _hint(tree: Tree) -> str:
+    """Return what a source of no known format lacks, where that can be told."""
+    names = {PurePosixPath(name).name for name in tree.look}
+    for given, lacking in (("wav.scp", "text"), ("text", "wav.scp"), ("segments", "wav.scp")):
+        if given in names and lacking not in names:
+            return f"a Kaldi folder has {lacking} beside {given}; add it, or "
+    if office := [name for name in tree.look if name.lower().endswith(_OFFICE)]:
+        return f"save the table {office[0]} as .xlsx or CSV, or "
+    if all(map(is_media, tree.look)):
+        return "there are recordings without texts: add a table, or a .txt beside each, or "
+    return ""
 
 
 def _load(module: str) -> Format:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -29,6 +30,8 @@ from stt_model.storage import (
 
 _MEMBERS = 20_000_000
 _UNPACKED = 1 << 42  # bytes
+_SPARE = 1 << 30
+"""Bytes of the disk that unpacking leaves free."""
 _ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz", ".zip")
 
 
@@ -107,14 +110,16 @@ def _unpacked(archive: Path, label: str, corpus: Path, keep: bool) -> Iterator[S
     if not keep:
         with tempfile.TemporaryDirectory(prefix="stt-bootstrap-") as scratch:
             _unpack(archive, Path(scratch), label)
-            yield Source(Tree(Path(scratch)), label, is_temporary=True)
+            yield Source(Tree(Path(scratch), label=label), label, is_temporary=True)
         return
     target = corpus / f"source-{sha256_file(archive)[:12]}"
     if not target.exists():
         with atomic_directory(target) as beside:
             _unpack(archive, beside, label)
-    yield Source(Tree(target), label, is_temporary=False)
+    yield Source(Tree(target, label=label), label, is_temporary=False)
 
 
 def _unpack(archive: Path, target: Path, label: str) -> None:
-    unpack(archive, target, name=label, unpacked_limit=_UNPACKED, member_limit=_MEMBERS)
+    # An archive that says little of what is in it must not fill the disk of everybody else.
+    room = max(shutil.disk_usage(target).free - _SPARE, 0)
+    unpack(archive, target, name=label, unpacked_limit=min(_UNPACKED, room), member_limit=_MEMBERS)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from charset_normalizer import from_bytes
 
 from stt_model.base import one_line
 from stt_model.importing.clip import ImportSourceError, needs
-from stt_model.importing.tree import is_media, reading
+from stt_model.importing.columns import names_needed
+from stt_model.importing.tree import is_media, reading, reason_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".txt", ".psv")
 
@@ -26,6 +29,11 @@ _SAMPLE = 1 << 18
 _LINES = 50
 _WESTERN = ("latin_1", "cp1252", "iso8859_15", "iso8859_9", "cp1254", "cp1250", "cp850", "cp437")
 """Guesses that are accepted as Windows-1252, the superset of Latin-1, without asking."""
+_OFFERED = (
+    *("cp125", "cp86", "cp87", "cp93", "cp94", "iso8859_", "koi8", "mac_", "utf_16", "utf_32"),
+    *("shift_jis", "euc_", "gb", "cp95", "tis_620"),
+)
+"""Beginnings of the names of encodings that people use; other guesses are not repeated."""
 
 
 class Row(NamedTuple):
@@ -47,17 +55,14 @@ class Table:
     delimiter: str
     quoted: bool
     has_header: bool
+    sheets: tuple[str, ...] = ()
+    """Of a workbook, those that are read: their rows follow each other."""
+    left_out: tuple[str, ...] = ()
+    """Its sheets that are not."""
 
     def rows(self) -> Iterator[Row]:
         """Yield all rows; ImportSourceError, with the row, if rows cannot be separated."""
-        lines = _excel(self.path) if self.delimiter == "" else self._lines()
-        number = 0
-        for position, fields in enumerate(lines):
-            if position == 0 and self.has_header:
-                continue
-            if not any(map(str.strip, fields)):
-                continue
-            number += 1
+        for number, fields in enumerate(self._filled(), start=1):
             # Spreadsheets omit empty fields at the end of a row.
             surplus = [field for field in fields[len(self.columns) :] if field.strip()]
             values = dict.fromkeys(self.columns, "") | dict(zip(self.columns, fields, strict=False))
@@ -65,6 +70,14 @@ class Table:
             if surplus:
                 problem = f"expected {len(self.columns)} fields, found {len(fields)}"
             yield Row(number, values, problem)
+
+    def _filled(self) -> Iterator[list[str]]:
+        """Yield the rows below the header, of each sheet, that are not empty."""
+        is_text = bool(self.delimiter)
+        sheets = [_excel(self.path, sheet) for sheet in self.sheets]
+        for lines in [self._lines()] if is_text else sheets:
+            filled = (fields for fields in lines if any(map(str.strip, fields)))
+            yield from islice(filled, int(self.has_header), None)
 
     def _lines(self) -> Iterator[list[str]]:
         number = 0
@@ -92,8 +105,10 @@ def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) ->
     so on. ``quoted`` says whether fields are quoted; None to detect it.
     ImportSourceError if it is not a table.
     """
+    sheets: list[str] = []
+    left_out: list[str] = []
     if path.suffix.lower() in (".xlsx", ".xlsm"):
-        header = next(_excel(path), [])
+        header, sheets, left_out = _choose_sheets(path)
         delimiter, encoding, quoted = "", "utf-8", True
     else:
         encoding = find_encoding(path, encoding)
@@ -104,7 +119,8 @@ def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) ->
             # In tables separated by tabs or |, quotation marks mostly belong to the text.
             quoted = delimiter not in "\t|" or _all_quoted(lines, delimiter)
         try:
-            header = next(_reader(lines, delimiter, quoted), [])
+            rows = _reader(lines, delimiter, quoted)
+            header = next((row for row in rows if any(map(str.strip, row))), [])
         except csv.Error as error:
             raise ImportSourceError(f"{path}: expected a header, found: {error}") from error
     has_header = not any(map(is_media, header))
@@ -117,7 +133,16 @@ def open_table(path: Path, *, encoding: str = "", quoted: bool | None = None) ->
             f"{path}: expected each column once, found {one_line(', '.join(sorted(twice)))} twice;"
             " rename one"
         )
-    return Table(path, tuple(columns), encoding, delimiter, quoted, has_header)
+    return Table(
+        path,
+        tuple(columns),
+        encoding,
+        delimiter,
+        quoted,
+        has_header,
+        tuple(sheets),
+        tuple(left_out),
+    )
 
 
 def find_encoding(path: Path, given: str = "") -> str:
@@ -139,24 +164,42 @@ def find_encoding(path: Path, given: str = "") -> str:
         if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
         decoder = codecs.getincrementaldecoder("utf-8")()
+        lines = 1
         try:
             block = sample
             while block:
                 decoder.decode(block)
+                lines += block.count(b"\n")
                 block = file.read(1 << 20)
             decoder.decode(b"", final=True)
             return "utf-8-sig"
-        except UnicodeDecodeError:
-            file.seek(0)
-            sample = file.read(_SAMPLE) if any(byte > 0x7F for byte in sample) else block
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start]
+            lines += before.count(b"\n")
+            if sample.isascii():
+                sample = block or before
+    if _is_mostly_utf8(sample):
+        raise ImportSourceError(
+            f"{path}: expected UTF-8, found other bytes in line {lines}, while the rest is UTF-8;"
+            " write that line again"
+        )
     best = from_bytes(sample).best()
-    guess = best.encoding if best else ""
-    if guess in _WESTERN and _western(sample):
+    if best and best.encoding in _WESTERN and _western(sample):
         return "cp1252"
+    guess = best.encoding if best and best.encoding.startswith(_OFFERED) else ""
+    found = f"bytes that look like {guess}" if guess else "bytes of another encoding, or no text"
+    hint = guess or "NAME, such as cp1252 or cp1251"
     raise ImportSourceError(
-        f"{path}: expected UTF-8, found bytes that look like {guess or 'no text'}; save the file as"
-        f" UTF-8, or name its encoding: --encoding {guess or 'NAME'}"
+        f"{path}: expected UTF-8, found {found}; save the file as UTF-8, or name its encoding:"
+        f" --encoding {hint}"
     )
+
+
+def _is_mostly_utf8(sample: bytes) -> bool:
+    """Tell whether but a few bytes are wrong: a file of another encoding would have many."""
+    beyond = [each for each in sample.decode("utf-8", "replace") if ord(each) > 0x7F]
+    # What is cut off at the end of the sample counts as wrong, once.
+    return 0 < beyond.count("\ufffd") * 5 <= len(beyond)
 
 
 def _western(sample: bytes) -> bool:
@@ -200,18 +243,48 @@ def _all_quoted(lines: list[str], delimiter: str) -> bool:
     return all(len(field) > 1 and field[0] == field[-1] == '"' for field in fields if field)
 
 
-def _excel(path: Path) -> Iterator[list[str]]:
+def _choose_sheets(path: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return the header of the sheets with clips, their names, and those of the others.
+
+    Sheets whose headers name audio and transcripts have clips, or else the first with any row.
+    Those with the same header as the first of them are one table.
+    """
+    headers = {}
+    with _workbook(path) as book:
+        for sheet in book.worksheets:
+            filled = (row for row in _sheet_rows(sheet) if any(map(str.strip, row)))
+            if header := next(filled, None):
+                headers[str(sheet.title)] = header
+    named = [name for name, header in headers.items() if names_needed(header)]
+    first = next(iter(named or headers), "")
+    header = headers.get(first, [])
+    chosen = [name for name in named if headers[name] == header] or [first] * bool(first)
+    return header, chosen, [name for name in headers if name not in chosen]
+
+
+def _excel(path: Path, sheet: str) -> Iterator[list[str]]:
+    with _workbook(path) as book:
+        yield from _sheet_rows(book[sheet])
+
+
+def _sheet_rows(sheet: Any) -> Iterator[list[str]]:
+    for row in sheet.iter_rows(values_only=True):
+        yield [_shown(value) for value in row]
+
+
+@contextmanager
+def _workbook(path: Path) -> Iterator[Any]:
     openpyxl = needs("openpyxl", "openpyxl", "Excel")
     with reading(path):
         try:
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         except Exception as error:  # a damaged zip archive can make it raise anything
             raise ImportSourceError(
-                f"{path}: expected an Excel workbook, found: {error}"
+                f"{path}: expected an Excel workbook, found: {reason_of(error)}; save it again,"
+                " or as CSV"
             ) from error
         try:
-            for row in book.active.iter_rows(values_only=True):
-                yield [_shown(value) for value in row]
+            yield book
         finally:
             book.close()
 

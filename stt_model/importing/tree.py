@@ -18,7 +18,7 @@ from threading import Lock
 from stt_model.base import redact
 from stt_model.corpus import AUDIO_SUFFIXES
 from stt_model.importing.clip import ImportSourceError
-from stt_model.storage import StoredObject, cache_directory, store_of
+from stt_model.storage import StoredObject, cache_directory, local_path, store_of
 
 FOREIGN_SUFFIXES = (
     *(".m4a", ".aac", ".wma", ".mp4", ".mkv", ".webm", ".mov", ".amr", ".3gp"),
@@ -38,15 +38,16 @@ _LOOK = 3000
 class Tree:
     """A folder on this machine, or one file of it."""
 
-    def __init__(self, root: Path, only: str = "") -> None:
+    def __init__(self, root: Path, only: str = "", *, label: str = "") -> None:
         self.root = root.absolute()
+        self._label = label
         self.only = only
         """The single file that was given; its audio may be anywhere below ``root``."""
 
     @property
     def label(self) -> str:
         """What people call the source."""
-        return str(self.root / self.only)
+        return self._label or str(self.root / self.only)
 
     def names(self) -> Iterator[str]:
         """Yield every file, folder by folder, sorted by name within a folder."""
@@ -87,7 +88,11 @@ class Tree:
 
     def place(self, name: str) -> str:
         """Return the file's name for a manifest."""
-        return name if PurePosixPath(name).is_absolute() else os.path.normpath(self.root / name)
+        if name.startswith("file://"):
+            return str(local_path(name))
+        if "://" in name or PurePosixPath(name).is_absolute():
+            return name
+        return os.path.normpath(self.root / name)
 
     def head(self, name: str, size: int = 1 << 16) -> bytes:
         """Return the first bytes of a file."""
@@ -210,8 +215,15 @@ def reading(path: Path | str) -> Iterator[None]:
     except ImportSourceError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ImportSourceError(f"{path}: cannot be read: {reason}") from error
+        raise ImportSourceError(f"{path}: cannot be read: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a library says of a file; its slips over damaged ones tell nobody anything."""
+    reason = " ".join(str(error).split())[:300]
+    if not reason or isinstance(error, (LookupError, TypeError, AttributeError)):
+        return f"another or a damaged file ({type(error).__name__} {reason})"
+    return reason
 
 
 def _is_hidden(name: str) -> bool:

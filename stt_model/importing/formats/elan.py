@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from stt_model.importing.clip import Found, ImportSourceError, Notes, Options, needs
 from stt_model.importing.layout import beside, parent
 from stt_model.importing.segments import Recording
-from stt_model.importing.tree import Tree
+from stt_model.importing.tree import Tree, reason_of
 
 NAME = "elan"
 TITLE = "ELAN annotations"
@@ -29,7 +29,9 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
         try:
             file = pympi.Eaf(str(path), suppress_version_warning=True)
         except Exception as error:  # damaged XML can make the library raise anything
-            raise ImportSourceError(f"{path}: expected an ELAN file, found: {error}") from error
+            raise ImportSourceError(
+                f"{path}: expected an ELAN file, found: {reason_of(error)}"
+            ) from error
         tiers = _tiers(name, path, file, options)
         notes.add(f"{name}: transcripts from the tiers {', '.join(tiers)}")
         missing = "expected the recording that it belongs to beside it, found none"

@@ -65,6 +65,9 @@ class _Folder:
         if entry is None:
             reason = f"expected {recording} in wav.scp, found nothing"
             return SetAside(utterance, where, "audio_missing", reason, text)
+        if not entry:
+            reason = f"expected a file after {recording} in wav.scp, found nothing"
+            return SetAside(utterance, where, "audio_missing", reason, text)
         audio, channel = _file_and_channel(entry)
         if not audio:
             reason = f"expected a file in wav.scp, found the command {entry!r}; run it beforehand"

@@ -42,7 +42,7 @@ def _clips(tree: Tree, name: str, file: Any, options: Options, notes: Notes) -> 
     columns = tuple(file.schema_arrow.names)
     embedded = [field.name for field in file.schema_arrow if _holds_audio(field.type)]
     given = {"audio": embedded[0], **options.columns} if embedded else options.columns
-    mapping = map_columns(name, columns, given)
+    mapping = map_columns(str(tree.local(name)), columns, given)
     notes.add(f"{name}: {describe(mapping)}")
     number = 0
     for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
@@ -59,6 +59,9 @@ def _found(
     data = audio.get("bytes") if isinstance(audio, dict) else None
     path = (audio.get("path") if isinstance(audio, dict) else audio) or ""
     text = str(values[mapping["transcript"]] or "")
+    if not isinstance(path, str):
+        reason = f"expected audio, or the name of a recording, found {str(path)[:60]!r}"
+        return SetAside(f"{name}#{number}", where, "fields", reason, text)
     if not data and not path:
         return SetAside(f"{name}#{number}", where, "audio_missing", "no audio in the row", text)
     plain = {key: _plain(value) for key, value in values.items() if key != mapping["audio"]}

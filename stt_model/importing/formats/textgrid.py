@@ -9,7 +9,7 @@ from typing import Any
 from stt_model.importing.clip import Found, ImportSourceError, Notes, Options, needs
 from stt_model.importing.layout import beside, parent
 from stt_model.importing.segments import Recording
-from stt_model.importing.tree import Tree
+from stt_model.importing.tree import Tree, reason_of
 
 NAME = "textgrid"
 TITLE = "Praat TextGrids"
@@ -34,7 +34,9 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
                 str(path), includeEmptyIntervals=False, duplicateNamesMode="rename"
             )
         except Exception as error:  # a damaged file can make the library raise anything
-            raise ImportSourceError(f"{path}: expected a TextGrid, found: {error}") from error
+            raise ImportSourceError(
+                f"{path}: expected a TextGrid, found: {reason_of(error)}"
+            ) from error
         tiers = _tiers(path, grid, options)
         notes.add(f"{name}: transcripts from the tiers {', '.join(tiers)}")
         audio = beside(tree, parent(name), PurePosixPath(name).stem)

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib
 import os
 
 import pytest
@@ -9,7 +10,15 @@ import pytest
 from stt_model.base.errors import DataError
 from stt_model.importing import import_corpus
 from stt_model.importing.clip import Notes, Options
-from stt_model.importing.formats import audiofolder, elan, kaldi, lhotse_cuts, nemo, parquet
+from stt_model.importing.formats import (
+    audiofolder,
+    elan,
+    kaldi,
+    lhotse_cuts,
+    nemo,
+    parquet,
+    textgrid,
+)
 from stt_model.importing.tables import open_table
 from stt_model.importing.tree import Tree
 from tests.fuzz import import_targets as samples
@@ -66,6 +75,28 @@ def test_a_text_in_another_encoding_inside_parquet(tmp_path):
     write(tmp_path, train__parquet=data.replace(b"a b", b"\x80 b"))
     with pytest.raises(DataError, match=r"train\.parquet: expected whole Parquet"):
         read(parquet, tmp_path)
+
+
+def test_numbers_in_place_of_audio_inside_parquet(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"audio": [1, 2], "text": ["one", "two"]})
+    importlib.import_module("pyarrow.parquet").write_table(table, tmp_path / "a.parquet")
+    assert {found.check for found in read(parquet, tmp_path)} == {"fields"}
+
+
+def test_a_line_of_kaldi_without_a_file(tmp_path):
+    for name, content in {"text": "r1 words\n", "wav.scp": "r1\n"}.items():
+        (tmp_path / name).write_text(content)
+    (found,) = read(kaldi, tmp_path)
+    assert found.check == "audio_missing" and "after r1 in wav.scp" in found.reason
+
+
+@pytest.mark.parametrize(("module", "name"), [(elan, "a.eaf"), (textgrid, "a.TextGrid")])
+def test_slips_of_a_library_over_another_file_are_explained(module, name, tmp_path):
+    pytest.importorskip("pympi")
+    (tmp_path / name).write_text("<html/>")
+    with pytest.raises(DataError, match=r"another or a damaged file"):
+        read(module, tmp_path)
 
 
 def test_a_recording_whose_name_is_too_long(tmp_path):

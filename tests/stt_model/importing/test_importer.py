@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shutil
 import sqlite3
 import tarfile
 import zipfile
@@ -248,6 +249,16 @@ def lying_archive(path):
     return path
 
 
+BAD_TABLES = (
+    ("header", "audio,text\n", "found none at all"),
+    ("web", "audio,text\nhttps://speech.org/a.wav,one\n", r"https://speech.org/a.wav: .*fetch"),
+    ("windows", "audio,text\nC:\\clips\\a.wav,one\n", "Windows machine.*relative to the table"),
+    ("title", "My clips,,\naudio,text,who\na.wav,one,anna\n", "no title above"),
+    ("nul", "audio,text\na\0.wav,one\n", "byte of zero"),
+    ("few", "audio,text\nfine/clips/c001.wav,one\nb.wav,two\n", r"1 clips .*1 cannot.*b.wav: No "),
+)
+
+
 def bad_sources(tmp_path):
     """Yield a name, a source, options, and what the one line must say."""
     samples.write_text(tmp_path / "columns.csv", "foo,bar\n1,2\n")
@@ -269,6 +280,19 @@ def bad_sources(tmp_path):
     samples.write_text(tmp_path / "gone.csv", "audio,text\na.wav,one\nb.wav,two\n")
     yield tmp_path / "gone.csv", {}, r"gone.csv.*found none among 2.*a.wav"
     write_table(tmp_path / "fine", 12)
+    for name, text, expected in BAD_TABLES:
+        samples.write_text(tmp_path / f"{name}.csv", text)
+        yield tmp_path / f"{name}.csv", {}, rf"{name}\.csv.*{expected}"
+    samples.write_text(tmp_path / "scp" / "text", "u1 one\n")
+    yield tmp_path / "scp", {}, r"scp.*wav.scp beside text"
+    (tmp_path / "alone").mkdir()
+    samples.write_audio(tmp_path / "alone" / "a.wav", 1.0)
+    yield tmp_path / "alone", {}, r"alone.*recordings without texts"
+    samples.write_text(tmp_path / "old" / "list.xls", "x")
+    yield tmp_path / "old", {}, r"list.xls as .xlsx or CSV"
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as file:
+        file.writestr("a.png", "x")
+    yield tmp_path / "pictures.zip", {}, r"pictures.zip: .*a.png"
     yield tmp_path / "fine", {"format": "cassette"}, r"--format.*librispeech.*'cassette'"
     yield tmp_path / "fine", {"columns": "audio"}, r"--columns"
     yield tmp_path / "fine", {"speaker_pattern": "(a"}, r"--speaker_pattern"
@@ -284,6 +308,23 @@ def test_bad_sources_get_one_line_that_helps_and_leave_nothing(tmp_path):
         assert re.search(expected, str(refusal.value)), refusal.value
         assert "\n" not in str(refusal.value)
         assert not target.exists()
+
+
+def test_an_archive_never_fills_the_disk(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("clips/a.wav", bytes(1 << 24))
+    usage = shutil.disk_usage(tmp_path)
+    full = usage._replace(free=(1 << 30) + (1 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(BootstrapError, match=r"bomb.zip: refused.*1048576 bytes"):
+        import_corpus(str(tmp_path / "bomb.zip"), str(tmp_path / "target"))
+    assert not (tmp_path / "target").exists()
+
+
+def test_paths_with_backslashes_are_found(source, tmp_path):
+    table = source / "list.csv"
+    table.write_text(table.read_text().replace("clips/", "clips\\"))
+    assert import_corpus(str(source), str(tmp_path / "out")).new == 36
 
 
 def test_a_target_that_holds_something_else_is_left_as_it_is(source, tmp_path):

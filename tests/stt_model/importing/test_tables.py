@@ -64,6 +64,54 @@ def test_a_workbook_is_a_table(tmp_path):
     assert values(table) == [("a.wav", "größe, drei", "7"), ("b.wav", "zwei", "")]
 
 
+def workbook(path, **sheets):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return open_table(path)
+
+
+HEADER = ("file", "sentence", "who")
+
+
+def test_of_a_workbook_the_sheets_with_clips_are_read(tmp_path):
+    notes = [("made by", "anna"), ("in", "2026")]
+    sheets = {"Notes": notes, "May": [HEADER, ROWS[0]], "June": [(), HEADER, ROWS[1]]}
+    table = workbook(tmp_path / "list.xlsx", **sheets, Other=[HEADER[:2], ROWS[0][:2]])
+    assert values(table) == ROWS
+    assert table.sheets == ("May", "June") and table.left_out == ("Notes", "Other")
+
+
+def test_a_workbook_with_nothing_on_it_is_an_empty_table(tmp_path):
+    table = workbook(tmp_path / "list.xlsx", Empty=[])
+    assert table.columns == () and values(table) == []
+
+
+def test_empty_rows_above_the_header_are_passed_over(tmp_path):
+    table = open_table(write(tmp_path / "list.csv", "\n,,\nfile,sentence,who\na.wav,one,anna\n"))
+    assert table.columns == HEADER and values(table) == [("a.wav", "one", "anna")]
+
+
+def test_a_few_bytes_of_another_encoding_are_told_by_their_line(tmp_path):
+    text = "file;text\n" + "a.wav;größe und höhe\n" * 5
+    path = tmp_path / "list.csv"
+    path.write_bytes(text.encode() + "b.wav;zwölf\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"list.csv: expected UTF-8, found other bytes in line 7"):
+        open_table(path)
+
+
+def test_an_encoding_that_nobody_uses_is_not_advised(tmp_path):
+    # Too short to tell: the detector names an encoding of Hong Kong.
+    path = write(tmp_path / "rec.srt", "1\n00:00:00,000 --> 00:01\nдобрый день всем\n", "cp1251")
+    with pytest.raises(DataError, match=r"--encoding NAME, such as cp1252 or cp1251"):
+        find_encoding(path)
+
+
 def test_what_is_no_workbook_is_refused_in_one_line(tmp_path):
     pytest.importorskip("openpyxl")
     with pytest.raises(DataError, match="expected an Excel workbook"):
