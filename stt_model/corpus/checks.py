@@ -15,6 +15,7 @@ from stt_model.text import (
     Alphabet,
     NormalisedText,
     describe_characters,
+    encoding_problem,
     is_control,
     shorten,
     show_characters,
@@ -91,6 +92,12 @@ def audio_readable(item: Item, settings: Settings) -> Discrepancy | None:
 def transcript_blank(item: Item, settings: Settings) -> Discrepancy | None:
     """The transcript is empty or only spaces."""
     return None if item.text.strip() else Discrepancy("a transcript", repr(item.text))
+
+
+def transcript_encoding(item: Item, settings: Settings) -> Discrepancy | None:
+    """The transcript was saved in one encoding and read in another."""
+    problem = encoding_problem(item.utterance.transcript)
+    return Discrepancy("the transcript as it was written", problem) if problem else None
 
 
 def transcript_normalised(item: Item, settings: Settings) -> Discrepancy | None:
@@ -205,6 +212,7 @@ UTTERANCE_CHECKS: Mapping[UtteranceCheck, Severity] = {
     suspect_dropped: "error",
     audio_readable: "error",
     transcript_blank: "error",
+    transcript_encoding: "error",
     transcript_normalised: "error",
     transcript_control_characters: "error",
     transcript_in_alphabet: "error",

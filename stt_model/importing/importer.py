@@ -282,10 +282,9 @@ class _Import:
     def _nothing(self) -> str:
         reasons = self._state.reasons()
         if not reasons:
-            return (
-                f"{self._source.label}: expected clips, found none at all (read as:"
-                f" {self._format.TITLE})"
-            )
+            name = self._settings.format
+            hint = f"; without --format {name}, import tells the format itself" if name else ""
+            return f"{self._source.label}: expected {self._format.TITLE}, found no clip of it{hint}"
         return (
             f"{self._source.label}: expected clips that can be used, found none among"
             f" {sum(count for _, count, _ in reasons)}; the most frequent reason: {reasons[0][2]}"

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stt_model.base import (
     BootstrapError,
+    DataError,
     StorageError,
     ValidationError,
     check_output,
     redact,
 )
-from stt_model.corpus import find_splits
+from stt_model.corpus import SPLITS, find_splits
 from stt_model.jobs.reports import given_file, write_report
 from stt_model.storage import check_writable, is_remote, is_stored
 from stt_model.text import Alphabet, open_normaliser
@@ -160,6 +161,7 @@ def validate(
         show: called with each finding before anything is written.
 
     Raises:
+        DataError: ``output`` holds a corpus.
         ValidationError: the dataset must not be trained on; the report is written nevertheless.
         RulesError: there are no such rules.
     """
@@ -168,6 +170,7 @@ def validate(
 
     folder = Path(output)
     check_output(folder, is_folder=True)
+    _check_no_corpus(folder)
     normaliser = open_normaliser(normalise, numbers=numbers) if normalise else None
     with given_file(str(drop_suspects)) as suspects:
         dropped = read_dropped(suspects) if suspects else {}
@@ -191,6 +194,17 @@ def validate(
         if report and written.is_file():
             write_report(report, written.read_text(encoding="utf-8"))
     return result
+
+
+def _check_no_corpus(folder: Path) -> None:
+    """Refuse a folder with manifests that validation has not written: they would be lost."""
+    found = sorted(path.name for path in folder.glob("*.csv") if path.stem in SPLITS)
+    is_ours = (folder / "rejected.csv").exists() and not any(folder.glob("*import*.sqlite"))
+    if found and not is_ours:
+        raise DataError(
+            f"{folder}: expected a folder without a corpus, or what an earlier validation wrote,"
+            f" found {', '.join(found)}, which would be replaced; give another --output"
+        )
 
 
 def _log_summary(result: ValidationResult) -> None:

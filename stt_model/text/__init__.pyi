@@ -24,3 +24,4 @@ from .normalisation import NormalisedText as NormalisedText
 from .normalisation import Normaliser as Normaliser
 from .normalisation import open_normaliser as open_normaliser
 from .normalisation_log import NormalisationLog as NormalisationLog
+from .wrong_encodings import encoding_problem as encoding_problem

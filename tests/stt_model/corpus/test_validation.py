@@ -87,6 +87,8 @@ def test_a_sound_corpus_has_no_findings_and_is_kept_whole(corpus, tmp_path):
         ({"audio": np.array([np.nan])}, "audio_readable", ""),
         ({"text": ""}, "transcript_blank", "found ''"),
         ({"text": " \u00a0"}, "transcript_blank", "expected a transcript"),
+        ({"text": "grÃ¶ÃŸe"}, "transcript_encoding", "perhaps of 'größe'"),
+        ({"text": "РїСЂРёРІС–С‚ СѓСЃС–Рј"}, "transcript_encoding", "perhaps of 'привіт усім'"),
         ({"text": "one\ntwo"}, "transcript_control_characters", "U+000A in 'one\\ntwo'"),
         ({"text": "x" * 25}, "transcript_fits_audio", "at least 49 frames"),
         ({"text": "ab" * 25}, "transcript_fits_audio", "at least 50 frames"),

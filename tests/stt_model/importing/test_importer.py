@@ -250,7 +250,7 @@ def lying_archive(path):
 
 
 BAD_TABLES = (
-    ("header", "audio,text\n", "found none at all"),
+    ("header", "audio,text\n", "found no clip"),
     ("web", "audio,text\nhttps://speech.org/a.wav,one\n", r"https://speech.org/a.wav: .*fetch"),
     ("windows", "audio,text\nC:\\clips\\a.wav,one\n", "Windows machine.*relative to the table"),
     ("title", "My clips,,\naudio,text,who\na.wav,one,anna\n", "no title above"),

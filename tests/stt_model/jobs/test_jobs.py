@@ -1,7 +1,13 @@
 import pytest
 
 from stt_model import jobs
-from stt_model.base.errors import AlphabetError, BootstrapError, RefusedError, ValidationError
+from stt_model.base.errors import (
+    AlphabetError,
+    BootstrapError,
+    DataError,
+    RefusedError,
+    ValidationError,
+)
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
@@ -9,6 +15,7 @@ from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.corpus.manifests import find_splits
 from stt_model.text.alphabet import BytesAlphabet, CharacterAlphabet
 from stt_model.text.alphabet_file import read_alphabet, write_alphabet
+from tests.command_line import tree
 from tests.corpora import write_tone_dataset
 
 TRAINING = {
@@ -92,6 +99,20 @@ def test_strict_validation_fails_and_leaves_its_report(dataset, tmp_path):
     with pytest.raises(ValidationError, match=r"train\.csv, row 1"):
         jobs.validate(dataset, tmp_path / "clean", report=report, strict=True)
     assert "1.wav" in report.read_text()
+
+
+def test_validation_does_not_replace_a_corpus(tmp_path):
+    dataset = write_tone_dataset(tmp_path / "tones", train=4, other=2)
+    before = tree(dataset)
+    with pytest.raises(DataError, match=r"tones: expected a folder without a corpus.*train.csv"):
+        jobs.validate(dataset, dataset)
+    assert tree(dataset) == before
+    for _ in range(2):
+        jobs.validate(dataset, tmp_path / "clean")
+    imported = tmp_path / "imported"
+    jobs.import_dataset(str(dataset), str(imported))
+    with pytest.raises(DataError, match=r"imported: expected a folder without a corpus"):
+        jobs.validate(dataset, imported)
 
 
 def test_fetched_checkpoint_is_described(source, tmp_path):
