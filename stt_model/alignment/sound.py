@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import soundfile
@@ -15,7 +15,33 @@ from numpy.typing import NDArray
 from stt_model.base import native_lines_dropped
 from stt_model.corpus import AudioError
 
-Samples = NDArray[np.int16]
+
+class Samples(Protocol):
+    """The samples of a recording, int16 [n]: an array, or what reads the parts that are asked for.
+
+    A file that is mapped counts as memory of the process once it was read, 110 MiB an hour.
+    """
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.int16]:
+        """Return some that follow each other."""
+
+
+class _SamplesOfFile:
+    """Those in a file of 16-bit integers, without any in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._length = path, path.stat().st_size // 2
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.int16]:
+        begin, end, _ = part.indices(self._length)
+        return np.fromfile(self._path, "<i2", max(end - begin, 0), offset=2 * begin)
+
 
 _BLOCK = 1 << 18
 """Samples a channel read at once."""
@@ -31,7 +57,7 @@ _SHORTEST = 0.06
 
 @contextmanager
 def samples_on_disk(wav: Path, folder: Path, rate: int) -> Iterator[Samples]:
-    """Yield a recording as int16 [n], mono at ``rate``, mapped from a file in ``folder``.
+    """Yield a recording as int16 [n], mono at ``rate``, read in parts from a file in ``folder``.
 
     AudioError for what cannot be read, or holds nothing.
     """
@@ -44,7 +70,7 @@ def samples_on_disk(wav: Path, folder: Path, rate: int) -> Iterator[Samples]:
             raise AudioError(wav, f"a file that fails: {' '.join(reason.split())}") from error
         if not path.stat().st_size:
             raise AudioError(wav, "no samples")
-        yield np.memmap(path, np.int16, "r")
+        yield _SamplesOfFile(path)
     finally:
         path.unlink(missing_ok=True)
 

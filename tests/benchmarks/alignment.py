@@ -10,7 +10,6 @@ import argparse
 import csv
 import json
 import multiprocessing
-import resource
 import shutil
 import sys
 import time
@@ -199,8 +198,14 @@ def measured(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float,
 def _measure(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, float, float]:
     started = time.monotonic()
     result = function(*arguments)
-    seconds = time.monotonic() - started
-    return result, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return result, time.monotonic() - started, _most_memory()
+
+
+def _most_memory() -> float:
+    """Return the most MiB that this process had; getrusage may count those of the one before."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (kibibytes,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(kibibytes) / 1024
 
 
 def compare(folder: Path, language: str, minutes: float, by: str, rounds: int) -> list[Outcome]:

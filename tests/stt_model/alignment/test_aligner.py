@@ -208,3 +208,13 @@ def test_json_of_settings_is_checked():
     with pytest.raises(DataError, match="--shortest_clip"):
         AlignmentConfig(shortest_clip=20.0)
     assert json.dumps(vars(AlignmentConfig()))
+
+
+def test_samples_are_read_in_parts_and_none_kept(tmp_path):
+    sound = np.random.default_rng(3).integers(-9000, 9000, 16000, np.int16)
+    soundfile.write(tmp_path / "a.wav", sound, 16000)
+    with samples_on_disk(tmp_path / "a.wav", tmp_path, 16000) as samples:
+        assert len(samples) == 16000
+        for part in (slice(0, 5), slice(7, 12_000), slice(15_990, 17_000), slice(9, 3)):
+            np.testing.assert_array_equal(samples[part], sound[part])
+        assert not isinstance(samples, np.memmap)
