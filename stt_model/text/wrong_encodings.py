@@ -49,5 +49,6 @@ def _is_of_another_script(text: str) -> bool:
     if text.isascii():
         return False
     letters = [each for each in text if each.isalpha()]
-    accented = sum("\xc0" <= each <= "\xff" for each in letters)
-    return len(letters) >= 2 * _FEWEST and accented * 10 >= len(letters) * 8
+    accented = ["\xc0" <= each <= "\xff" for each in letters]
+    kinds = {each for each in letters if not each.isascii()}
+    return len(kinds) > _FEWEST and sum(accented) * 10 >= len(letters) * 8
