@@ -20,6 +20,7 @@ import soundfile
 from stt_model.base import usable_cpus
 from stt_model.network.startup import import_tensorflow_quietly
 from tests.benchmarks.noise_corpus import write_noise_corpus
+from tests.benchmarks.trainers import LINES_SHOWN_ON_FAILURE, timed_environment
 
 KINDS = ("wav", "flac", "opus")
 COQUI = Path(__file__).with_name("coqui_features.py")
@@ -59,11 +60,14 @@ def coquis_seconds(reference: Path, clips: Sequence[Path]) -> float:
     run = subprocess.run(
         [str(python), str(COQUI)],
         input="\n".join(map(str, clips)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
         text=True,
-        check=True,
+        check=False,
+        env=timed_environment(),
     )
+    if run.returncode:
+        end = "\n".join(run.stderr.splitlines()[-LINES_SHOWN_ON_FAILURE:])
+        raise SystemExit(f"{end}\nerror: {COQUI.name} ended with exit status {run.returncode}")
     return float(run.stdout.split()[-1])
 
 
