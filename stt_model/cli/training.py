@@ -240,10 +240,12 @@ def _train(args: argparse.Namespace) -> int:
         source_checkpoint_dir=args.source_checkpoint_dir,
         settings=vars(args),
     )
+    # Nothing else of the training decodes, and a scorer that is not used need not fit.
+    uses_scorer = bool(args.test_files or args.unlabelled_uri)
     settings = {
         "test_files": args.test_files,
         "alphabet": given_alphabet(args),
-        "scorer_uri": (args.scorer_path or "") if args.test_files else "",
+        "scorer_uri": (args.scorer_path or "") if uses_scorer else "",
         "metrics_files": args.metrics_files,
         **values_of(args, _WHERE),
         **settings_of(args),

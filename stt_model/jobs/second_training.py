@@ -118,7 +118,7 @@ def train_with_unlabelled(
         unlabelled_uri: recordings of any length: a folder, archive or file, as a path or URI.
         unlabelled_digest: of their content; by default it is taken from what lies there.
         run_state_uri: see ``train``; the second training is kept beside the first.
-        scorer_uri: language model for the texts.
+        scorer_uri: language model for the texts, used with its own weights.
         report: where the report is written.
         settings: what else ``train`` takes.
 
@@ -135,6 +135,7 @@ def train_with_unlabelled(
         test_files=test_files,
         save_checkpoint_dir=target,
         run_state_uri=run_state_uri,
+        scorer_uri=scorer_uri,
         report=report,
         **settings,
     )
@@ -220,7 +221,10 @@ class _Work:
             # Without a scorer the best label of each frame, which is all that can be calibrated
             # at the speed of the network.
             width = 0 if scorer else 1
-            listener = Listener(config.save_checkpoint_dir, scorer, beam_width=width)
+            words = self.settings.get("vocab_file")
+            listener = Listener(
+                config.save_checkpoint_dir, scorer, beam_width=width, vocab_file=words
+            )
             threshold = measure_threshold(listener, config.dev_files)
             if threshold is None:
                 reason = "the model is not right about enough dev clips to tell when it is sure"

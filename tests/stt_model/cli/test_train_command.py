@@ -96,3 +96,21 @@ def test_sigterm_ends_it_with_the_code_for_again(tmp_path, monkeypatch):
     assert outcome.code == 75
     assert outcome.error.startswith(f"{tmp_path}/out: stopped by SIGTERM in epoch 1 after batch 1")
     assert step(tmp_path / "out") == COQUI_STEP + 1
+
+
+def test_pseudo_labels_use_the_scorer_without_test_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def train(*_: object, scorer_uri: object, **__: object) -> None:
+        asked.append(scorer_uri)
+        raise TrainingError("that is all")
+
+    monkeypatch.setattr("stt_model.jobs.train_with_unlabelled", train)
+    scorer = tmp_path / "lm.scorer"
+    scorer.touch()
+    flags = ["train", "--train_files", "t.csv", "--dev_files", "d.csv", "--unlabelled_uri", "new"]
+    flags += ["--save_checkpoint_dir", str(tmp_path / "model"), "--scorer_path", str(scorer)]
+    assert main(flags) != 0
+    assert asked == [scorer]

@@ -220,6 +220,7 @@ def test_a_model_that_is_never_right_adds_nothing(
         ({"unlabelled": "nowhere"}, "nowhere: no such file or folder"),
         ({"unlabelled": "empty"}, "expected audio"),
         ({"several": True}, "expected training on one node"),
+        ({"scorer": "nowhere.scorer"}, "nowhere.scorer"),
     ],
 )
 def test_what_cannot_end_well_is_refused_before_training(
@@ -245,8 +246,32 @@ def test_what_cannot_end_well_is_refused_before_training(
         target = source
     if name := change.get("unlabelled"):
         unlabelled = tmp_path / name
+    scorer = tmp_path / change["scorer"] if "scorer" in change else ""
     with pytest.raises(BootstrapError, match=message):
-        run(corpus, source, unlabelled, target)
+        run(corpus, source, unlabelled, target, scorer_uri=scorer)
+
+
+def test_the_scorer_and_its_words_make_the_labels(
+    corpus: Path, source: Path, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def listen(_: Path, scorer: Path | None, **decoding: Any) -> None:
+        asked.append({"scorer": scorer, **decoding})
+        raise BootstrapError("that is all")
+
+    monkeypatch.setattr(second_training, "Listener", listen)
+    monkeypatch.setattr(training, "check_scorer_fits", lambda *_: None)
+    scorer, words = tmp_path / "lm.binary", tmp_path / "words.txt"
+    scorer.touch()
+    with pytest.raises(BootstrapError, match="that is all"):
+        run(corpus, source, unlabelled, tmp_path / "a", scorer_uri=scorer, vocab_file=words)
+    with pytest.raises(BootstrapError, match="that is all"):
+        run(corpus, source, unlabelled, tmp_path / "b")
+    assert asked == [
+        {"scorer": scorer, "beam_width": 0, "vocab_file": words},
+        {"scorer": None, "beam_width": 1, "vocab_file": None},
+    ]
 
 
 def test_a_checkpoint_is_replaced_whole_and_other_files_stay(
