@@ -140,8 +140,9 @@ def train_with_unlabelled(
         **settings,
     )
     digest = unlabelled_digest or digest_source(unlabelled_uri)
+    decoding = {"scorer_uri": scorer_uri, "vocab_file": settings.get("vocab_file")}
     identity = hashlib.sha256(
-        f"{identify(prepared, settings, {'scorer_uri': scorer_uri})} {digest}".encode()
+        f"{identify(prepared, settings, decoding)} {digest}".encode()
     ).hexdigest()
     work = _Work(prepared, folder, identity, run_state_uri, scorer_uri, settings)
     outcome = work.read_outcome()

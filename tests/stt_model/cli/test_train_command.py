@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stt_model import jobs
+from stt_model.base import TrainingError
 from stt_model.checkpoint import surgery
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.corpus.manifests import read_manifest
@@ -98,19 +100,17 @@ def test_sigterm_ends_it_with_the_code_for_again(tmp_path, monkeypatch):
     assert step(tmp_path / "out") == COQUI_STEP + 1
 
 
-def test_pseudo_labels_use_the_scorer_without_test_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[object] = []
+def test_pseudo_labels_use_the_scorer_without_test_files(tmp_path, monkeypatch):
+    asked = []
 
-    def train(*_: object, scorer_uri: object, **__: object) -> None:
+    def train(*_, scorer_uri, **__):
         asked.append(scorer_uri)
         raise TrainingError("that is all")
 
-    monkeypatch.setattr("stt_model.jobs.train_with_unlabelled", train)
+    monkeypatch.setattr(jobs, "train_with_unlabelled", train)
     scorer = tmp_path / "lm.scorer"
     scorer.touch()
-    flags = ["train", "--train_files", "t.csv", "--dev_files", "d.csv", "--unlabelled_uri", "new"]
-    flags += ["--save_checkpoint_dir", str(tmp_path / "model"), "--scorer_path", str(scorer)]
-    assert main(flags) != 0
+    files = ["--train_files", LATIN, "--dev_files", LATIN, "--unlabelled_uri", tmp_path]
+    target = ["--save_checkpoint_dir", tmp_path / "model"]
+    assert "that is all" in call("train", *files, *target, "--scorer_path", scorer).error
     assert asked == [scorer]

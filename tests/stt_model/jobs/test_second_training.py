@@ -220,7 +220,7 @@ def test_a_model_that_is_never_right_adds_nothing(
         ({"unlabelled": "nowhere"}, "nowhere: no such file or folder"),
         ({"unlabelled": "empty"}, "expected audio"),
         ({"several": True}, "expected training on one node"),
-        ({"scorer": "nowhere.scorer"}, "nowhere.scorer"),
+        ({"scorer": True}, "spoilt.scorer"),
     ],
 )
 def test_what_cannot_end_well_is_refused_before_training(
@@ -246,9 +246,11 @@ def test_what_cannot_end_well_is_refused_before_training(
         target = source
     if name := change.get("unlabelled"):
         unlabelled = tmp_path / name
-    scorer = tmp_path / change["scorer"] if "scorer" in change else ""
+    scorer = tmp_path / "spoilt.scorer"
+    scorer.write_bytes(b"no language model")
+    scorer_uri = scorer if change.get("scorer") else ""
     with pytest.raises(BootstrapError, match=message):
-        run(corpus, source, unlabelled, target, scorer_uri=scorer)
+        run(corpus, source, unlabelled, target, scorer_uri=scorer_uri)
 
 
 def test_the_scorer_and_its_words_make_the_labels(
