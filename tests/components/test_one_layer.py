@@ -147,7 +147,16 @@ def alphabet(tmp_path_factory):
 
 def comparable(folder):
     """Return everything below a folder, without times and places."""
-    volatile = ("seconds", "date", "command", "created", "history", "train_files", "dev_files")
+    volatile = (
+        "seconds",
+        "date",
+        "time",
+        "command",
+        "created",
+        "history",
+        "train_files",
+        "dev_files",
+    )
     files = {}
     for name, data in tree(Path(folder)).items():
         if name.endswith(".eaf"):
