@@ -63,6 +63,12 @@ def _shares(args: argparse.Namespace) -> dict[str, float]:
 def _manifest_to_divide(args: argparse.Namespace) -> Path | None:
     """Return the one manifest that there is, which is to be divided; None where none is."""
     manifest, shares = _only_manifest(args.dataset_uri), _shares(args)
+    if manifest and manifest.suffix.lower() != ".csv":
+        raise RunError(
+            f"{args.dataset_uri}: expected a folder with train.csv, dev.csv and test.csv, or one"
+            f" CSV file, found another; make such a folder: stt-bootstrap import {args.dataset_uri}"
+            " my-corpus"
+        )
     if manifest and not shares:
         raise RunError(
             f"{args.dataset_uri}: expected train.csv and dev.csv, found only {manifest.name}; to"

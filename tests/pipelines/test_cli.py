@@ -193,12 +193,21 @@ def test_one_manifest_is_divided_where_shares_are_given(run, tmp_path):
         ("single", (), "found only train.csv; to have it divided, with no text and no speaker in"),
         ("single/train.csv", (), "found only train.csv"),
         ("whole", ("--dev_share", 0.2), "--dev_share: expected one CSV file to divide"),
+        (
+            "corpus.zip",
+            (),
+            "corpus.zip: expected a folder with train.csv, dev.csv and test.csv, or",
+        ),
+        ("corpus.zip", ("--dev_share", 0.2), "stt-bootstrap import "),
     ],
 )
-def test_what_shares_are_for_is_said(dataset, tmp_path, monkeypatch, what, flags, message):
+def test_a_dataset_that_cannot_be_divided_so_says_what_to_do(
+    dataset, tmp_path, monkeypatch, what, flags, message
+):
     monkeypatch.setattr(local, "run", lambda *_, **__: pytest.fail("a run was begun"))
     write_tone_dataset(tmp_path / "whole", train=2, other=1)
     (tmp_path / "single").mkdir()
+    (tmp_path / "corpus.zip").write_bytes(b"PK")
     shutil.copy(tmp_path / "whole" / "train.csv", tmp_path / "single")
     needed = ("--checkpoint_uri", COQUI, "--output", tmp_path / "out")
     outcome = call("run", "--dataset_uri", tmp_path / what, *needed, *flags)
