@@ -10,6 +10,6 @@ def test_every_augmentation_is_measured(capsys):
     ]
 
 
-def test_what_an_augmentation_adds_is_beside_its_speed():
+def test_the_table_has_the_cost_beside_the_speed():
     table = to_table([Cost("(none)", 0.002), Cost("codec", 0.01)])
     assert table.splitlines()[2:] == ["| (none) | 500 | 0.00 |", "| codec | 100 | 8.00 |"]

@@ -229,7 +229,7 @@ def test_other_letters_are_transferred_to(store, runs):
     assert FINE_TUNING not in watched.names
 
 
-def test_what_cannot_work_is_refused_with_its_reason(store, runs):
+def test_an_impossible_run_is_refused_with_the_reason(store, runs):
     watched = Watched(begin(store[0], "macedonian", mode="fine-tune"), runs)
     assert watched.code == 1
     assert "the checkpoint has no label for" in watched.err.splitlines()[-1]

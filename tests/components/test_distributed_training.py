@@ -117,7 +117,7 @@ def test_without_a_pod_the_job_says_why(server):
         follow(server)
 
 
-def test_what_holds_a_node_up_is_told_once(server):
+def test_the_reason_for_a_waiting_node_is_printed_once(server):
     waiting = [pod(NAME, 0, **UNSCHEDULABLE)]
     image = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
     pulling = [pod(NAME, 0, image)]
@@ -181,7 +181,7 @@ def test_an_api_that_is_away_for_a_moment_is_asked_again(server):
         (("POST", JOBS), 422, "cannot create the TrainJob: .* is refused"),
     ],
 )
-def test_what_the_cluster_refuses_says_what_to_do(server, refused, status, message):
+def test_a_refusal_of_the_cluster_says_what_to_do(server, refused, status, message):
     server.moments = [([], [])]
     server.refusals[refused] = status
     with pytest.raises(TrainJobError, match=message):

@@ -19,7 +19,7 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_finished_is_not_done_again(
+def test_finished_trainings_are_not_repeated(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[dict[str, object]] = []

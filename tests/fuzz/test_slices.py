@@ -25,7 +25,7 @@ def test_a_slice_of_each_target(name):
 
 
 @pytest.mark.parametrize("name", sorted({*SOURCES, "deployed", "scorer", "table", "workbook"}))
-def test_what_is_whole_is_read(name, tmp_path):
+def test_undamaged_seeds_are_read(name, tmp_path):
     """Otherwise damage would be done to what is refused anyway."""
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"{NEEDS[name]} is not installed")

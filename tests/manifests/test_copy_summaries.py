@@ -45,7 +45,7 @@ def test_event_files_of_every_run_are_brought_and_grow(store, tmp_path):
     assert files == {f"first/{EVENTS}", f"second/{EVENTS}"}
 
 
-def test_what_the_latest_pod_saved_is_brought(store, tmp_path):
+def test_the_latest_save_of_a_pod_is_copied(store, tmp_path):
     script = runpy.run_path(str(SOURCES / "overlays/tensorboard/copy_summaries.py"))
     for number in range(2):
         folder = tmp_path / f"pod-{number}"

@@ -87,7 +87,7 @@ def test_minikube_is_made_small(cluster):
     first(calls, "minikube -p stt-bootstrap image load", "model.tar")
 
 
-def test_what_is_there_already_is_kept(cluster):
+def test_existing_cluster_and_secret_are_kept(cluster):
     done, calls = cluster(CLUSTERS="stt-bootstrap", SECRET_IS_MISSING="0")
     assert done.returncode == 0, done.stderr
     assert not [call for call in calls if "create cluster" in call or "create secret" in call]
@@ -113,7 +113,7 @@ def test_it_is_taken_away(cluster):
         (("kind",), {"ENGINE": "podman"}, "no podman here: install it"),
     ],
 )
-def test_what_is_missing_is_said(cluster, tools, environ, message):
+def test_a_missing_tool_or_variable_is_named(cluster, tools, environ, message):
     if any(Path("/usr/bin", each).exists() for each in ("kind", "minikube", "podman")):
         pytest.skip("one of them is installed here")
     done, calls = cluster(tools=tools, **environ)

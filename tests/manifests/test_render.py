@@ -20,13 +20,13 @@ def test_every_kustomization_is_kept():
     assert found == set(KUSTOMIZATIONS)
 
 
-def test_what_is_kept_was_made_from_these_sources():
+def test_stored_renderings_are_of_these_sources():
     assert digests() == DIGESTS.read_text(), "run `make manifests`"
 
 
 @pytest.mark.kustomize
 @pytest.mark.parametrize("kustomization", KUSTOMIZATIONS)
-def test_what_is_kept_is_what_kustomize_makes(kustomization):
+def test_stored_renderings_are_those_of_kustomize(kustomization):
     assert list(yaml.safe_load_all(build(kustomization))) == load(kustomization)
 
 

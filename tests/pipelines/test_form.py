@@ -62,7 +62,7 @@ def test_no_default_is_shown_as_an_empty_field():
     assert not [name for name, each in package_parameters(FORM).items() if each.type is bool]
 
 
-def test_what_the_form_leaves_out_is_a_setting():
+def test_parameters_that_the_form_lacks_are_settings():
     everything = set(package_parameters())
     sizes = {name for name in everything if name.endswith(("_cpu", "_memory"))}
     asked = set(package_parameters(FORM)) | sizes | {"alphabet_uri", "node_selector", "tolerations"}
@@ -72,7 +72,7 @@ def test_what_the_form_leaves_out_is_a_setting():
         assert default == package_parameters()[name].default
 
 
-def test_what_components_repeat_of_others_is_up_to_date():
+def test_generated_components_are_up_to_date():
     for path, text in written().items():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run make compile"
 

@@ -213,7 +213,7 @@ def test_a_refusal_says_our_own_reason(server, attach):
     assert end["failed"] == ["Refuse"]
 
 
-def test_what_kubeflow_says_of_a_task_after_the_run_ended_is_waited_for(server, attach):
+def test_task_states_that_lag_behind_the_run_are_waited_for(server, attach):
     server.states = [
         ("RUNNING", [task("model-export", "RUNNING")]),
         ("SUCCEEDED", [task("model-export", "RUNNING")]),

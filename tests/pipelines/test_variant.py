@@ -53,7 +53,7 @@ def test_nodes_have_the_size_of_training_and_the_pod_that_of_data_steps(package)
         assert own == f"{{{{$.inputs.parameters['pipelinechannel--{small}_memory']}}}}"
 
 
-def test_what_several_nodes_cannot_do_is_refused_before_the_run(package):
+def test_settings_that_need_one_node_are_refused_before_the_run(package):
     given = {"dataset_uri": "s3://b/d", "checkpoint_uri": "s3://b/c", "run_state_uri": "s3://b/r"}
     assert package_nodes(package) == 4
     assert check_parameters(given, package) == given
@@ -105,6 +105,6 @@ def test_both_branches_register_what_they_export_in_the_end(package):
         (Variant(model_registry="registry:8080"), "expected the http:// or https:// address"),
     ],
 )
-def test_what_no_package_can_be_is_refused(variant, message):
+def test_impossible_variants_are_refused(variant, message):
     with pytest.raises(VariantError, match=message), defining(variant):
         pass

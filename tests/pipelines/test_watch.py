@@ -50,7 +50,7 @@ def test_lines_may_arrive_in_pieces(watch, said):
     assert said == ["training: running", "training: failed after 0 s"]
 
 
-def test_what_a_task_logs_is_told_as_it_comes(watch, said):
+def test_log_lines_of_a_task_are_shown_as_they_come(watch, said):
     stamp = "    [KFP Executor 2026-11-24 12:00:00,000"
     watch.write(STARTED)
     watch.write(f"{stamp} INFO]: Looking for component `training` in --component_module_path\n")
@@ -64,7 +64,7 @@ def test_what_a_task_logs_is_told_as_it_comes(watch, said):
     ]
 
 
-def test_what_kfp_says_between_tasks_is_nobodys_log(watch, tmp_path):
+def test_lines_of_kfp_between_tasks_go_into_no_log(watch, tmp_path):
     watch.write(STARTED + "    epoch 1\n" + FAILED + "----\n")
     assert (tmp_path / "training-2.log").read_text() == "epoch 1\n"
 

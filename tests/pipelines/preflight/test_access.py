@@ -68,7 +68,7 @@ def test_a_namespace_that_goes(api, look):
     assert "Terminating" in only(look("namespace"), Status.FAILED).found
 
 
-def test_what_may_not_be_looked_at_is_said_and_the_rest_goes_on(api, look):
+def test_a_forbidden_check_is_reported_and_the_others_are_made(api, look):
     api.refusals["/api/v1/nodes"] = 403
     assert "may not look" in only(look("nodes"), Status.WARNING).found
     assert look("quota")[0].status is Status.OK
@@ -233,7 +233,7 @@ def test_temporary_keys_are_warned_of(api, look):
         ({}, "http://minio:9000", Status.FAILED, "no secret stt-bootstrap-store"),
     ],
 )
-def test_what_runs_are_to_the_store_without_a_secret(
+def test_without_a_secret_the_credentials_of_runs_are_named(
     api, look, annotations, endpoint, status, found
 ):
     del api.objects[STORE]

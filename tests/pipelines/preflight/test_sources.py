@@ -83,7 +83,7 @@ def test_no_key_is_logged(bucket, api, look, caplog):
     assert "hidden-2" not in caplog.text
 
 
-def test_what_is_not_there_has_no_size(bucket, look):
+def test_no_size_is_checked_of_a_missing_checkpoint(bucket, look):
     plan = {**URIS, "checkpoint_uri": "s3://speech/none"}
     assert only(look("checkpoint", **plan), Status.FAILED).remedy.startswith("upload")
     assert {finding.status for finding in look("sizes", **plan)} == {Status.OK}

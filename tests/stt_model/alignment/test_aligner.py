@@ -186,7 +186,7 @@ def test_recordings_of_another_rate_and_two_channels(recording, tmp_path):
     assert soundfile.info(tmp_path / "clips" / result.taken[0].place).samplerate == 2 * rate
 
 
-def test_what_is_no_audio_is_set_aside_with_the_reason(recording, tmp_path):
+def test_a_recording_without_audio_is_set_aside_with_the_reason(recording, tmp_path):
     source, _, _ = recording
     (source / "broken.wav").write_bytes(b"no audio at all")
     (source / "broken.txt").write_text("abc")

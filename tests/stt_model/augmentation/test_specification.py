@@ -62,7 +62,7 @@ def test_ranges_are_written_as_in_coqui(text, expected):
 @pytest.mark.parametrize(
     "text", ["", "a", "1:", ":1", "1~", "1:2:3", "1~2~3", "nan", "inf", "1~-1"]
 )
-def test_what_is_no_range_is_refused(text):
+def test_a_text_that_is_no_range_is_refused(text):
     with pytest.raises(ValueError, match="expected numbers"):
         read_range(text, minimum=-100, maximum=100)
 

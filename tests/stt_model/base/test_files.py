@@ -21,7 +21,9 @@ with getattr(files, sys.argv[1])(Path(sys.argv[2])) as beside:
 
 
 @pytest.mark.parametrize("function", ["atomic_write", "atomic_directory"])
-def test_what_a_killed_process_left_goes_with_the_next_call(tmp_path, function, monkeypatch):
+def test_leftovers_of_a_killed_process_are_removed_by_the_next_call(
+    tmp_path, function, monkeypatch
+):
     target = tmp_path / "out"
     subprocess.run([sys.executable, "-c", KILLED, function, target], check=False)
     (tmp_path / ".out.settings").write_text("somebody's own")
@@ -35,7 +37,7 @@ def test_what_a_killed_process_left_goes_with_the_next_call(tmp_path, function, 
     assert sorted(each.name for each in tmp_path.iterdir()) == [".out.settings", "out"]
 
 
-def test_what_a_living_process_writes_stays(tmp_path, monkeypatch):
+def test_files_of_a_living_process_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_FRESH", -1)
     with atomic_directory(tmp_path / "a") as first, atomic_write(tmp_path / "b") as second:
         (first / "x").write_text("1")

@@ -22,7 +22,7 @@ class Outer:
     whatever: Any = None
 
 
-def test_what_json_has_becomes_what_the_fields_say():
+def test_json_values_get_the_types_of_the_fields():
     values = {"count": 1, "inner": {"number": 2}, "lists": {"a": [1, 2]}, "whatever": {"b": []}}
     assert build(Outer, values) == Outer(1, False, Inner(2.0), {"a": [1, 2]}, {"b": []})
 

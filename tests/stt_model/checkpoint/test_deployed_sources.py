@@ -73,7 +73,7 @@ def test_a_model_is_opened_as_a_checkpoint(model):
     json.dumps(description)
 
 
-def test_what_it_was_trained_with_is_not_there(model):
+def test_a_deployed_model_has_no_step_and_no_moments(model):
     found = open_checkpoint(model)
     assert (found.step, found.has_adam) == (0, False)
     with pytest.raises(CheckpointError, match="no moments"):

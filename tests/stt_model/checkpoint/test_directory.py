@@ -99,7 +99,9 @@ class TestOpening:
     @pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "layer_norm"])
     @pytest.mark.parametrize("flags", [json_flags, line_flags])
     @pytest.mark.parametrize("adam", [True, False], ids=["adam", "no_adam"])
-    def test_what_coqui_and_deepspeech_leave(self, tmp_path, alphabet, layer_norm, flags, adam):
+    def test_folders_of_coqui_and_deepspeech_are_read(
+        self, tmp_path, alphabet, layer_norm, flags, adam
+    ):
         weights = make_checkpoint(
             tmp_path,
             alphabet=alphabet,
@@ -657,7 +659,7 @@ class TestCrashes:
         assert outcomes[-1] is True
         assert False not in outcomes
 
-    def test_what_a_killed_writer_left_is_cleared(self, tmp_path, weights):
+    def test_leftovers_of_a_killed_writer_are_removed(self, tmp_path, weights):
         (tmp_path / ".writing-best_dev").mkdir()
         (tmp_path / ".writing-best_dev" / "best_dev-0.data-00000-of-00001").write_bytes(b"half")
         write_checkpoint(tmp_path, weights, ENGLISH)

@@ -139,7 +139,7 @@ def test_manifests_of_librivox_name_clips_in_folders_below_or_by_their_whole_pat
         assert re.search(TEST_LINE.format(re.escape(str(manifest))), outcome.out, re.MULTILINE)
 
 
-def test_what_is_saved_while_metrics_are_measured_is_whole(data, tmp_path, monkeypatch):
+def test_a_save_while_metrics_are_measured_is_complete(data, tmp_path, monkeypatch):
     saved = []
 
     def save_now(saver):

@@ -65,7 +65,7 @@ def test_a_wrong_checkpoint_folder_is_called_as_it_was_given(corpus, tmp_path):
     assert str(tmp_path / "checkpoint") not in str(refused.value)
 
 
-def test_what_a_spreadsheet_would_run_is_text_in_the_list_of_rejected_rows(corpus, tmp_path):
+def test_formulas_are_text_in_the_list_of_rejected_rows(corpus, tmp_path):
     wild = copy_of(corpus, tmp_path / "wild")
     texts = ['=HYPERLINK("http://x","y")', "+1", "-1", "@a", "\t=1"]
     with (wild / "train.csv").open("a", newline="") as file:

@@ -138,7 +138,7 @@ def test_a_database_with_changed_bytes_gives_no_other_error(tmp_path):
             assert "a.sdb" in str(error)
 
 
-def test_what_no_tar_file_is_or_lacks_audio_is_refused(tmp_path):
+def test_a_file_that_is_no_tar_or_lacks_audio_is_refused(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(DataError, match=r"a\.tar: expected a whole uncompressed tar file"):
         read_manifest(tmp_path / "a.tar")

@@ -154,7 +154,7 @@ def test_missing_splits_are_named(tmp_path):
 
 
 @given(st.lists(st.tuples(cell, cell, cell)))
-def test_what_was_written_is_what_is_read(tmp_path_factory, rows):
+def test_a_written_manifest_is_read_back_unchanged(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "train.csv"
     written = [
         Utterance(name, path.parent / name, 7, text, row, path, {"note": note})

@@ -273,7 +273,9 @@ def test_no_source_has_no_digest():
     assert digest_source("") == ""
 
 
-def test_what_cannot_be_read_is_unknown_and_left_to_the_steps(tones, tmp_path, caplog):
+def test_an_unreadable_source_has_an_unknown_digest_and_is_left_to_the_steps(
+    tones, tmp_path, caplog
+):
     found = jobs.digest_sources(str(tones), checkpoint_uri=str(tmp_path / "gone"))
     assert found.dataset_digest == digest_dataset(str(tones))
     assert found.checkpoint_digest.startswith("unknown-")

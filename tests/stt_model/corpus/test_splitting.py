@@ -154,7 +154,7 @@ def test_two_speakers_of_equal_size_are_split_by_text_and_that_is_said():
     assert found.by == "text" and "results will look better" in found.notes[0]
 
 
-def test_what_cannot_be_done_is_refused_with_what_to_do():
+def test_impossible_splits_are_refused_with_what_to_do():
     rows = [("only", "the one text", 3.0, "")] * 10
     with pytest.raises(DataError, match="too few texts to split by text"):
         draw_splits(speech(rows), SplitPlan())

@@ -201,7 +201,7 @@ def test_a_file_of_measurements_that_is_damaged_is_done_without(server, tmp_path
         assert f"{path}: not used" in caplog.text and "remove the file" in caplog.text
 
 
-def test_what_is_kept_of_a_clip_is_small(server, tmp_path):
+def test_each_clip_keeps_one_small_row(server, tmp_path):
     check()
     path = tmp_path / "cache" / NAME
     with sqlite3.connect(path) as rows:

@@ -249,7 +249,7 @@ def test_words_unknown_to_the_language_model_are_never_written(tmp_path):
 
 
 @needs_flashlight
-def test_what_is_no_whole_word_at_the_end_is_left_out(tmp_path):
+def test_an_unfinished_word_at_the_end_is_left_out(tmp_path):
     arpa = write_arpa(tmp_path / "model.arpa")
     # "b c", and no word of the beam ends in "c".
     logits = logits_of([2, 0, 3, 3], ABC.classes, 40.0)

@@ -134,7 +134,7 @@ def test_a_missing_program_is_named(tmp_path, kenlm, monkeypatch):
         build_scorer(config(tmp_path, None, "act"))
 
 
-def test_what_a_program_says_last_is_the_message(tmp_path, kenlm):
+def test_the_last_line_of_a_program_is_the_message(tmp_path, kenlm):
     (kenlm / "lmplz").write_text(
         "#!/bin/sh\necho '=== 1/5 ===' >&2\necho 'rerun with --discount_fallback' >&2\n"
         "echo '----5---10' >&2\necho '****' >&2\nexit 3\n"

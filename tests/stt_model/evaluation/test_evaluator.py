@@ -115,7 +115,7 @@ def test_a_scorer_is_for_a_source_of_the_same_letters(scorer):
     assert result.source.note == ""
 
 
-def test_what_is_no_scorer_is_refused_before_anything_is_written(tmp_path):
+def test_a_file_that_is_no_scorer_is_refused_before_anything_is_written(tmp_path):
     (tmp_path / "x.scorer").write_text("no scorer")
     out = tmp_path / "out"
     with pytest.raises(ScorerError, match=r"x\.scorer"):
@@ -206,7 +206,7 @@ def test_features_are_not_kept(monkeypatch):
         ({"source_checkpoint_dir": Path("/nowhere")}, "/nowhere: no such checkpoint"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_is_written(changes, message, tmp_path):
+def test_impossible_settings_are_refused_before_anything_is_written(changes, message, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(Exception, match=message):
         evaluate(config(**changes, test_output_file=out / "s.json", html_report=out / "r.html"))

@@ -98,7 +98,7 @@ def result(samples):
     )
 
 
-def test_what_comes_from_outside_is_text_and_nothing_else(result):
+def test_foreign_texts_cannot_become_markup(result):
     page = Page(html_report.render(result))
     assert not {"script", "iframe", "object", "embed", "link", "form", "base"} & set(page.tags)
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]

@@ -68,7 +68,7 @@ def test_a_changed_text_brings_back_float32_bit_for_bit(undecided, caplog):
 
 
 @pytest.mark.usefixtures("fast")
-def test_what_is_asked_for_is_not_looked_at_again(undecided):
+def test_a_given_precision_is_not_checked(undecided):
     infer = Inference(undecided, "bfloat16", 64)
     infer(*batch())
     assert infer.precision == "bfloat16"

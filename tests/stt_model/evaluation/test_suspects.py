@@ -97,7 +97,7 @@ def test_a_text_that_has_no_room_in_its_clip(tmp_path):
         ("mbuzi tembo", "mbuzi tembo nyota kisiwa", "the text is missing at the end"),
     ],
 )
-def test_what_is_cut_off_is_told_by_its_end(tmp_path, reference, hypothesis, why):
+def test_a_clip_that_is_cut_off_is_recognised_by_its_end(tmp_path, reference, hypothesis, why):
     samples, _ = clips(tmp_path)
     cut = evaluated(reference, hypothesis, loss=20.0, seconds=1.3, clip=tmp_path / "x.wav")
     (found,) = only([*samples, cut])

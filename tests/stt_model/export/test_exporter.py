@@ -204,7 +204,7 @@ def test_a_zip_that_is_there_is_not_replaced_unasked(tmp_path):
         ({"scorer_path": LATIN}, r"latin\.csv: expected a \.scorer"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line(changes, message, tmp_path):
+def test_impossible_exports_are_refused_in_one_line(changes, message, tmp_path):
     with pytest.raises(BootstrapError, match=message) as error:
         export(replace(config_of("alphabet", tmp_path / "out"), **changes))
     assert "\n" not in str(error.value)

@@ -171,7 +171,7 @@ def test_a_damaged_alphabet_is_refused(data):
         deserialise_alphabet(data)
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_a_file_that_is_no_model_is_refused(tmp_path):
     (tmp_path / "noise.tflite").write_bytes(bytes(range(256)))
     with pytest.raises(ExportError, match=r"noise\.tflite: expected a \.tflite model"):
         TfliteModel(tmp_path / "noise.tflite")

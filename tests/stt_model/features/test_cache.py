@@ -106,7 +106,7 @@ def test_a_damaged_entry_is_computed_again_and_mended(tmp_path, source, damage):
     assert source.through(open_cache(tmp_path), [1]) == []
 
 
-def test_what_was_used_the_longest_ago_goes_first(tmp_path, source):
+def test_the_least_recently_used_features_are_removed_first(tmp_path, source):
     room_for_100 = 100 * ENTRY
     source.through(open_cache(tmp_path, room_for_100), range(90))
     age(tmp_path, 1000)

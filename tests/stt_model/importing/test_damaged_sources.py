@@ -128,7 +128,7 @@ def test_a_link_that_is_no_address(tmp_path):
     assert len(read(elan, tmp_path)) == 1
 
 
-def test_what_a_library_says_of_a_table_does_not_control_the_terminal(tmp_path):
+def test_messages_of_a_library_do_not_control_the_terminal(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text('"a"b\tc\n"d"\t"e"\n')
     with pytest.raises(DataError) as refused:

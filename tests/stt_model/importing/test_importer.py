@@ -111,7 +111,7 @@ def test_an_import_that_was_interrupted_goes_on(source, tmp_path, monkeypatch):
     assert len(calls) < 20 + 36 - 8
 
 
-def test_what_cannot_be_used_is_listed_with_the_reason(source, tmp_path):
+def test_unusable_clips_are_listed_with_the_reason(source, tmp_path):
     (source / "clips/c001.wav").write_bytes(b"no audio at all")
     (source / "clips/c002.wav").unlink()
     (source / "clips/c003.wav").write_bytes(b"")

@@ -23,9 +23,7 @@ def values(table):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
 @pytest.mark.parametrize("delimiter", [";", "\t", ",", "|"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_what_divides_fields_and_how_they_are_encoded_is_told(
-    encoding, delimiter, line_end, tmp_path
-):
+def test_delimiter_and_encoding_are_detected(encoding, delimiter, line_end, tmp_path):
     rows = [("file", "sentence", "who"), *ROWS]
     quote = '"{}"' if delimiter == "," else "{}"
     text = line_end.join(delimiter.join(map(quote.format, row)) for row in rows) + line_end
@@ -112,7 +110,7 @@ def test_an_encoding_that_nobody_uses_is_not_advised(tmp_path):
         find_encoding(path)
 
 
-def test_what_is_no_workbook_is_refused_in_one_line(tmp_path):
+def test_a_file_that_is_no_workbook_is_refused_in_one_line(tmp_path):
     pytest.importorskip("openpyxl")
     with pytest.raises(DataError, match="expected an Excel workbook"):
         open_table(write(tmp_path / "list.xlsx", "no workbook"))
@@ -179,7 +177,7 @@ def test_columns_are_known_by_what_they_hold():
     assert found == {"audio": "a", "transcript": "b"}
 
 
-def test_what_cannot_be_known_is_asked_for():
+def test_columns_that_cannot_be_guessed_are_asked_for():
     with pytest.raises(DataError, match=r"list.*for audio.*found foo, bar.*--columns"):
         map_columns("list", ["foo", "bar"], {})
     with pytest.raises(DataError, match="the column 'nope' for audio"):

@@ -47,7 +47,7 @@ def test_clips_are_a_source_of_import(recordings, tmp_path):
     assert all(row.extra["recording"] == "talk.wav" for row in found)
 
 
-def test_what_is_not_there_is_said_in_one_line(recordings, tmp_path):
+def test_missing_inputs_are_named_in_one_line(recordings, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("something")
     flags = ("--checkpoint_dir", SOURCE_CHECKPOINT)

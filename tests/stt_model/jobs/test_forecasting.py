@@ -40,7 +40,7 @@ def test_smaller_sizes_are_drawn_twice_and_all_of_it_is_the_last():
     assert plan(20) == [(20, 0)]
 
 
-def test_what_was_trained_is_not_trained_again(corpus, source, tmp_path, monkeypatch):
+def test_finished_trainings_are_not_repeated(corpus, source, tmp_path, monkeypatch):
     sizes = []
     train = trials.prepare_training
 

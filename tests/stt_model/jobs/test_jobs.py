@@ -124,7 +124,7 @@ def test_fetched_checkpoint_is_described(source, tmp_path):
     assert fetched.sha256 in (tmp_path / "report.md").read_text()
 
 
-def test_what_is_no_checkpoint_fails_when_it_is_fetched(tmp_path):
+def test_fetching_something_else_than_a_checkpoint_fails(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BootstrapError):
         jobs.fetch(tmp_path / "empty", tmp_path / "out")

@@ -74,7 +74,7 @@ def test_the_same_offer_has_the_same_address_and_another_one_another(offer):
     assert offer().uri != offer(random_seed=7).uri
 
 
-def test_what_is_not_there_yet_cannot_be_collected(offer, tmp_path):
+def test_an_unfinished_training_cannot_be_collected(offer, tmp_path):
     with pytest.raises(TrainingError, match=r"expected a finished training.*nothing"):
         jobs.collect_training(offer(), tmp_path / "trained")
 

@@ -69,7 +69,7 @@ def test_a_registry_that_is_busy_is_asked_again(server, export):
     assert len(server.versions) == 1
 
 
-def test_what_was_made_though_its_answer_got_lost_is_found(server, export):
+def test_an_entry_whose_answer_was_lost_is_found_again(server, export):
     server.loses = True
     jobs.register_model(export, URI, server.address)
     assert [len(server.models), len(server.versions)] == [1, 1]

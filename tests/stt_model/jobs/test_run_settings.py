@@ -73,7 +73,7 @@ def test_settings_given_win_over_the_file(tmp_path):
         ({"augment": "loudness[p=1]"}, "augment:"),
     ],
 )
-def test_what_cannot_be_used_is_named(given_settings, said):
+def test_unusable_settings_are_named(given_settings, said):
     with pytest.raises(BootstrapError) as refused:
         read_run_settings(given_settings)
     assert said in str(refused.value)

@@ -223,7 +223,7 @@ def test_a_model_that_is_never_right_adds_nothing(
         ({"scorer": True}, "spoilt.scorer"),
     ],
 )
-def test_what_cannot_end_well_is_refused_before_training(
+def test_impossible_second_trainings_are_refused_before_the_first(
     corpus: Path,
     source: Path,
     unlabelled: Path,

@@ -83,7 +83,7 @@ def test_fine_tuning_leaves_a_note_in_place_of_new_layers(dataset, make_source, 
     assert open_checkpoint(places["checkpoint"]).step == 7
 
 
-def test_what_was_found_before_a_failure_is_in_the_report(make_source, places, tmp_path):
+def test_findings_before_a_failure_are_in_the_report(make_source, places, tmp_path):
     places["report"].parent.mkdir()
     with pytest.raises(BootstrapError, match="nowhere"):
         analyse_sources(str(tmp_path / "nowhere"), make_source(" abcd"), **places)

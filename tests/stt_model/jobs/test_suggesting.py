@@ -95,7 +95,7 @@ def test_a_corrected_table_comes_back(suggested, tmp_path):
     assert len(imported) == len(found)
 
 
-def test_what_label_studio_exports_comes_back(suggested, tmp_path):
+def test_an_export_of_label_studio_is_imported(suggested, tmp_path):
     _, folder = suggested
     tasks = json.loads((folder / "label-studio.json").read_text())
     for number, task in enumerate(tasks):

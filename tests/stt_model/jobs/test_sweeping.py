@@ -121,7 +121,7 @@ def test_a_sweep_that_was_broken_off_repeats_nothing(corpus, sources, tmp_path, 
     assert done == []
 
 
-def test_what_goes_on_is_the_same_training_as_one_that_never_stopped(corpus, sources, tmp_path):
+def test_a_training_resumed_after_a_rung_equals_one_that_never_stopped(corpus, sources, tmp_path):
     asked = {"drop_depths": "1", "learning_rates": "0.01", **SETTINGS}
     (stopped,) = sweep([str(corpus)], sources[:1], tmp_path / "a", rungs="1,2", **asked)
     (straight,) = sweep([str(corpus)], sources[:1], tmp_path / "b", rungs="", **asked)

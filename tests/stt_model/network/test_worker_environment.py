@@ -28,7 +28,7 @@ def test_one_process_alone_is_told_of_nothing(environ):
     assert worker_config(environ) is None
 
 
-def test_what_is_set_already_stays():
+def test_an_existing_tf_config_is_kept():
     environ = {**NODE, "TF_CONFIG": "{}"}
     join_workers(environ)
     assert environ["TF_CONFIG"] == "{}"
@@ -44,6 +44,6 @@ def test_what_is_set_already_stays():
         ({"PET_MASTER_ADDR": ""}, "the address of the first of 3 nodes"),
     ],
 )
-def test_what_trainer_does_not_write_is_refused(changed, message):
+def test_variables_that_trainer_does_not_write_are_refused(changed, message):
     with pytest.raises(TrainingError, match=message):
         worker_config({**NODE, **changed})

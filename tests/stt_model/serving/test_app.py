@@ -86,7 +86,7 @@ def test_any_rate_and_format(model, rate, kind):
         (recording(3), {}, 413, "expected 2 s of speech at most, found 3 s"),
     ],
 )
-def test_what_cannot_be_heard_is_answered_with_the_reason(model, content, fields, status, words):
+def test_unusable_recordings_are_answered_with_the_reason(model, content, fields, status, words):
     answer = post(client_of(model, most_seconds=2), content, **fields)
     assert answer.status_code == status
     error = answer.json()["error"]

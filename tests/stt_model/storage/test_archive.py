@@ -197,7 +197,7 @@ def test_a_tar_header_that_would_fill_the_memory_is_refused(tmp_path: Path, targ
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"\x1f\x8b", b"<html>please log in</html>" * 99])
-def test_what_is_no_archive(tmp_path: Path, target: Path, data: bytes) -> None:
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, target: Path, data: bytes) -> None:
     assert "not a whole tar or zip archive" in refusal(tmp_path, target, data)
 
 

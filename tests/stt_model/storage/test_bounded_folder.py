@@ -35,7 +35,7 @@ def test_one_process_never_exceeds_the_limit(
         assert size_of(folder) <= LIMIT
 
 
-def test_what_is_being_written_counts(tmp_path: Path) -> None:
+def test_a_file_that_is_being_written_counts(tmp_path: Path) -> None:
     kept = BoundedFolder(tmp_path, LIMIT, "")
     with kept.room_for(600) as first, kept.room_for(600) as second:
         assert (first, second) == (True, False)

@@ -131,7 +131,7 @@ def test_an_upload_goes_on_with_new_keys(
     assert len(store.given) > 2
 
 
-def test_what_the_services_are_told(store: ExpiringStore, tmp_path: Path) -> None:
+def test_services_get_the_current_token(store: ExpiringStore, tmp_path: Path) -> None:
     credential_source(container(store, tmp_path)).retrieve()
     assert store.headers[-1]["Authorization"] == CONTAINER_TOKEN
     credential_source(instance(store, tmp_path)).retrieve()

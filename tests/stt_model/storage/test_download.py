@@ -89,7 +89,7 @@ def test_a_length_beyond_all_files_is_not_believed(digits):
 
 
 @pytest.mark.parametrize("answer", [b"", b"\0" * 100, b"HTTP/1.1 abc\r\n\r\n", b"<html></html>"])
-def test_what_is_no_http_is_one_line(answer):
+def test_an_answer_that_is_no_http_is_one_line(answer):
     refusal(answer)
 
 

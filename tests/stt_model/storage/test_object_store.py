@@ -283,7 +283,7 @@ class TestRefusals:
         with pytest.raises(StoreError, match="does not know this AWS_ACCESS_KEY_ID"):
             list(ObjectStore.from_environment(wrong).list("s3://speech"))
 
-    def test_what_is_missing(self, store: ObjectStore, tmp_path: Path) -> None:
+    def test_a_missing_object_is_named(self, store: ObjectStore, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("x")
         for attempt in (
             lambda: store.stat("s3://nowhere/x"),
@@ -334,7 +334,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "uri", ["s3://", "s3:///x", "http://speech/x", "s3://me:hush@speech", SIGNED]
     )
-    def test_what_is_no_uri(self, uri: str) -> None:
+    def test_a_text_that_is_no_uri_is_refused(self, uri: str) -> None:
         with pytest.raises(StoreError, match="expected s3://BUCKET/KEY") as caught:
             split_uri(uri)
         assert "hush" not in str(caught.value)

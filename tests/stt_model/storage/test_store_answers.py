@@ -46,7 +46,7 @@ def digest(function: Callable[[bytes], object], content: bytes) -> str:
         (HTML, r"the store answered 403 \(not as an object store does\); check the address"),
     ],
 )
-def test_what_cannot_succeed_is_explained_and_not_asked_again(answer: Answer, message: str) -> None:
+def test_a_hopeless_request_is_explained_and_not_repeated(answer: Answer, message: str) -> None:
     with PlayedStore(answer) as played:
         store = ObjectStore.from_environment(played.environment)
         with pytest.raises(StoreError, match=f"s3://speech/x: {message}") as caught:
@@ -115,7 +115,7 @@ def test_damaged_content_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_stored_is_compared(tmp_path: Path) -> None:
+def test_the_size_of_a_stored_object_is_compared(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     with PlayedStore(stored(b"", MD5), stored(b"ab", MD5)) as played:
         store = ObjectStore.from_environment(played.environment)
@@ -240,7 +240,7 @@ def test_an_answer_that_says_it_has_no_end_is_one_line() -> None:
             store.stat("s3://speech/x")
 
 
-def test_what_a_store_says_does_not_control_the_terminal() -> None:
+def test_messages_of_a_store_do_not_control_the_terminal() -> None:
     with PlayedStore(refusal(409, "Odd", "so &#155;31m\tit is")) as played:
         store = ObjectStore.from_environment(played.environment)
         with pytest.raises(StoreError) as caught:

@@ -97,7 +97,7 @@ class TestManifests:
         assert changed["dev"] == first["dev"]
         assert len(list(iter_manifest(changed["train"]))) == 3
 
-    def test_what_is_missing(self, bucket: Path) -> None:
+    def test_a_missing_source_is_named(self, bucket: Path) -> None:
         write(bucket / "half/dev.csv", ROWS)
         for root, reason in [
             ("s3://speech/half", "s3://speech/half: expected train.csv, found dev.csv"),
@@ -140,7 +140,7 @@ class TestFetch:
             ("s3://speech/large", {"sha256": "0" * 64}, "s3://speech/large: expected sha256 000"),
         ],
     )
-    def test_what_cannot_be_fetched(
+    def test_sources_that_cannot_be_fetched_are_named(
         self, bucket: Path, tmp_path: Path, uri: str, options: dict[str, object], reason: str
     ) -> None:
         write(bucket / "large", "abc")
@@ -149,7 +149,7 @@ class TestFetch:
         assert not (tmp_path / "target").exists()
         assert list((tmp_path / "cache").iterdir()) == []
 
-    def test_what_arrived_before_the_store_went_away_is_kept(
+    def test_bytes_that_arrived_before_the_store_failed_are_kept(
         self, bucket: Path, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(bucket / "parts/1", "one")

@@ -144,7 +144,7 @@ class TestLocal:
             fetch(str(source), target)
         assert contents(target) == contents(source)
 
-    def test_what_cannot_be_fetched(self, tmp_path: Path, out: Path) -> None:
+    def test_sources_that_cannot_be_fetched_are_named(self, tmp_path: Path, out: Path) -> None:
         (tmp_path / "empty").mkdir()
         (tmp_path / "broken").mkdir()
         (tmp_path / "broken" / "link").symlink_to("nowhere")

@@ -97,7 +97,7 @@ def test_an_alphabet_checkpoint_can_be_transferred_to_bytes():
         (ENGLISH, ["e\u0301"], {}, "the transcripts are not in NFC ('e' U+0065"),
     ],
 )  # fmt: skip
-def test_what_cannot_work_is_refused_in_one_line(source, texts, options, said):
+def test_impossible_requests_are_refused_in_one_line(source, texts, options, said):
     decision = decide(source, texts, **options)
     assert (decision.mode, decision.alphabet) == ("refuse", None)
     assert decision.reason.startswith(said)
@@ -139,7 +139,7 @@ def test_auto_stops_where_all_that_is_missing_can_be_mended(text, found):
     assert "--normalise" in decision.reason and "\n" not in decision.reason
 
 
-def test_what_the_message_advises_does_mend_it():
+def test_the_advice_of_the_message_works():
     texts = ["It’s The Cat.", "“Well-known”, p\u0430per!", "Yes"]  # noqa: RUF001
     assert decide(ENGLISH, texts).mode == "refuse"
     normaliser = open_normaliser("en")
@@ -147,7 +147,7 @@ def test_what_the_message_advises_does_mend_it():
 
 
 @pytest.mark.parametrize("options", [{"mode": "transfer"}, {"alphabet": CharacterAlphabet("Te. ")}])
-def test_what_is_asked_for_is_done_even_where_it_could_be_mended(options):
+def test_a_given_mode_is_used_even_if_normalising_would_help(options):
     assert decide(ENGLISH, ["Te."], **options).mode == "transfer"
 
 

@@ -164,7 +164,7 @@ def test_every_rule_that_acted_is_told_with_the_text_before_and_after():
         ("en", "[[laughs] twice]", "nothing is left of"),
     ],
 )
-def test_what_cannot_be_known_is_set_aside_with_the_reason(language, text, reason):
+def test_ambiguous_texts_are_set_aside_with_the_reason(language, text, reason):
     found = open_normaliser(language)(text)
     assert found.text == text
     assert found.problem.startswith(reason)

@@ -38,7 +38,7 @@ def test_wider_layers_take_smaller_steps():
     assert rates == sorted(rates, reverse=True) and len(set(rates)) == 3
 
 
-def test_what_was_given_stays(dataset, source, tmp_path):
+def test_given_settings_are_kept(dataset, source, tmp_path):
     start = open_checkpoint(source)
     config = make_config(dataset, source, tmp_path)
     assert fit(config, start, start.lineage) == config

@@ -143,7 +143,7 @@ def test_where_16_bits_change_too_much_the_run_is_in_float32(
     assert content(tmp_path / "auto", "last") == content(tmp_path / "off", "last")
 
 
-def test_what_is_compared_is_the_loss_and_the_gradient():
+def test_losses_and_gradients_are_compared():
     assert Difference(100.0, 0.9, 0.05).is_small
     assert Difference(0.5, 0.09, 0.05).is_small
     assert not Difference(100.0, 1.1, 0.05).is_small

@@ -85,7 +85,7 @@ def names(store):
     return [each.key for each in store.list(URI)]
 
 
-def test_what_was_saved_last_comes_back_and_nothing_else_is_kept(store, tmp_path):
+def test_only_the_last_save_is_restored_and_kept(store, tmp_path):
     kept = RunStore(store, URI, tmp_path / "here")
     kept.restore()
     fill(tmp_path / "here", same="1", old="2", changed="3")
@@ -133,7 +133,7 @@ def test_of_two_processes_the_later_one_has_the_run(store, tmp_path):
     assert len(names(store)) == 3
 
 
-def test_what_a_version_before_the_claims_saved_comes_back(store, tmp_path):
+def test_a_save_of_a_version_without_claims_is_restored(store, tmp_path):
     digest = hashlib.sha256(b"1").hexdigest()
     fill(tmp_path / "old", a="1", index=json.dumps({"format": 1, "files": {"a": digest}}))
     store.upload(tmp_path / "old" / "a", f"{URI}/files/{digest}")

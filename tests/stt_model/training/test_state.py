@@ -33,7 +33,7 @@ def read(tmp_path, content):
     return read_state(path)
 
 
-def test_what_was_written_comes_back(tmp_path):
+def test_a_written_state_is_read_back_unchanged(tmp_path):
     assert read(tmp_path, STATE).to_json() == STATE
 
 

@@ -98,7 +98,7 @@ def test_a_run_is_made_where_none_is_named_and_its_experiment_once(server):
     assert (what, body["run_id"], body["status"]) == ("runs/update", "made-in-1", "FINISHED")
 
 
-def test_what_is_not_there_or_not_finite_is_left_out(server):
+def test_missing_and_infinite_figures_are_left_out(server):
     tracker = Tracker(environ(server, MLFLOW_RUN_ID="run"))
     tracker.add(Epoch(0, None, float("inf"), 0.001, 1.0, 2.0, True))
     assert [name for _, name, _ in server.metrics()] == [
