@@ -22,7 +22,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
     --no-header --no-annotate --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-step bench-evaluation bench-overheads bench-features bench-gpu bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading bench-rounding bench-suggest reference lock clean images test-containers manifests test-crds test-manifests test-cluster
+.PHONY: help setup demo demo-human test test-slow docs lint type compile fuzz bench bench-step bench-evaluation bench-overheads bench-features bench-gpu bench-align bench-decoding bench-defaults bench-forecast bench-gain bench-reading bench-rounding bench-suggest bench-suspects reference lock clean images test-containers manifests test-crds test-manifests test-cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,9 @@ bench-forecast: $(INSTALLED) ## measure how far forecasts can be trusted, in an 
 
 bench-suggest: $(INSTALLED) ## measure suggestions against chance, and pseudo-labels against none, in an hour
 	$(BIN)/python -m tests.benchmarks.selection build/selection
+
+bench-suspects: $(INSTALLED) ## measure whether suspects are the wrong transcripts, in half an hour
+	$(BIN)/python -m tests.benchmarks.wrong_transcripts build/suspects
 
 bench-gain: $(INSTALLED) ## measure what bootstrapping gains over training from scratch, in about an hour
 	$(BIN)/python -m tests.benchmarks.bootstrapping_gain build/gain
