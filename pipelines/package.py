@@ -161,10 +161,12 @@ def package_tasks(package: Path = PACKAGE) -> dict[str, str]:
 
 
 def package_nodes(package: Path = PACKAGE) -> int:
-    """Return how many nodes it was compiled to train on."""
-    for task in _read_pipeline(package)["root"]["dag"]["tasks"].values():
-        if nodes := task.get("inputs", {}).get("parameters", {}).get("nodes"):
-            return int(nodes["runtimeValue"]["constant"])
+    """Return over how many nodes it spreads training; 1 for none of Trainer's."""
+    pipeline = _read_pipeline(package)
+    for component in (pipeline["root"], *pipeline["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            if task["componentRef"]["name"].startswith("comp-distributed-training"):
+                return int(task["inputs"]["parameters"]["nodes"]["runtimeValue"]["constant"])
     return 1
 
 

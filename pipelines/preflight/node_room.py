@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from stt_bootstrap.pipelines.package import package_nodes
 from stt_bootstrap.pipelines.preflight.capacity import (
     covers,
     free_on,
@@ -17,24 +18,14 @@ from stt_bootstrap.pipelines.preflight.capacity import (
 from stt_bootstrap.pipelines.preflight.cluster import Cluster
 from stt_bootstrap.pipelines.preflight.findings import Findings, failed, ok, skipped, warning
 from stt_bootstrap.pipelines.preflight.plan import Plan
-from stt_bootstrap.pipelines.preflight.steps import Step, quantity, read_package
+from stt_bootstrap.pipelines.preflight.steps import Step, quantity
 from stt_model.base import redact
 from stt_model.storage import is_stored
 
 
-def package_nodes(plan: Plan) -> int:
-    """Return over how many nodes the package spreads training; 1 for none of Trainer's."""
-    pipeline = read_package(plan.package)
-    for component in (pipeline["root"], *pipeline["components"].values()):
-        for task in component.get("dag", {}).get("tasks", {}).values():
-            if task["componentRef"]["name"].startswith("comp-distributed-training"):
-                return int(task["inputs"]["parameters"]["nodes"]["runtimeValue"]["constant"])
-    return 1
-
-
 def check_run_state(plan: Plan, cluster: Cluster) -> Findings:
     """Where training is kept while it lasts outlives its pod, and all nodes reach it."""
-    uri, nodes = plan.run_state_uri, package_nodes(plan)
+    uri, nodes = plan.run_state_uri, package_nodes(plan.package)
     remedy = "give --run_state_uri as s3:// URI of a folder"
     if is_stored(uri):
         yield ok(redact(uri))
@@ -49,7 +40,7 @@ def check_run_state(plan: Plan, cluster: Cluster) -> Findings:
 
 def check_node_room(plan: Plan, cluster: Cluster) -> Findings:
     """All nodes of a TrainJob find room at the same time: they wait for each other."""
-    count = package_nodes(plan)
+    count = package_nodes(plan.package)
     if count == 1:
         yield ok("the package trains on one node")
         return
