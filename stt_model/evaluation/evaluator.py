@@ -175,14 +175,16 @@ def _transcribe(
     with failures_of(store), progress, ThreadPoolExecutor(max_workers=1) as decoding:
         decoded: Future[None] | None = None
         for batch, arrays in zip(batches, batch_dataset(store, batches), strict=True):
-            rows, frames = list(batch.rows), arrays["frames"]
-            logits = infer(arrays["features"], frames.numpy())
+            rows, frames = list(batch.rows), arrays["frames"].numpy()
+            logits = infer(arrays["features"], frames)
             if with_losses:
-                losses = _losses(logits, frames, arrays["labels"], arrays["label_lengths"])
+                losses = _losses(
+                    logits, arrays["frames"], arrays["labels"], arrays["label_lengths"]
+                )
                 heard.losses[rows] = losses.numpy()
             if decoded:
                 decoded.result()
-            decoded = decoding.submit(heard.decode, decoders, rows, logits.numpy(), frames.numpy())
+            decoded = decoding.submit(heard.decode, decoders, rows, logits.numpy(), frames)
             progress.update(len(rows), float(corpus.seconds[rows].sum()))
         if decoded:
             decoded.result()

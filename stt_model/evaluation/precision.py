@@ -15,7 +15,7 @@ from stt_model.base import AUTO
 from stt_model.checkpoint import Checkpoint, read_weights
 from stt_model.decoding import open_decoder
 from stt_model.features import COEFFICIENTS
-from stt_model.training import CLEARLY_FASTER, NARROW, PRECISIONS
+from stt_model.training import CLEARLY_FASTER, PRECISIONS, bfloat16_gain
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,5 @@ def choose_precision(asked: str, n_hidden: int, rows: int) -> str:
     """Return the precision to evaluate in: as asked for, or for auto the faster one here."""
     if asked != AUTO:
         return asked
-    if n_hidden < NARROW or not network.multiplies_bfloat16():
-        return FLOAT32
-    is_faster = network.bfloat16_speed(n_hidden, rows) >= CLEARLY_FASTER
+    is_faster = bfloat16_gain(n_hidden, rows) >= CLEARLY_FASTER
     return "bfloat16" if is_faster else FLOAT32

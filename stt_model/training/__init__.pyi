@@ -3,7 +3,7 @@ from .config import PRECISIONS as PRECISIONS
 from .config import TrainingConfig as TrainingConfig
 from .defaults import fit as fit
 from .precision import CLEARLY_FASTER as CLEARLY_FASTER
-from .precision import NARROW as NARROW
+from .precision import bfloat16_gain as bfloat16_gain
 from .report import TrainingResult as TrainingResult
 from .report import draw_curve as draw_curve
 from .run_store import RUN_ID_VARIABLE as RUN_ID_VARIABLE

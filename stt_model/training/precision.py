@@ -56,15 +56,10 @@ def choose_precision(
         return Precision(config.mixed_precision, "as asked for")
     if geometry.n_hidden < NARROW:
         return Precision("off", f"layers narrower than {NARROW} gain nothing from 16 bits")
-    from stt_model.network import (
-        bfloat16_speed,
-        multiplies_bfloat16,
-        sum_over_workers,
-        workers_of,
-    )
+    from stt_model.network import sum_over_workers, workers_of
 
     rows = max(1, config.train_batch_size // strategy.num_replicas_in_sync)
-    speed = bfloat16_speed(geometry.n_hidden, rows) if multiplies_bfloat16() else 0.0
+    speed = bfloat16_gain(geometry.n_hidden, rows)
     (faster,) = sum_over_workers(strategy, [int(speed >= CLEARLY_FASTER)])
     workers = workers_of(strategy).count
     measured = f"products are {speed:.1f} times as fast in bfloat16"
@@ -75,6 +70,18 @@ def choose_precision(
     if speed:
         return Precision("off", measured)
     return Precision("off", "no instructions for bfloat16 here")
+
+
+def bfloat16_gain(n_hidden: int, rows: int) -> float:
+    """Return how many times as fast products are in bfloat16, for ``rows`` utterances a device.
+
+    0, without a measurement, for narrow layers and for hardware without the instructions.
+    """
+    from stt_model.network import bfloat16_speed, multiplies_bfloat16
+
+    if n_hidden < NARROW or not multiplies_bfloat16():
+        return 0.0
+    return bfloat16_speed(n_hidden, rows)
 
 
 @dataclass(frozen=True)

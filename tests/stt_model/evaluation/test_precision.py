@@ -8,12 +8,12 @@ from stt_model.checkpoint import open_checkpoint
 from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
 from stt_model.checkpoint.writing import write_checkpoint
-from stt_model.evaluation import precision
 from stt_model.evaluation.config import EvaluationConfig
 from stt_model.evaluation.evaluator import evaluate
 from stt_model.evaluation.precision import Inference, choose_precision
 from stt_model.features.extraction import COEFFICIENTS
 from stt_model.text.alphabet import CharacterAlphabet
+from stt_model.training import precision
 from tests.stt_model.evaluation.test_evaluator import CHECKPOINT, LATIN
 
 
