@@ -19,14 +19,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SOURCE_CHECKPOINT, SWAHILI_DEMO
 from stt_bootstrap.demo.synthesis import CorpusSpec, write_corpus
 from stt_bootstrap.pipelines.local import RunOutcome, run
 from stt_model import cli
 from stt_model.base import AUTO, BootstrapError, configure
 from stt_model.network import import_tensorflow_quietly
 
-SOURCE_CHECKPOINT = Path(__file__).with_name("source_checkpoint")
 LANGUAGES = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO}
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from stt_bootstrap.demo.synthesis import CorpusSpec
 
+SOURCE_CHECKPOINT = Path(__file__).with_name("source_checkpoint")
+"""What Coqui STT 1.4.0 learnt from the corpus ``SOURCE``."""
+
 
 def _read_words(name: str) -> tuple[str, ...]:
     path = Path(__file__).parent / "words" / f"{name}.txt"

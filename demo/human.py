@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT, DemoError, Rates, train_from_scratch
+from stt_bootstrap.demo.__main__ import DemoError, Rates, train_from_scratch
+from stt_bootstrap.demo.corpora import SOURCE_CHECKPOINT
 from stt_bootstrap.pipelines.local import run
 from stt_model import cli
 from stt_model.base import AUTO, atomic_write

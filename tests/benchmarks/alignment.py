@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
+from stt_bootstrap.demo.corpora import SOURCE_CHECKPOINT
 from stt_model.network import import_tensorflow_quietly
 from tests.benchmarks.long_recordings import Phrase, read_truth, write_recording
 

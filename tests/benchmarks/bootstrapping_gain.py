@@ -26,10 +26,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SOURCE_CHECKPOINT, SWAHILI_DEMO
 from stt_bootstrap.demo.synthesis import CorpusSpec, write_corpus
 
-SOURCE_CHECKPOINT = Path(__file__).parents[2] / "demo" / "source_checkpoint"
 LANGUAGES = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO}
 SIZES = (80, 240, 640)
 """Clips to train on."""

@@ -25,10 +25,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stt_bootstrap.demo.corpora import CZECH_DEMO, MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.corpora import CZECH_DEMO, MACEDONIAN_DEMO, SOURCE_CHECKPOINT, SWAHILI_DEMO
 from stt_bootstrap.demo.synthesis import write_corpus
 
-SOURCE_CHECKPOINT = Path(__file__).parents[2] / "demo" / "source_checkpoint"
 LANGUAGES = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO, "Czech": CZECH_DEMO}
 MODES = {"Swahili": "fine-tune", "Macedonian": "transfer", "Czech": "transfer"}
 SIZES = (50, 200, 800)

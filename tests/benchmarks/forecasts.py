@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stt_bootstrap.demo.corpora import CZECH_DEMO, MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.corpora import CZECH_DEMO, MACEDONIAN_DEMO, SOURCE_CHECKPOINT, SWAHILI_DEMO
 from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model.base import atomic_directory
 from stt_model.corpus.manifests import read_manifest, write_manifest
@@ -28,7 +28,6 @@ from stt_model.evaluation.learning_curve import forecast_errors
 from stt_model.jobs.forecasting import amount_of, plan, try_size
 from stt_model.jobs.trials import Trial, read_trial
 
-SOURCE_CHECKPOINT = Path(__file__).parents[2] / "demo" / "source_checkpoint"
 SPOKEN = {"Swahili": SWAHILI_DEMO, "Macedonian": MACEDONIAN_DEMO, "Czech": CZECH_DEMO}
 HUMAN = "Spanish, human"
 DROPPED = {"Swahili": 0, "Macedonian": 1, "Czech": 1, HUMAN: 1}

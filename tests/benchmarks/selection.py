@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SWAHILI_DEMO
+from stt_bootstrap.demo.corpora import MACEDONIAN_DEMO, SOURCE_CHECKPOINT, SWAHILI_DEMO
 from stt_bootstrap.demo.synthesis import Clip, CorpusSpec, plan_corpus, speak
 from stt_model import jobs
 from stt_model.base import atomic_write
@@ -34,7 +34,6 @@ from stt_model.corpus.audio import audio_info
 from stt_model.corpus.manifests import Utterance, read_manifest, write_manifest
 from stt_model.jobs.trials import MODEL, Counts, read_trial, run_trial, test_model
 
-SOURCE_CHECKPOINT = Path(__file__).parents[2] / "demo" / "source_checkpoint"
 SPOKEN = {"Macedonian": MACEDONIAN_DEMO, "Swahili": SWAHILI_DEMO}
 DROPPED = {"Macedonian": 1, "Swahili": 0}
 SEEDS = (1, 2, 3)

@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from stt_bootstrap.demo.corpora import SWAHILI_DEMO
+from stt_bootstrap.demo.corpora import SOURCE_CHECKPOINT, SWAHILI_DEMO
 from stt_bootstrap.demo.synthesis import write_corpus
 from stt_model import jobs
 from stt_model.corpus.manifests import read_manifest, write_manifest
 from stt_model.jobs.dividing import leave_out_suspects
 from stt_model.jobs.trials import MODEL, run_trial
 
-SOURCE_CHECKPOINT = Path(__file__).parents[2] / "demo" / "source_checkpoint"
 TRAIN, DEV, TEST = 600, 80, 200
 SHARE_WRONG = 0.05
 HEAD = 0.1

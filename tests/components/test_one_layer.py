@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stt_bootstrap.components import COMPONENTS
-from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
+from stt_bootstrap.demo.corpora import SOURCE_CHECKPOINT
 from stt_model.checkpoint.directory import open_checkpoint
 from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from kfp import local
 
-from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
+from stt_bootstrap.demo.corpora import SOURCE_CHECKPOINT
 from stt_bootstrap.pipelines.prepare import prepare
 from stt_model.corpus.manifests import find_splits, read_manifest
 from stt_model.corpus.validation import validate

@@ -7,8 +7,7 @@ import pytest
 import soundfile
 
 import stt_model.alignment
-from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
-from stt_bootstrap.demo.corpora import ENGLISH, MACEDONIAN
+from stt_bootstrap.demo.corpora import ENGLISH, MACEDONIAN, SOURCE_CHECKPOINT
 from stt_model import jobs
 from stt_model.corpus import read_manifest
 from tests.command_line import call

@@ -189,7 +189,7 @@ def test_the_page_needs_nothing_from_elsewhere(model):
 
 def test_the_text_is_that_of_transcribe(tmp_path):
     """A real checkpoint: the server says what the command says."""
-    from stt_bootstrap.demo.__main__ import SOURCE_CHECKPOINT
+    from stt_bootstrap.demo.corpora import SOURCE_CHECKPOINT
     from stt_model.jobs import transcribe
     from stt_model.serving.recogniser import Recogniser
 
