@@ -30,8 +30,8 @@ help: ## show this list
 setup: $(INSTALLED) ## make the virtual environment .venv with everything in it
 
 $(INSTALLED): setup.cfg constraints.txt
-	@echo "Making $(VENV) with $$($(PYTHON) --version). TensorFlow and some 150 other packages come to about"
-	@echo "two gigabytes, which takes some minutes; pip names each of them."
+	@echo "Making $(VENV) with $$($(PYTHON) --version): TensorFlow and some 170 other packages, about three"
+	@echo "gigabytes on disk. This takes some minutes; pip names each package."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --constraint constraints.txt \

@@ -1,6 +1,6 @@
 """A published model and human speech: an Armenian .tflite file becomes Russian and Spanish.
 
-The model is that of the package `armspeech`, the speech are the prompts of Debian's packages
+The model is that of the package `armspeech`, the speech is the prompts of Debian's packages
 `asterisk-core-sounds-ru` and `-es` (one speaker each, CC-BY-SA 3.0). Both are fetched from the
 package registries by pip and apt-get, and are no part of this project. Beside it, the small demo
 checkpoint goes through the same pipeline, and a network of the demo checkpoint's size learns the

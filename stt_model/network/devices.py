@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from stt_model.base import TrainingError
+
+DEVICE_FILES = Path("/dev")
+"""Where the driver makes a file ``nvidia0`` for the first GPU that this process may use."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,18 @@ def describe_devices(strategy: tf.distribute.Strategy) -> str:
     if gpus:
         here = f"{gpus} GPU{'s' if gpus > 1 else ''}"
     elif replicas == 1:
-        here = "the CPU (no GPU found)"
+        here = f"the CPU ({_why_no_gpu()})"
     else:
         here = f"{replicas} logical CPUs"
     return here if count == 1 else f"{here} of each of {count} workers"
+
+
+def _why_no_gpu() -> str:
+    """Return why there is none; TensorFlow itself says nothing where CUDA is not installed."""
+    hidden = "CUDA_VISIBLE_DEVICES" in os.environ
+    if hidden or not any(DEVICE_FILES.glob("nvidia[0-9]*")):
+        return "no GPU found"
+    return (
+        "an NVIDIA GPU is here, but TensorFlow cannot use it; CUDA for it comes with"
+        " pip install 'tensorflow[and-cuda]'"
+    )

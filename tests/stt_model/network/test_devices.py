@@ -4,7 +4,14 @@ import pytest
 import tensorflow as tf
 
 from stt_model.base.errors import TrainingError
-from stt_model.network.devices import Workers, loss_noted, training_strategy, workers_of
+from stt_model.network import devices
+from stt_model.network.devices import (
+    Workers,
+    describe_devices,
+    loss_noted,
+    training_strategy,
+    workers_of,
+)
 
 
 def strategy_of(cluster, task_type, task_id):
@@ -39,3 +46,14 @@ def test_a_worker_that_is_gone_is_one_line():
         raise gone
     with pytest.raises(tf.errors.UnavailableError), loss_noted(Workers(1, 0)):
         raise gone
+
+
+def test_a_gpu_that_tensorflow_cannot_use_is_named_with_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "DEVICE_FILES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "nvidiactl").touch()
+    assert describe_devices(training_strategy()) == "the CPU (no GPU found)"
+    (tmp_path / "nvidia0").touch()
+    assert "pip install 'tensorflow[and-cuda]'" in describe_devices(training_strategy())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert describe_devices(training_strategy()) == "the CPU (no GPU found)"
