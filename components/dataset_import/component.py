@@ -55,10 +55,10 @@ def dataset_import(
             auto uses released ones, except Common Voice's, which hold few of its clips.
         dev_share: Share of all audio that becomes the dev split.
         test_share: Share of all audio that becomes the test split.
-        dev_hours: Hours of the dev split; above 0 they count instead of dev_share.
-        test_hours: Hours of the test split; above 0 they count instead of test_share.
-        split_by: What no two splits may share: speaker+text, speaker or text; auto takes both, or
-            text alone where there are too few speakers to draw from.
+        dev_hours: Hours of the dev split; above 0 they replace dev_share.
+        test_hours: Hours of the test split; above 0 they replace test_share.
+        split_by: What no two splits may share: speaker+text, speaker or text; auto means both, or
+            text alone if there are too few speakers.
         copy_audio: Copy every clip into the corpus instead of referring to its place.
 
     Returns:

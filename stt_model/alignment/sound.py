@@ -67,7 +67,9 @@ def samples_on_disk(wav: Path, folder: Path, rate: int) -> Iterator[Samples]:
             _convert(wav, path, rate)
         except (soundfile.SoundFileError, OSError, ValueError) as error:
             reason = getattr(error, "error_string", str(error))
-            raise AudioError(wav, f"a file that fails: {' '.join(reason.split())}") from error
+            raise AudioError(
+                wav, f"a file that cannot be decoded: {' '.join(reason.split())}"
+            ) from error
         if not path.stat().st_size:
             raise AudioError(wav, "no samples")
         yield _SamplesOfFile(path)

@@ -106,7 +106,7 @@ def decode_clip(
 ) -> tuple[int, AudioInfo, NDArray[np.float32] | None]:
     """Return the bytes of a clip, what its header says, and its samples as ``read_audio`` does.
 
-    ``stored`` is the object that it is, if that was looked at. No samples above ``max_seconds``.
+    ``stored`` is its object, if that is known already. None for samples above ``max_seconds``.
     AudioError if the file is missing, empty or damaged.
     """
     with _open(path, (lambda _: open_stored(stored)) if stored else open_clip) as sound:
@@ -261,9 +261,9 @@ def _explained(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AudioError(path, f"a file that fails: {error.strerror}") from error
+        raise AudioError(path, f"a file that cannot be read: {error.strerror}") from error
     except _FailedError as error:
-        raise AudioError(path, f"a file that fails: {error}") from error
+        raise AudioError(path, f"a file that cannot be decoded: {error}") from error
     except MissingError as error:
         raise AudioError(path, "nothing") from error
     except (ShardError, ClipSizeError) as error:

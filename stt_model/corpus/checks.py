@@ -101,10 +101,10 @@ def transcript_encoding(item: Item, settings: Settings) -> Discrepancy | None:
 
 
 def transcript_normalised(item: Item, settings: Settings) -> Discrepancy | None:
-    """The rules of the language cannot know what was said, or nothing of the transcript is left."""
+    """The language's rules cannot tell what was said, or leave nothing of the transcript."""
     if item.normalised is None or not item.normalised.problem:
         return None
-    return Discrepancy("a transcript that the rules can write", item.normalised.problem)
+    return Discrepancy("a transcript that the rules can handle", item.normalised.problem)
 
 
 def transcript_control_characters(item: Item, settings: Settings) -> Discrepancy | None:

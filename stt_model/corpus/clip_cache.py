@@ -87,7 +87,7 @@ class ClipCache:
         return self._store.read(stored, place.start, size)
 
     def read_stored(self, stored: StoredObject) -> bytes:
-        """Return the bytes of a clip that is an object, which was looked at."""
+        """Return the bytes of a clip that is an object whose metadata is known."""
         place, kept = Place(stored.uri), self._path(stored)
         size = checked_size(place, stored.size)
         with contextlib.suppress(FileNotFoundError):
@@ -97,7 +97,7 @@ class ClipCache:
         return content
 
     def look_at(self, uri: str) -> StoredObject:
-        """Return what the store says of an object."""
+        """Return an object's metadata from the store."""
         return self._stat(uri)
 
     def open_header(self, place: Place) -> BinaryIO:
@@ -186,4 +186,5 @@ def _open_cache(uri: str) -> ClipCache:
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written to: {error.strerror}; set STT_BOOTSTRAP_CACHE to another"
+            " folder"
         ) from error

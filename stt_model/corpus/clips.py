@@ -69,12 +69,12 @@ def holder_of(place: str) -> tuple[str, str]:
 
 
 def look_at(uri: str) -> StoredObject:
-    """Return what the store says of an object, which is asked once; errors as of ``open_clip``."""
+    """Return an object's metadata, requested once; errors as in ``open_clip``."""
     return cache_of(uri).look_at(uri)
 
 
 def open_stored(stored: StoredObject) -> BinaryIO:
-    """Do as ``open_clip`` for an object that was looked at."""
+    """Like ``open_clip``, for an object whose metadata is known."""
     return io.BytesIO(cache_of(stored.uri).read_stored(stored))
 
 

@@ -108,8 +108,8 @@ def read_samples(
 
     Raises:
         DataError: if there is no row, or a row has a blank transcript, characters outside the
-            alphabet, or no readable audio. The first such row is shown; the others are counted,
-            unless it is for their audio.
+            alphabet, or no readable audio. The message shows the first such row, and for
+            transcripts how many more there are.
     """
     spool: Spool[Utterance] = Spool()
     places, needed = array("q"), array("i")
@@ -189,7 +189,7 @@ def row_named(utterance: Utterance) -> Iterator[None]:
     except AudioError as error:
         raise DataError(f"{utterance.source}, row {utterance.row}: {error}; {ADVICE}") from error
     except StoreError as error:
-        # Of the same kind, which says whether another attempt may get past it.
+        # The same class, since callers decide by it whether to try again.
         raise type(error)(f"{utterance.source}, row {utterance.row}: {error}") from error
 
 

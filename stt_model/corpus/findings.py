@@ -15,7 +15,7 @@ CHECK_AUDIO = ("header", "whole")
 _EXAMPLES = 10
 """Findings of each check that are kept for the report."""
 SUSPECT_DROPPED = "suspect_dropped"
-"""The check that rejects what was asked to be left out, which is no mistake of the corpus."""
+"""The check that rejects rows that the user asked to leave out; it is no mistake of the corpus."""
 
 
 class Check(NamedTuple):
@@ -64,7 +64,7 @@ class Rejected:
 
 @dataclass
 class Tally:
-    """What is counted of a corpus and of the findings in it, as they go by in their order."""
+    """Counts over a corpus and its findings, which are added in their order."""
 
     rejected: Counter[str] = field(default_factory=Counter)
     """Rows by split."""

@@ -142,8 +142,8 @@ def _readable(source: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
     except csv.Error as error:
         if not row:
             _check_separators(source, _first_line(source))
-        found = f"after row {row}: {error}; check the quotes there"
-        raise ManifestError(source, "rows that can be told apart", found) from error
+        found = f"an error after row {row}: {error}; check the quotes there"
+        raise ManifestError(source, "CSV with balanced quotes", found) from error
 
 
 def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
@@ -160,7 +160,7 @@ def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
 
 
 def _check_separators(source: Path, header: str) -> None:
-    """Refuse a table that is divided by other signs, by the name of the sign."""
+    """Refuse a table whose columns are separated by another character, and name it."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if set(COLUMNS) <= {each.strip('"') for each in header.strip().split(separator)}:
             raise ManifestError(
@@ -177,7 +177,7 @@ def _first_line(source: Path) -> str:
 
 def _parse_size(text: str) -> int:
     try:
-        # Tools that find an empty field write the whole column as "93638.0".
+        # If one field is empty, some tools write the whole column as floats: "93638.0".
         number = float(text)
     except ValueError:
         return 0
@@ -208,7 +208,7 @@ def write_manifest(
     Audio paths are absolute, or as in the utterances if ``relative``.
 
     Extra columns are kept; an utterance without one of them gets an empty field. A sequence is
-    gone through twice, and need not be in memory.
+    iterated twice, and need not be in memory.
     """
     if not isinstance(utterances, Sequence):
         utterances = list(utterances)

@@ -1,4 +1,4 @@
-"""What validation keeps of a clip's audio: from its samples, or from its header alone."""
+"""Measure a clip's audio for validation, from its samples or from its header alone."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Measurement(NamedTuple):
     samples: int
     """At 16 kHz."""
     digest: bytes
-    """16 bytes, of the samples at 16 kHz mono, whatever the file format; of a clip that was not
-    read, of the version of the object."""
+    """16 bytes: of the samples at 16 kHz mono, whatever the file format, or, for a clip that was
+    not read, of the object's version."""
     level: float | None
     """Root mean square in dB relative to full scale; -inf for digital silence; None if not read."""
     clipped_share: float | None
@@ -39,7 +39,7 @@ class Measurement(NamedTuple):
 
 
 class TooLongError(Exception):
-    """A clip of so many ``seconds``, which was not decoded."""
+    """A clip that is too long to be decoded: ``seconds`` long."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -49,9 +49,9 @@ class TooLongError(Exception):
 def measure_clip(
     place: str, stored: StoredObject | None = None, *, max_seconds: float
 ) -> Measurement:
-    """Decode a clip, which may be an object that was looked at.
+    """Decode and measure a clip; ``stored`` is its object in a store, if that is known already.
 
-    TooLongError above ``max_seconds``, AudioError for what is no audio.
+    TooLongError above ``max_seconds``, AudioError if it is not readable audio.
     """
     file_bytes, info, samples = decode_clip(place, stored, max_seconds=max_seconds)
     if samples is None:
@@ -70,7 +70,7 @@ def measure_clip(
 def measure_header(
     place: str, stored: StoredObject | None = None, *, max_seconds: float
 ) -> Measurement:
-    """Do so by the header of an object, looked at before or not; not all can be said then."""
+    """Measure an object by its header alone; ``level`` and ``clipped_share`` are None."""
     try:
         stored = stored or look_at(place)
     except MissingError as error:
@@ -91,7 +91,7 @@ def measure_header(
 
 
 def object_digest(stored: StoredObject) -> bytes:
-    """Return what objects of the same content share, unless they were uploaded in parts."""
+    """Return a digest that objects of the same content share, unless uploaded in parts."""
     return _digest(f"{stored.size} {stored.etag}".encode())
 
 

@@ -116,12 +116,12 @@ class _Reader:
     def _number(self, size: int) -> int:
         content = self._file.read(size)
         if len(content) < size:
-            self._refuse("a whole sample database", "its end too early; copy it again")
+            self._refuse("a whole sample database", "a truncated one; copy it again")
         return int.from_bytes(content, "big")
 
     def _go_to(self, place: int) -> None:
         if place > self._size:
-            self._refuse("a whole sample database", "its end too early; copy it again")
+            self._refuse("a whole sample database", "a truncated one; copy it again")
         self._file.seek(place)
 
     def _refuse(self, expected: str, found: str) -> NoReturn:

@@ -21,16 +21,16 @@ class SplitPlan:
         0.1, "Share of all audio that becomes the test split.", minimum=0, below=1
     )
     dev_hours: float = real(
-        0.0, "Hours of the dev split; above 0 they count instead of dev_share.", minimum=0
+        0.0, "Hours of the dev split; above 0 they replace dev_share.", minimum=0
     )
     test_hours: float = real(
-        0.0, "Hours of the test split; above 0 they count instead of test_share.", minimum=0
+        0.0, "Hours of the test split; above 0 they replace test_share.", minimum=0
     )
     split_by: str = choice(
         "auto",
         SPLIT_BY,
-        "What no two splits may share: speaker+text, speaker or text; auto takes both, or text"
-        " alone where there are too few speakers to draw from.",
+        "What no two splits may share: speaker+text, speaker or text; auto means both, or text"
+        " alone if there are too few speakers.",
     )
 
     def __post_init__(self) -> None:

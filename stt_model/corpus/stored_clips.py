@@ -1,7 +1,7 @@
-"""What is known of clips in object stores without reading them: versions, and measurements kept.
+"""What is known of clips in object stores without reading them: versions, earlier measurements.
 
-Versions come by the listing of the folder that a clip is in: a request for a thousand clips. What
-was measured of a version is kept in a file of the cache, so that a second run reads no clip.
+Versions come from listing the clips' folders: one request for a thousand clips. Measurements are
+kept in the cache by version, so that a second run reads no clip.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ log = logging.getLogger(__name__)
 
 NAME = "measured-clips.sqlite"
 _LISTED = 10_000
-"""Objects that are listed of a folder in any case; and four for each row of the corpus."""
+"""At most so many objects of a folder are listed, or more for a corpus with more rows."""
 _LISTED_A_ROW = 4
 _AT_ONCE = 500
-"""Names in one question to SQLite."""
+"""Names in one query."""
 
 
 class Versions:
-    """The objects that clips lie in, as the store lists them; kept on disk."""
+    """The objects that hold clips, as the store lists them; kept on disk."""
 
     def __init__(self, rows: int) -> None:
         self._limit = max(_LISTED, _LISTED_A_ROW * rows)
         self._folders: set[str] = set()
-        # On disk, and gone with the connection.
+        # A temporary file, which disappears with the connection.
         self._rows = sqlite3.connect("")
         self._rows.execute("CREATE TABLE objects (uri TEXT PRIMARY KEY, key, size, etag, modified)")
 
     def close(self) -> None:
-        """Forget all."""
+        """Delete the list."""
         self._rows.close()
 
     def find(self, uris: Sequence[str]) -> dict[str, StoredObject]:
-        """Return the objects that were found at once; one that is not there is not among them."""
+        """Return the listed objects by URI, without those that are missing or not listed."""
         for folder in dict.fromkeys(uri.rpartition("/")[0] for uri in uris):
             if folder not in self._folders:
                 self._folders.add(folder)
@@ -66,12 +66,12 @@ class Versions:
                 ),
             )
         except StoreError as error:
-            # Some may read what they may not list; then each clip is asked for.
+            # With permission to read but not to list, each clip is asked for by itself.
             log.debug("%s", error)
 
 
 class MeasuredClips:
-    """What was measured of clips in earlier runs, by version; of no use where it cannot be kept."""
+    """Measurements of clips in earlier runs, by version; empty if they cannot be kept."""
 
     def __init__(self) -> None:
         self._path = cache_directory() / NAME
@@ -89,13 +89,13 @@ class MeasuredClips:
             self._give_up(error)
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Close the file."""
         if self._rows:
             self._rows.close()
         self._rows = None
 
     def known(self, versions: Sequence[str]) -> dict[str, Measurement]:
-        """Return what there is of these versions."""
+        """Return the measurements of these versions that there are."""
         found: dict[str, Measurement] = {}
         for part in _parts(versions):
             for version, *values in self._ask(
@@ -105,7 +105,7 @@ class MeasuredClips:
         return found
 
     def keep(self, measured: Mapping[str, Measurement]) -> None:
-        """Remember what was measured, by version."""
+        """Keep measurements by version."""
         if not self._rows or not measured:
             return
         try:
@@ -129,8 +129,8 @@ class MeasuredClips:
 
     def _give_up(self, error: Exception) -> None:
         log.warning(
-            "%s: not used, so that the next run reads all clips again: %s; remove the file, or set"
-            " STT_BOOTSTRAP_CACHE to another folder",
+            "%s: measurements cannot be kept, so the next run reads all clips again: %s; remove the"
+            " file, or set STT_BOOTSTRAP_CACHE to another folder",
             self._path,
             error,
         )
@@ -138,25 +138,24 @@ class MeasuredClips:
 
 
 class StoredClips:
-    """Both of them, for a corpus of so many ``rows``."""
+    """Versions and earlier measurements of clips, for a corpus of ``rows`` rows."""
 
     def __init__(self, rows: int) -> None:
         self._versions, self._measured = Versions(rows), MeasuredClips()
         self._names: dict[str, str] = {}
-        """Of the clips that were looked at last, what their measurements are kept under."""
+        """Of the clips that were looked up last: the keys of their measurements."""
 
     def close(self) -> None:
-        """Let go of both files."""
+        """Close both files."""
         self._versions.close()
         self._measured.close()
 
     def look(
         self, places: Iterable[str], *, by_header: bool
     ) -> tuple[dict[str, StoredObject], dict[str, Measurement]]:
-        """Return the objects of these clips, and what is known of them.
+        """Return the objects and the earlier measurements of these clips.
 
-        What was measured ``by_header`` alone is of no use where all has to be read, but the other
-        way round it is.
+        A measurement of the whole clip also serves ``by_header``, but not the other way round.
         """
         stored = {place: holder_of(place) for place in places if is_stored(place)}
         holders = self._versions.find(list(dict.fromkeys(uri for uri, _ in stored.values())))
@@ -177,7 +176,7 @@ class StoredClips:
         for place, name in self._names.items():
             found = whole.get(name)
             if by_header and place in objects:
-                # All clips of a run are told apart by the same kind of digest.
+                # Within a run, all clips need the same kind of digest.
                 found = found and found._replace(digest=object_digest(objects[place]))
                 found = found or headers.get(_of_header(name))
             if found is not None:
@@ -185,7 +184,7 @@ class StoredClips:
         return objects, known
 
     def keep(self, measured: Mapping[str, Measurement]) -> None:
-        """Remember what was measured of clips that were looked at last."""
+        """Keep the measurements of clips that were looked up last."""
         self._measured.keep(
             {
                 _of_header(name) if measured[place].level is None else name: measured[place]

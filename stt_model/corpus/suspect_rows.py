@@ -31,7 +31,7 @@ def read_dropped(path: Path | str) -> dict[str, str]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a CSV file in UTF-8, found another: {error}") from error
+        raise DataError(f"{path}: expected a CSV file in UTF-8: {error}") from error
     return dropped
 
 

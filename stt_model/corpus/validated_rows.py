@@ -1,4 +1,4 @@
-"""The rows of a corpus while it is checked: on disk, but for what looks at all of them at once."""
+"""The rows of a corpus while it is checked: on disk, except what whole-corpus checks need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stt_model.text import NormalisationLog, shorten
 
 
 class Found(NamedTuple):
-    """A finding without where it was made."""
+    """A finding without its place."""
 
     check: str
     severity: Severity
@@ -52,12 +52,12 @@ class Rows:
         self._spool: Spool[_Record] = Spool()
         self._places = array("q")
         self._is_sound = bytearray()
-        """Of each row, whether it has no error so far."""
+        """For each row, whether it has no error so far."""
         self._sound_rows = array("i")
-        """Of each of ``_utterances``, which row it is."""
+        """For each of ``_utterances``, its row."""
         self._utterances = Utterances([path.absolute() for path in self._files], self._text_of)
         self._late: Spool[Found] = Spool()
-        """What the checks on the whole corpus find: rows, and where that lies."""
+        """The findings of whole-corpus checks; below, their rows and their places in the spool."""
         self._late_rows, self._late_places = array("i"), array("q")
         self._unreadable: dict[int, Discrepancy] = {}
         self._by_header = 0
@@ -168,7 +168,7 @@ class Rows:
         return {name: seconds[kept & (splits == at)] for at, name in enumerate(self._names)}
 
     def _kept(self) -> NDArray[np.bool_]:
-        """Return of each of ``_utterances`` whether it has no error so far."""
+        """Return for each of ``_utterances`` whether it has no error so far."""
         sound = np.frombuffer(bytes(self._is_sound), np.bool_)
         return sound[np.array(self._sound_rows, np.int64)]
 

@@ -1,7 +1,7 @@
-"""A corpus checked: all findings together.
+"""Check a whole corpus, and collect all findings.
 
-Rows stream: what is kept of each in memory are some 60 bytes, whatever its text and findings; the
-rest lies in a file that is gone with the process.
+Rows are streamed: about 60 bytes of each stay in memory, however long its text and its findings;
+the rest is in a file that disappears with the process.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from stt_model.storage import StoredObject, is_stored
 from stt_model.text import Alphabet, NormalisationLog, Normaliser, normalise
 
 _CHUNK = 1024
-"""Rows that are worked on at once, so that a corpus of any size needs little memory."""
+"""Rows that are checked at once, so that a corpus of any size needs little memory."""
 _TOGETHER = 16
-"""Of these, what a thread takes at once."""
+"""Of these, how many a thread takes at once."""
 _HEADERS_NEED_ALL = (".mp3",)
-"""Formats whose length is told only by reading all of it: asked for at once, not in parts."""
+"""Formats whose length is known only after reading everything: fetched whole, not in parts."""
 _READ_WHOLE = 32 * 2**10
-"""Bytes of an object up to which one request for all of it costs less than some for its header."""
+"""Objects up to this many bytes are fetched whole: several requests for a header cost more."""
 CHECKS: tuple[Check, ...] = (
     Check(MANIFEST, "error", "The file is not a valid manifest."),
     Check(FIELDS, "error", "The row has more or fewer fields than the header has columns."),
@@ -75,15 +75,15 @@ def validate(
     """Run every check on every row and every audio file.
 
     ``splits`` names the manifests, from the one trained on to the most held out. With an
-    ``alphabet``, transcripts must keep to it. With ``strict``, ``ValidationResult.write`` refuses a
-    corpus with any error. A ``normaliser`` writes the transcripts before they are checked: what it
-    sets aside is rejected. ``dropped`` says by place why clips are to be left out of training, as
-    ``read_dropped`` reads it. ``workers`` threads decode audio (default: one a processor).
-    ``check_audio`` says whether clips that are objects of a store are read ``whole``, or by their
-    ``header`` alone; elsewhere, and where no header tells the length, clips
-    are read whole.
-    Nothing in a manifest or an audio file makes this raise: it becomes a finding. A store that does
-    not answer does: StoreError, which names the row.
+    ``alphabet``, transcripts may use only its labels. With ``strict``,
+    ``ValidationResult.write`` refuses a corpus with any error. A ``normaliser`` rewrites the
+    transcripts before they are checked; what it sets aside is rejected. ``dropped`` are reasons to
+    leave clips out of training, by place (see ``read_dropped``). ``workers`` threads decode audio
+    (default: one per processor). ``check_audio`` says whether clips that are objects of a store are
+    read ``whole`` or by their ``header`` alone; clips elsewhere, and those whose header does not
+    tell their length, are always read whole.
+    Whatever is wrong with a manifest or an audio file becomes a finding. Only a store that does not
+    answer raises: StoreError, which names the row.
     """
     settings = Settings(alphabet, limits or Limits(), dropped or {})
     normalisation = NormalisationLog(normaliser) if normaliser else None
@@ -123,7 +123,7 @@ def _read(rows: Rows, split: int, path: Path) -> Iterator[Utterance | RaggedRow]
 
 
 def _count_lines(path: Path) -> int:
-    """Return about how many rows a manifest has, for the bar of progress; 0 if it is no file."""
+    """Return about how many rows a manifest has, for the progress bar; 0 if it is no file."""
     lines = 0
     try:
         with open_regular(path) as file:
@@ -143,7 +143,7 @@ def _normalise(item: Item, log: NormalisationLog) -> Item:
 
 @dataclass(frozen=True)
 class _Look:
-    """Measures clips, many at once: in threads that decode, and in more that wait for a store."""
+    """Measures clips in parallel: some threads decode, and more wait for a store."""
 
     limits: Limits
     by_header: bool
@@ -155,7 +155,7 @@ class _Look:
     def at(
         self, split: str, rows: Iterable[Utterance | RaggedRow], progress: Progress
     ) -> Iterator[Item | RaggedRow]:
-        """Yield each utterance, its audio measured, and each row that is none, in order."""
+        """Yield each utterance with its audio measured, and each ragged row, in order."""
         rows = iter(rows)
         while chunk := list(itertools.islice(rows, _CHUNK)):
             utterances = [row for row in chunk if isinstance(row, Utterance)]
@@ -177,7 +177,7 @@ class _Look:
         def measure(part: list[Utterance]) -> list[Item]:
             return [self._item(split, each, objects, known) for each in part]
 
-        # Threads that wait take one each, those that decode a few: that saves handing over.
+        # Threads that wait take one clip each; those that decode take several, with less overhead.
         waits = self.by_header and any(is_stored(each.wav_filename) for each in utterances)
         pool, size = (self.waiting, 1) if waits else (self.pool, _TOGETHER)
         parts = [utterances[at : at + size] for at in range(0, len(utterances), size)]

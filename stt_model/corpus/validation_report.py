@@ -97,13 +97,13 @@ class ValidationResult:
         )
 
     def unread(self) -> str:
-        """Return what is not known of clips that were not read; empty where all were."""
+        """Return what was not checked, of clips that were not read; empty if all were read."""
         if not self.by_header:
             return ""
         return (
-            f"{self.by_header} clips in a store were checked by their headers: whether they are"
-            " silent, clipped or damaged behind the header is not known; --check_audio whole"
-            " reads them"
+            f"{self.by_header} clips in a store were checked by their headers alone, so silence,"
+            " clipping and damage behind the header were not looked for; --check_audio whole"
+            " does so"
         )
 
     def problem(self) -> str | None:
@@ -189,7 +189,7 @@ class ValidationResult:
             )
 
     def _found(self) -> Iterator[str]:
-        """Yield the checks that found something, errors first, and then what the others are."""
+        """Yield the checks that found something, errors first, then the names of the others."""
         counts = self.tally.by_check()
         found = [each for each in self.checks if counts[each.name]]
         found.sort(key=lambda check: (check.severity, -counts[check.name]))

@@ -93,8 +93,8 @@ class Table:
             ) from error
         except csv.Error as error:
             raise ImportSourceError(
-                f"{self.path}: expected rows that can be told apart, found after row {number}:"
-                f" {error}; check the quotes there"
+                f"{self.path}: expected CSV with balanced quotes, found an error after row"
+                f" {number}: {error}; check the quotes there"
             ) from error
 
 

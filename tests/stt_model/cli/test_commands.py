@@ -201,7 +201,7 @@ HEAVY = {
     )
     for name, message in {
         "missing": "{in}/gone.wav: expected readable audio, found nothing; `stt-bootstrap",
-        "noise": "{in}/noise.wav: expected readable audio, found a file that fails: Format",
+        "noise": "{in}/noise.wav: expected readable audio, found a file that cannot be decoded",
         "no-bytes": "{in}/no-bytes.wav: expected readable audio, found an empty file",
         "blank": "expected a transcript, found none; `stt-bootstrap validate` lists every such row",
         "foreign": "expected only characters of the alphabet (28 labels), found",

@@ -103,7 +103,7 @@ def test_ragged_rows_are_reported_with_their_number(tmp_path):
         (HEADER.encode() + b"\na.wav,1,\xff\n", "expected UTF-8, found byte 0xff"),
         (
             f'{HEADER}\na.wav,1,ok\nb.wav,1,"open\nc.wav,1,x\n',
-            "expected rows that can be told apart, found after row 1: ",
+            "expected CSV with balanced quotes, found an error after row 1: ",
         ),
         (f'{HEADER}\na.wav,1,"to"day\n', "check the quotes there"),
     ],

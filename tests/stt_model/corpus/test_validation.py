@@ -272,10 +272,10 @@ def test_a_manifest_that_breaks_off_stops_everything(corpus, tmp_path):
     path.write_bytes(path.read_bytes() + b'b.wav,1,"never closed\n')
     result = validate({"train": path})
     assert str(result.findings[0]).startswith(
-        f"{path}: manifest: expected rows that can be told apart, found after row 2: "
+        f"{path}: manifest: expected CSV with balanced quotes, found an error after row 2: "
     )
     assert len(result.accepted["train"]) == 2
-    with pytest.raises(ValidationError, match="told apart"):
+    with pytest.raises(ValidationError, match="balanced quotes"):
         result.write(tmp_path / "out")
 
 
