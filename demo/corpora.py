@@ -1,11 +1,13 @@
-"""Word lists in three languages, and the demo's corpora drawn from them.
+"""Word lists of several languages, and corpora drawn from them: the demo's, and the benchmarks'.
 
-English is what the source checkpoint learnt. Swahili is written with letters that English has
-too, so it is fine-tuned; Macedonian is Cyrillic, so it is transferred to.
+English is what the source checkpoint learnt. Swahili, Indonesian and Basque are written with
+letters that English has too, so they are fine-tuned; Macedonian is Cyrillic, and Czech and Turkish
+have letters of their own, so they are transferred to.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from stt_bootstrap.demo.synthesis import CorpusSpec
@@ -83,3 +85,7 @@ CZECH_DEMO = CorpusSpec(
     test=80,
     seed=4,
 )
+
+INDONESIAN_DEMO = replace(CZECH_DEMO, words=_read_words("indonesian"), languages=("id",), seed=5)
+BASQUE_DEMO = replace(CZECH_DEMO, words=_read_words("basque"), languages=("eu",), seed=6)
+TURKISH_DEMO = replace(CZECH_DEMO, words=_read_words("turkish"), languages=("tr",), seed=7)
