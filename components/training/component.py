@@ -34,6 +34,8 @@ def training(
     run_state_uri: str = "",
     unlabelled_uri: str = "",
     unlabelled_digest: str = "",
+    scorer_uri: str = "",
+    scorer_digest: str = "",
     forecast: bool = False,
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
@@ -79,6 +81,9 @@ def training(
             again; that is kept only if the dev split, of 30 clips or more, gets significantly
             better. Empty for none.
         unlabelled_digest: Their digest, of source_digests; kept with the checkpoint.
+        scorer_uri: Language model to transcribe these recordings with, a Coqui .scorer package; a
+            path, file://, s3:// or http(s):// URI, empty for none.
+        scorer_digest: Its digest, of source_digests; kept with the checkpoint.
         forecast: Train on parts of the training split too, and forecast the error rate with more
             speech; it takes about as long as training again.
 
@@ -106,6 +111,8 @@ def training(
             is_wanted=forecast,
             unlabelled_uri=unlabelled_uri,
             unlabelled_digest=unlabelled_digest,
+            scorer_uri=scorer_uri,
+            scorer_digest=scorer_digest,
             load_checkpoint_dir=checkpoint.path,
             alphabet=jobs.read_model_alphabet(model_alphabet.path),
             epochs=epochs,

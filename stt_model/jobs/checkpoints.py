@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stt_model.base import AlphabetError, RefusedError, check_output
+from stt_model.base import AlphabetError, RefusedError, ScorerError, check_output
 from stt_model.checkpoint import (
     Checkpoint,
     Surgery,
@@ -205,12 +205,14 @@ def check_scorer_fits(
 
     Raises:
         StorageError: it cannot be brought here.
-        ScorerError: it does not fit the model.
+        ScorerError: there is none at a path, or it does not fit the model.
     """
     from stt_model.decoding import check_scorer, read_scorer
 
     with given_file(str(scorer_uri or "")) as scorer:
         if scorer:
+            if not scorer.exists():
+                raise ScorerError(f"{scorer}: no such scorer; give the path of a .scorer package")
             opened = read_scorer(scorer, alphabet, vocab_file)
             # The light image has no decoder: only the package itself is checked there.
             if importlib.util.find_spec("flashlight"):

@@ -114,6 +114,8 @@ def train_and_forecast(
     is_wanted: bool,
     unlabelled_uri: str = "",
     unlabelled_digest: str = "",
+    scorer_uri: str = "",
+    scorer_digest: str = "",
     run_state_uri: str = "",
     report: Path | None = None,
     **settings: Any,
@@ -122,7 +124,8 @@ def train_and_forecast(
 
     The trainings on parts of the corpus are kept in the folder ``forecast`` of the checkpoint; the
     forecast is added to the report. Arguments and errors are those of ``train``,
-    ``train_with_unlabelled`` and ``forecast``.
+    ``train_with_unlabelled`` and ``forecast``. The scorer is used for recordings without
+    transcripts alone: without any, it need not fit.
     """
     where: dict[str, Any] = {
         "save_checkpoint_dir": save_checkpoint_dir,
@@ -136,6 +139,8 @@ def train_and_forecast(
             test_files,
             unlabelled_uri=unlabelled_uri,
             unlabelled_digest=unlabelled_digest,
+            scorer_uri=scorer_uri,
+            scorer_digest=scorer_digest,
             report=report,
             **where,
             **settings,

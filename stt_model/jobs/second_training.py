@@ -102,6 +102,7 @@ def train_with_unlabelled(
     unlabelled_digest: str = "",
     run_state_uri: str = "",
     scorer_uri: str | Path = "",
+    scorer_digest: str = "",
     report: Path | None = None,
     **settings: Any,
 ) -> tuple[TrainingResult, Outcome]:
@@ -119,11 +120,13 @@ def train_with_unlabelled(
         unlabelled_digest: of their content; by default it is taken from what lies there.
         run_state_uri: see ``train``; the second training is kept beside the first.
         scorer_uri: language model for the texts, used with its own weights.
+        scorer_digest: of its content; by default it is taken from what lies there.
         report: where the report is written.
         settings: what else ``train`` takes.
 
     Raises:
         TrainingError: too few dev clips, or training in place.
+        ScorerError: there is no such scorer, or it does not fit the model.
         BootstrapError: what ``train`` raises.
     """
     target = Path(save_checkpoint_dir)
@@ -140,11 +143,12 @@ def train_with_unlabelled(
         **settings,
     )
     digest = unlabelled_digest or digest_source(unlabelled_uri)
-    decoding = {"scorer_uri": scorer_uri, "vocab_file": settings.get("vocab_file")}
+    scorer_digest = scorer_digest or digest_source(str(scorer_uri))
+    decoding = {"scorer": scorer_digest, "vocab_file": settings.get("vocab_file")}
     identity = hashlib.sha256(
         f"{identify(prepared, settings, decoding)} {digest}".encode()
     ).hexdigest()
-    work = _Work(prepared, folder, identity, run_state_uri, scorer_uri, settings)
+    work = _Work(prepared, folder, identity, run_state_uri, scorer_uri, scorer_digest, settings)
     outcome = work.read_outcome()
     with _recordings(unlabelled_uri) as (recordings, root):
         result = None
@@ -172,6 +176,7 @@ class _Work:
     identity: str
     run_state_uri: str
     scorer_uri: str | Path
+    scorer_digest: str
     settings: dict[str, Any]
 
     def read_outcome(self) -> Outcome | None:
@@ -208,6 +213,7 @@ class _Work:
             "clips": outcome.clips,
             "hours": round(outcome.hours, 4),
             "uncertainty": outcome.uncertainty,
+            "scorer_digest": self.scorer_digest,
         }
         lineage = {**read_json(path), "pseudo_labels": added}
         with atomic_write(path) as beside:

@@ -16,6 +16,12 @@ from stt_model.checkpoint.geometry import Geometry
 from stt_model.checkpoint.surgery import initialise
 from stt_model.checkpoint.writing import write_checkpoint
 from stt_model.cli import node
+from stt_model.corpus.source_digest import digest_source
+from stt_model.jobs import second_training
+from stt_model.jobs.listening import Listener
+from stt_model.jobs.pseudo_labels import Threshold
+from stt_model.jobs.second_training import MODEL
+from stt_model.jobs.trials import Counts
 from stt_model.text.alphabet import CharacterAlphabet
 from stt_model.text.alphabet_file import write_alphabet
 from tests import command_line
@@ -25,7 +31,9 @@ from tests.recordings import SENTENCES, write_recording
 from tests.registry_server import RegistryServer, write_export
 from tests.stt_model.node_machines import name_clips_from_here
 from tests.stt_model.s3_server import S3Server
+from tests.stt_model.scorers import needs_flashlight, write_arpa
 
+LETTER_WORDS = {"<unk>": (-9, 0), "<s>": (-9, 0), "</s>": (-1, 0), "ab": (-1, 0), "cd": (-1, 0)}
 SETTINGS = {"epochs": 1, "train_batch_size": 4, "dev_batch_size": 4, "learning_rate": 0.001}
 
 WITHOUT_COMMAND = {
@@ -385,6 +393,57 @@ def test_training_on_nodes(command, component, source, tmp_path, monkeypatch):
     theirs = Path(artifacts["trained_checkpoint"].path)
     assert open_checkpoint(trained).digest() == open_checkpoint(theirs).digest()
     assert names(trained) == names(theirs)
+
+
+@needs_flashlight
+@both_doors(training="train")
+def test_training_with_recordings_and_a_scorer(command, component, source, tmp_path, monkeypatch):
+    """The model knows next to nothing: it is made sure, and the second model better."""
+    used, learnt = [], tmp_path / "learnt"
+    dataset = write_tone_dataset(tmp_path / "tones", train=4, other=30)
+    recordings = write_tone_dataset(tmp_path / "more", letters="dcba", train=12, other=1)
+
+    class Sure(Listener):
+        def __init__(self, model, scorer=None, **decoding):
+            used.append(scorer)
+            super().__init__(model, scorer, **decoding)
+
+        def hear(self, clips):
+            return [each._replace(text="ab cd") for each in super().hear(clips)]
+
+    def count(model, _):
+        errors = [int(Path(model).name != MODEL)] * 30
+        return Counts(errors, [2] * 30, errors, [5] * 30)
+
+    monkeypatch.setattr(second_training, "Listener", Sure)
+    monkeypatch.setattr(second_training, "measure_threshold", lambda *_: Threshold(1e9, 30, 0.01))
+    monkeypatch.setattr(second_training, "test_model", count)
+    scorer = write_arpa(tmp_path / "words.arpa", LETTER_WORDS, {("<s>", "ab"): -1})
+    clips = recordings / "train-clips"
+    data = split_flags(dataset)[:4]
+    where = ("--load_checkpoint_dir", source, "--save_checkpoint_dir", learnt)
+    more = ("--unlabelled_uri", clips, "--scorer_path", scorer)
+    printed = command("train", *data, *where, *more, *setting_flags())
+    assert "Second model kept" in printed
+    inputs = {"dataset": dataset, "checkpoint": source}
+    inputs["model_alphabet"] = source / "alphabet.txt"
+    digests = {"unlabelled_digest": digest_source(str(clips))}
+    digests["scorer_digest"] = digest_source(str(scorer))
+    further = {"unlabelled_uri": str(clips), "scorer_uri": str(scorer)}
+    artifacts = component("training", inputs, **further, **digests, **SETTINGS)
+    theirs = Path(artifacts["trained_checkpoint"].path)
+    assert used == [scorer, scorer]
+    assert open_checkpoint(learnt).digest() == open_checkpoint(theirs).digest()
+    lineages = [json.loads((each / "lineage.json").read_text()) for each in (learnt, theirs)]
+    assert lineages[0]["pseudo_labels"] == lineages[1]["pseudo_labels"]
+    assert lineages[1]["pseudo_labels"]["scorer_digest"] == digests["scorer_digest"]
+
+
+def test_a_scorer_without_recordings_is_not_opened(component, dataset, source):
+    """Training alone uses none; the pipeline hands it on in any case."""
+    inputs = {"dataset": dataset, "checkpoint": source}
+    inputs["model_alphabet"] = source / "alphabet.txt"
+    component("training", inputs, scorer_uri="/nowhere/words.scorer", **SETTINGS)
 
 
 @both_doors(training="forecast")

@@ -26,7 +26,7 @@ UNCACHED = {"source-digests", "refusal"}
 """One looks for changes, the other has to fail again."""
 READ_URIS = {
     "source-analysis": ("dataset_uri", "checkpoint_uri", "alphabet_uri", "scorer_uri"),
-    "training": ("unlabelled_uri",),
+    "training": ("unlabelled_uri", "scorer_uri"),
     "evaluation": ("scorer_uri",),
     "model-export": ("scorer_uri",),
 }

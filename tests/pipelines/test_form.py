@@ -56,6 +56,20 @@ def test_the_form_is_short_and_begins_with_what_is_required():
     assert len(parameters) <= 16
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_both_trainings_are_handed_the_scorer_and_its_digest(package):
+    """Recordings without transcripts are transcribed with it."""
+    trainings = [
+        task["inputs"]["parameters"]
+        for name, task in tasks_of(PACKAGES[package])
+        if name.startswith("training")
+    ]
+    assert len(trainings) == 2
+    for inputs in trainings:
+        for name in ("scorer_uri", "scorer_digest", "unlabelled_uri", "unlabelled_digest"):
+            assert inputs[name]["componentInputParameter"].endswith(name)
+
+
 def test_no_default_is_shown_as_an_empty_field():
     shown = {name: each.default for name, each in package_parameters(FORM).items()}
     assert not [name for name, value in shown.items() if value is False or value == 0]

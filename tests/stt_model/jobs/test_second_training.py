@@ -20,6 +20,7 @@ from stt_model.jobs.pseudo_labels import Threshold
 from stt_model.jobs.second_training import FOLDER, LIST, MODEL, train_with_unlabelled
 from stt_model.jobs.trials import Counts
 from tests.corpora import write_tone_dataset
+from tests.stt_model.scorers import needs_flashlight, write_arpa, write_words_package
 from tests.stt_model.training_runs import content, write_source
 
 SETTINGS: dict[str, Any] = {
@@ -220,7 +221,9 @@ def test_a_model_that_is_never_right_adds_nothing(
         ({"unlabelled": "nowhere"}, "nowhere: no such file or folder"),
         ({"unlabelled": "empty"}, "expected audio"),
         ({"several": True}, "expected training on one node"),
-        ({"scorer": True}, "spoilt.scorer"),
+        ({"scorer": "spoilt.scorer"}, "spoilt.scorer: expected a .scorer"),
+        ({"scorer": "gone.scorer"}, "gone.scorer: no such scorer; give the path"),
+        ({"scorer": "other.scorer"}, "other.scorer: .* labels"),
     ],
 )
 def test_impossible_second_trainings_are_refused_before_the_first(
@@ -246,9 +249,9 @@ def test_impossible_second_trainings_are_refused_before_the_first(
         target = source
     if name := change.get("unlabelled"):
         unlabelled = tmp_path / name
-    scorer = tmp_path / "spoilt.scorer"
-    scorer.write_bytes(b"no language model")
-    scorer_uri = scorer if change.get("scorer") else ""
+    (tmp_path / "spoilt.scorer").write_bytes(b"no language model")
+    write_words_package(tmp_path / "other.scorer")
+    scorer_uri = tmp_path / change["scorer"] if "scorer" in change else ""
     with pytest.raises(BootstrapError, match=message):
         run(corpus, source, unlabelled, target, scorer_uri=scorer_uri)
 
@@ -274,6 +277,25 @@ def test_the_scorer_and_its_words_make_the_labels(
         {"scorer": scorer, "beam_width": 0, "vocab_file": words},
         {"scorer": None, "beam_width": 1, "vocab_file": None},
     ]
+
+
+@needs_flashlight
+@pytest.mark.usefixtures("sure")
+@pytest.mark.parametrize("judged", [errors()], indirect=True)
+def test_another_scorer_labels_anew_and_the_same_under_another_name_does_not(
+    corpus: Path, source: Path, unlabelled: Path, tmp_path: Path, judged: list[Path]
+) -> None:
+    target, scorer = tmp_path / "trained", tmp_path / "words.arpa"
+    words = {"<unk>": (-9, 0), "<s>": (-9, 0), "</s>": (-1, 0), "ab": (-1, 0), "cd": (-1, 0)}
+    write_arpa(scorer, words, {("<s>", "ab"): -1})
+    run(corpus, source, unlabelled, target, scorer_uri=scorer)
+    assert len(judged) == 2
+    moved = scorer.rename(tmp_path / "moved.arpa")
+    run(corpus, source, unlabelled, target, scorer_uri=moved)
+    assert len(judged) == 2
+    write_arpa(moved, words, {("<s>", "cd"): -1})
+    run(corpus, source, unlabelled, target, scorer_uri=moved)
+    assert len(judged) == 4
 
 
 def test_a_checkpoint_is_replaced_whole_and_other_files_stay(
