@@ -53,6 +53,7 @@ from .redaction import keep_secrets_out_of_logs as keep_secrets_out_of_logs
 from .redaction import redact as redact
 from .spool import Spool as Spool
 from .spool import SpooledList as SpooledList
+from .spool import SpooledNumbers as SpooledNumbers
 from .spool import SpooledSequence as SpooledSequence
 from .typed import build as build
 from .untrusted import JSON_LIMIT as JSON_LIMIT

@@ -7,7 +7,7 @@ import pickle
 import struct
 import tempfile
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 from stt_model.base.errors import DataError
@@ -16,6 +16,49 @@ T = TypeVar("T")
 _Shown = TypeVar("_Shown")
 
 _LENGTH = struct.Struct("<I")
+_NUMBER = struct.Struct("<q")
+
+
+class _GrowingFile:
+    """An unnamed temporary file, which disappears with the process."""
+
+    def __init__(self) -> None:
+        # It lives as long as this object.
+        self._file = tempfile.TemporaryFile(prefix="stt-bootstrap-")  # noqa: SIM115
+        self._is_flushed = True
+        self.size = 0
+
+    def append(self, data: bytes) -> int:
+        """Write at the end; return the position. DataError where there is no room."""
+        place = self.size
+        try:
+            self._is_flushed = False
+            self._file.write(data)
+        except OSError as error:
+            raise _no_room(error) from error
+        self.size += len(data)
+        return place
+
+    def flush(self) -> None:
+        """Make all that was written visible to ``read``; DataError where there is no room."""
+        try:
+            self._file.flush()
+            self._is_flushed = True
+        except OSError as error:
+            raise _no_room(error) from error
+
+    def read(self, place: int, size: int) -> bytes:
+        """Return bytes from a position on."""
+        if not self._is_flushed:
+            self.flush()
+        return os.pread(self._file.fileno(), size, place)
+
+
+def _no_room(error: OSError) -> DataError:
+    return DataError(
+        f"{tempfile.gettempdir()}: cannot hold the list of utterances: {error.strerror}; name a"
+        " folder with more room in TMPDIR"
+    )
 
 
 class Spool(Generic[T]):
@@ -26,9 +69,7 @@ class Spool(Generic[T]):
     """
 
     def __init__(self) -> None:
-        # It lives as long as this object.
-        self._file = tempfile.TemporaryFile(prefix="stt-bootstrap-")  # noqa: SIM115
-        self._is_flushed = True
+        self._file = _GrowingFile()
 
     def append(self, item: T) -> int:
         """Write an object; return its position.
@@ -37,13 +78,7 @@ class Spool(Generic[T]):
             DataError: there is no room.
         """
         data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
-        place = self._file.tell()
-        try:
-            self._is_flushed = False
-            self._file.write(_LENGTH.pack(len(data)) + data)
-        except OSError as error:
-            raise self._no_room(error) from error
-        return place
+        return self._file.append(_LENGTH.pack(len(data)) + data)
 
     def flush(self) -> None:
         """Make all that was appended visible to ``read``.
@@ -51,26 +86,53 @@ class Spool(Generic[T]):
         Raises:
             DataError: there is no room.
         """
-        try:
-            self._file.flush()
-            self._is_flushed = True
-        except OSError as error:
-            raise self._no_room(error) from error
+        self._file.flush()
 
     def read(self, place: int) -> T:
         """Return the object at a position that ``append`` returned."""
-        if not self._is_flushed:
-            self.flush()
-        descriptor = self._file.fileno()
-        (length,) = _LENGTH.unpack(os.pread(descriptor, _LENGTH.size, place))
-        item: T = pickle.loads(os.pread(descriptor, length, place + _LENGTH.size))
-        return item
+        return self._read(place)[0]
 
-    def _no_room(self, error: OSError) -> DataError:
-        return DataError(
-            f"{tempfile.gettempdir()}: cannot hold the list of utterances: {error.strerror}; name"
-            " a folder with more room in TMPDIR"
-        )
+    def __iter__(self) -> Iterator[tuple[int, T]]:
+        """Yield the position of each object, and the object, in the order of ``append``."""
+        place = 0
+        while place < self._file.size:
+            item, end = self._read(place)
+            yield place, item
+            place = end
+
+    def _read(self, place: int) -> tuple[T, int]:
+        """Return the object at a position, and that of the next one."""
+        start = place + _LENGTH.size
+        (length,) = _LENGTH.unpack(self._file.read(place, _LENGTH.size))
+        item: T = pickle.loads(self._file.read(start, length))
+        return item, start + length
+
+
+class SpooledNumbers(Sequence[int]):
+    """A list of whole numbers of up to 64 bits, kept in a temporary file; it grows at its end."""
+
+    def __init__(self) -> None:
+        self._file = _GrowingFile()
+
+    def append(self, number: int) -> None:
+        """Add a number at the end; DataError where there is no room."""
+        self._file.append(_NUMBER.pack(number))
+
+    def __len__(self) -> int:
+        return self._file.size // _NUMBER.size
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, at: int | slice) -> int | Sequence[int]:
+        if isinstance(at, slice):
+            return array("q", (self[each] for each in range(len(self))[at]))
+        place = range(len(self))[at] * _NUMBER.size
+        (number,) = _NUMBER.unpack(self._file.read(place, _NUMBER.size))
+        return int(number)
 
 
 class SpooledSequence(Sequence[_Shown]):
@@ -101,7 +163,7 @@ class SpooledList(SpooledSequence[T]):
 
     def __init__(self) -> None:
         self._own: Spool[T] = Spool()
-        self._grown = array("q")
+        self._grown = SpooledNumbers()
         super().__init__(self._own, self._grown, lambda item: item)
 
     def append(self, item: T) -> None:

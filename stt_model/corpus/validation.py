@@ -1,7 +1,7 @@
 """Check a whole corpus, and collect all findings.
 
-Rows are streamed: about 60 bytes of each stay in memory, however long its text and its findings;
-the rest is in a file that disappears with the process.
+Rows are streamed: only the duration of each stays in memory; the rest is in files that disappear
+with the process.
 """
 
 from __future__ import annotations
@@ -87,24 +87,24 @@ def validate(
     """
     settings = Settings(alphabet, limits or Limits(), dropped or {})
     normalisation = NormalisationLog(normaliser) if normaliser else None
-    rows = Rows(splits)
     count = sum(map(_count_lines, splits.values()))
-    with (
-        closing(StoredClips(count)) as stored,
-        ThreadPoolExecutor(max(workers or usable_cpus(), 1)) as pool,
-        ThreadPoolExecutor(HEADER_THREADS) as waiting,
-        Progress("checking", count) as progress,
-    ):
-        look = _Look(settings.limits, check_audio != "whole", stored, pool, waiting)
-        for number, (split, path) in enumerate(splits.items()):
-            for found in look.at(split, _read(rows, number, path), progress):
-                if isinstance(found, RaggedRow):
-                    rows.add_ragged(number, found)
-                else:
-                    item = _normalise(found, normalisation) if normalisation else found
-                    rows.add(number, item, _check(item, settings))
-    rows.check_corpus(settings)
-    return rows.result(CHECKS, strict, normalisation)
+    with closing(Rows(splits)) as rows:
+        with (
+            closing(StoredClips(count)) as stored,
+            ThreadPoolExecutor(max(workers or usable_cpus(), 1)) as pool,
+            ThreadPoolExecutor(HEADER_THREADS) as waiting,
+            Progress("checking", count) as progress,
+        ):
+            look = _Look(settings.limits, check_audio != "whole", stored, pool, waiting)
+            for number, (split, path) in enumerate(splits.items()):
+                for found in look.at(split, _read(rows, number, path), progress):
+                    if isinstance(found, RaggedRow):
+                        rows.add_ragged(number, found)
+                    else:
+                        item = _normalise(found, normalisation) if normalisation else found
+                        rows.add(number, item, _check(item, settings))
+        rows.check_corpus(settings)
+        return rows.result(CHECKS, strict, normalisation)
 
 
 def _check(item: Item, settings: Settings) -> list[Found]:
@@ -127,7 +127,7 @@ def _count_lines(path: Path) -> int:
     lines = 0
     try:
         with open_regular(path) as file:
-            while block := file.read(1 << 20):
+            while block := file.read(1 << 16):
                 lines += block.count(b"\n")
     except OSError:
         return 0

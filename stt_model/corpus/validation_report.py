@@ -284,7 +284,12 @@ def _quantiles(seconds: NDArray[np.float64]) -> list[str]:
 def _draw_durations(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
     figure, axes = new_figure(height=2.8)
     splits = {split: values for split, values in seconds.items() if values.size}
-    axes.hist(list(splits.values()), bins=30, stacked=True, label=list(splits))
+    ends = [end for values in splits.values() for end in (values.min(), values.max())]
+    edges = np.histogram_bin_edges(ends, 30)
+    # Counted beforehand: matplotlib would copy the durations of all clips several times.
+    counts = [np.histogram(values, edges)[0] for values in splits.values()]
+    starts = [edges[:-1]] * len(counts)
+    axes.hist(starts, edges.tolist(), weights=counts, stacked=True, label=list(splits))
     axes.set(xlabel="seconds", ylabel="utterances")
     axes.legend(frameon=False)
     return figure

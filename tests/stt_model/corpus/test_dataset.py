@@ -1,11 +1,7 @@
-import threading
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from stt_model.base.errors import DataError
-from stt_model.base.spool import Spool
 from stt_model.corpus.dataset import drop_too_short, frames_needed, read_samples
 from stt_model.text.alphabet import CharacterAlphabet
 from tests.corpora import write_tones
@@ -109,30 +105,3 @@ def test_a_blank_transcript_is_refused(tmp_path):
 def test_no_rows_are_refused(tmp_path):
     manifest = write_tones(tmp_path / "train.csv", [])
     assert "expected at least one utterance" in refusal(manifest)
-
-
-def test_a_spool_gives_back_what_was_put_in_to_any_number_of_threads():
-    spool = Spool()
-    items = [("text " * (number % 7), number) for number in range(2000)]
-    places = [spool.append(item) for item in items]
-    spool.flush()
-    found = [None] * 4
-
-    def read(thread):
-        found[thread] = [spool.read(place) for place in places]
-
-    threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [items] * 4
-
-
-def test_a_spool_without_room_says_where_to_find_some():
-    spool = Spool()
-    spool._file = Path("/dev/full").open("wb")  # noqa: SIM115
-    spool.append("a")
-    with pytest.raises(DataError, match=r"No space left on device; name a folder .* TMPDIR"):
-        spool.flush()
-    spool._file.raw.close()

@@ -78,8 +78,9 @@ def test_a_row_that_is_validated_takes_little_memory_whatever_is_found(tmp_path,
     monkeypatch.setattr(validation, "_CHUNK", 64)
     held_after_validation(write_rows(tmp_path, 10))
     few, many = (held_after_validation(write_rows(tmp_path, rows)) for rows in (1100, 2600))
-    assert (many[0] - few[0]) / 1500 < 150
-    assert (many[1] - few[1]) / 1500 < 500
+    # Of each row, 8 bytes are meant to be kept.
+    assert (many[0] - few[0]) / 1500 < 40
+    assert (many[1] - few[1]) / 1500 < 40
 
 
 @pytest.mark.slow
@@ -99,7 +100,7 @@ def test_a_million_rows_are_validated_in_the_time_and_the_memory_that_a_tenth_fo
         print(f"{rows} rows:", found[rows])
     few, many = found[100_000], found[1_000_000]
     assert many["seconds"] < 12 * few["seconds"]
-    assert (many["peak_mib"] - few["peak_mib"]) * 2**20 / 900_000 < 250
+    assert (many["peak_mib"] - few["peak_mib"]) * 2**20 / 900_000 < 60
 
 
 _VALIDATE = """
