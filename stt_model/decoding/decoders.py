@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import weakref
-from collections.abc import Iterable
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,16 +23,11 @@ from stt_model.decoding.beam_search import (
     cut,
     log_softmax,
 )
-from stt_model.decoding.prefix_search import SMALLEST, search
 from stt_model.decoding.scorer import Scorer, read_scorer
 from stt_model.decoding.search_defaults import DEFAULT_BEAM_WIDTH, DEFAULT_CUTOFF_TOP_N
 from stt_model.text import Alphabet
 
 _PIECES_A_WORKER = 4
-_WORTH_PROCESSES = 2_000_000
-"""Frames times beam width above which starting processes pays off."""
-_IDLE = 60
-"""Seconds of idleness after which such a process ends."""
 
 
 class Decoder(Protocol):
@@ -118,26 +112,14 @@ class BeamDecoder:
     ) -> None:
         self.alphabet = alphabet
         self.settings = settings
-        self._workers = workers or usable_cpus()
-        self._pool: Executor | None = None
+        # Threads do, because the search does not hold the interpreter's lock.
+        self._pool = ThreadPoolExecutor(workers or usable_cpus())
 
     def decode(self, logits: Any, frames: Any) -> list[str]:
         """Return the most probable text of each utterance."""
-        utterances = _utterances(logits, frames)
         search = functools.partial(_search_alone, settings=self.settings)
-        work = self.settings.beam_width * sum(map(len, utterances))
-        if self._pool is None and (self._workers == 1 or work < _WORTH_PROCESSES):
-            found: Iterable[list[int]] = map(search, utterances)
-        else:
-            # Processes, because NumPy holds the interpreter's lock for such small arrays.
-            self._pool = self._pool or self._start_pool()
-            found = self._pool.map(search, utterances)
-        return [self.alphabet.decode(np.array(labels, np.int64)) for labels in found]
-
-    def _start_pool(self) -> Executor:
-        pool = loky.ProcessPoolExecutor(self._workers, timeout=_IDLE)
-        weakref.finalize(self, pool.shutdown, wait=False, kill_workers=True)
-        return pool
+        found = self._pool.map(search, _utterances(logits, frames))
+        return [self.alphabet.decode(labels) for labels in found]
 
 
 class ScorerDecoder:
@@ -201,9 +183,13 @@ class ScorerDecoder:
             ) from error
 
 
-def _search_alone(logits: NDArray[np.float32], settings: SearchSettings) -> list[int]:
-    probabilities = np.maximum(log_softmax(logits), SMALLEST)
-    return search(cut(probabilities, settings), settings.beam_width)
+def _search_alone(
+    logits: NDArray[np.float32], settings: SearchSettings
+) -> NDArray[np.integer[Any]]:
+    from stt_model.decoding import prefix_search  # Numba, which takes a moment to import.
+
+    probabilities = np.maximum(log_softmax(logits), prefix_search.SMALLEST)
+    return prefix_search.search(cut(probabilities, settings), settings.beam_width)
 
 
 def _utterances(logits: Any, frames: Any) -> list[NDArray[np.float32]]:

@@ -1,6 +1,8 @@
 import gc
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stt_model.base.errors import DataError, ScorerError
-from stt_model.decoding import decoders
 from stt_model.decoding.beam_search import SearchSettings, cut, log_softmax
 from stt_model.decoding.decoders import ScorerDecoder, open_decoder
 from stt_model.decoding.scorer import read_scorer
@@ -173,12 +174,31 @@ def plain_search(log_probabilities, beam_width):
     return list(max(beam, key=lambda text: np.logaddexp(*beam[text])))
 
 
-def test_processes_find_the_same_as_one(monkeypatch):
-    logits = np.random.default_rng(0).normal(size=(3, 20, 4)).astype(np.float32)
+def test_threads_find_the_same_as_one():
+    logits = np.random.default_rng(0).normal(size=(30, 200, 4)).astype(np.float32)
     alone = decode(logits, ALPHABET, beam_width=50)
-    monkeypatch.setattr(decoders, "_WORTH_PROCESSES", 0)
-    decoder = open_decoder(ALPHABET, beam_width=50, workers=2)
-    assert decoder.decode(logits, [20] * 3) == alone
+    decoder = open_decoder(ALPHABET, beam_width=50, workers=4)
+    assert decoder.decode(logits, [200] * 30) == alone
+
+
+def test_a_long_text_outgrows_the_first_room_of_the_tree():
+    labels = np.random.default_rng(0).integers(0, 3, 3000)
+    logits = logits_of([each for label in labels for each in (label, ALPHABET.blank)], 4)
+    assert decode([logits], ALPHABET, beam_width=20) == [ALPHABET.decode(labels)]
+
+
+def test_functions_compile_where_numba_finds_no_folder_for_its_cache():
+    """As it does not for code that is in no file, or where nothing can be written."""
+    script = (
+        "from stt_model.decoding.compiled import compiled\n"
+        "@compiled\n"
+        "def twice(number): return 2 * number\n"
+        "print(twice(21))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "42\n"
 
 
 def spellings(words):
