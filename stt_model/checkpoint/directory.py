@@ -102,7 +102,7 @@ def weights_digest(weights: Weights) -> str:
     for name in sorted(weights):
         values = np.ascontiguousarray(weights[name], dtype="<f4")
         digest.update(json.dumps([name, values.shape]).encode())
-        digest.update(values.tobytes())
+        digest.update(values.data)
     return digest.hexdigest()
 
 

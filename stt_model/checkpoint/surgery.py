@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +65,9 @@ def variables_of(layer: str, geometry: Geometry) -> tuple[str, ...]:
     return tuple(name for name in geometry.shapes() if name.startswith(f"{scope}/"))
 
 
-def initialise(geometry: Geometry, seed: int) -> dict[str, NDArray[np.float32]]:
+def initialise(
+    geometry: Geometry, seed: int, layers: Sequence[str] = LAYERS
+) -> dict[str, NDArray[np.float32]]:
     """Weights to train from: Glorot-uniform, biases zero, layer normalisation the identity.
 
     Each variable has its own random stream, so its values depend only on seed, name and shape.
@@ -75,7 +77,9 @@ def initialise(geometry: Geometry, seed: int) -> dict[str, NDArray[np.float32]]:
     """
     if seed < 0:
         raise SurgeryError(f"the seed must be 0 or more, found {seed}")
-    return {name: _initial(name, shape, seed) for name, shape in geometry.shapes().items()}
+    shapes = geometry.shapes()
+    names = [name for layer in layers for name in variables_of(layer, geometry)]
+    return {name: _initial(name, shapes[name], seed) for name in names}
 
 
 def _initial(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
@@ -130,15 +134,15 @@ def drop_layers(
         )
     _check_source(geometry, source_alphabet)
     target = replace(geometry, n_classes=target_alphabet.classes)
-    kept = LAYERS[:-drop_source_layers]
-    result = initialise(target, seed)
+    kept, dropped = LAYERS[:-drop_source_layers], LAYERS[-drop_source_layers:]
+    result = initialise(target, seed, dropped)
     for layer in kept:
         for name in variables_of(layer, target):
             result[name] = weights[name]
     shared: tuple[str, ...] = ()
     if warm_start and drop_source_layers == 1:
         shared = _warm_start(result, weights, source_alphabet, target_alphabet)
-    surgery = Surgery("transfer", LAYERS[-drop_source_layers:], kept, seed, warm_started=shared)
+    surgery = Surgery("transfer", dropped, kept, seed, warm_started=shared)
     return result, target, surgery
 
 
