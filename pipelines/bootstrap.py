@@ -84,75 +84,78 @@ def bootstrap(
             or s3:// URI.
         checkpoint_uri: Checkpoint folder, tar or zip archive, or deployed model (.tflite, .pb,
             .pbmm), as a path, file://, s3:// or http(s):// URI.
-        checkpoint_sha256: Expected digest, in hexadecimal; empty for no check.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
-            none.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
-            say so itself.
-        mode: auto, fine-tune or transfer.
-        alphabet_uri: Alphabet file to train with, as any such URI; empty for the
-            checkpoint's, or one built from the transcripts.
+        checkpoint_sha256: Expected SHA-256 of the checkpoint, in hexadecimal; empty for no check.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if the checkpoint holds none; empty
+            for none.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if the checkpoint
+            does not say so.
+        mode: auto, fine-tune or transfer; auto decides by the characters that the checkpoint's
+            alphabet lacks.
+        alphabet_uri: Alphabet file to train with, as a path or URI; empty for the checkpoint's, or
+            one built from the transcripts.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
             only one way to read them, or keep them.
-        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+        drop_suspects_uri: File suspects.csv of an earlier run, as a path or URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        check_audio: How clips in an object store are checked: whole, or by their header, which is
-            far less to read, and leaves silence, clipping and damage further on unnoticed.
+        check_audio: How clips in an object store are checked: whole, or by their header alone,
+            which reads far less but finds no silence, clipping or damage after it.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
-        warm_start: Keep the output rows of characters that both alphabets share, where only the
+        warm_start: Keep the output weights of characters that both alphabets share, if only the
             output layer is replaced.
-        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
-        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
-        dev_batch_size: Utterances of a step over the dev split.
-        test_batch_size: Utterances that are transcribed at once.
+        epochs: Passes over the training split; auto stops when the dev split no longer improves.
+        train_batch_size: Utterances per training step, over all GPUs; auto depends on the corpus.
+        dev_batch_size: Utterances per batch of the dev split.
+        test_batch_size: Utterances transcribed at once.
         learning_rate: Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the
             corpus, and lowers it when the dev split stops improving.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
-            the corpus.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that each step drops; auto depends
+            on the corpus.
         clip_norm: Maximum norm of the gradient of all weights; 0 for no limit.
-        freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
-            auto depends on the corpus.
+        freeze_source_epochs: If layers are replaced: first epochs, in which only the new layers are
+            trained; auto depends on the corpus.
         augment: Augmentations of the training split: Coqui's specifications separated by spaces,
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.
-        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
-            takes bfloat16 if it is clearly faster on this machine, otherwise off.
-        best_by: loss, cer or wer: the dev figure that determines best epoch, plateaus and early
-            stopping.
-        early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
+        mixed_precision: Precision of the computation: auto, off (32 bits), float16 or bfloat16;
+            weights stay in 32 bits. Auto takes bfloat16 if it is clearly faster on this machine,
+            otherwise off.
+        best_by: loss, cer or wer: the measure on the dev split that decides the best epoch,
+            plateaus and early stopping.
+        early_stop: Stop after es_epochs epochs without improvement on the dev split.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: Fall of the dev loss that counts as improvement, in nats per utterance.
+        es_min_delta: Smallest fall of the dev loss that counts as an improvement, in nats per
+            utterance.
         reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
             improvement, and go back to the best epoch.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
         plateau_reduction: Factor by which a plateau lowers the learning rate.
-        run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
-            path, file:// or s3:// URI of a folder, below which each run on a cluster has its own;
-            empty for nowhere.
+        run_state_uri: Folder for the state of the training, so that another pod can resume it, as a
+            path, file:// or s3:// URI; on a cluster, each run has a folder below it. Empty for
+            none.
         unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
             Clips that the trained model is sure of are added with its own text, and it is trained
             again; that is kept only if the dev split, of 30 clips or more, gets significantly
             better. Empty for none.
         forecast: Train on parts of the training split too, and forecast the error rate with more
-            speech; it takes about as long as training again.
+            speech; this takes about as long as training again.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
             says; 1 without a scorer takes the best label of every frame, which is fastest.
         random_seed: Seed of new weights, of dropout and of the order of batches.
-        scorer_uri: Language model to decode and to deploy with, a Coqui .scorer package; a path,
-            file://, s3:// or http(s):// URI, empty for none.
+        scorer_uri: Language model for decoding and deployment: a Coqui .scorer package, as a path,
+            file://, s3:// or http(s):// URI; empty for none.
         lm_alpha: Weight of the language model; auto takes the scorer's own.
         lm_beta: Reward for each word; auto takes the scorer's own.
-        max_wer: Highest word error rate of a model to release; 0 for no such limit.
+        max_wer: Highest word error rate of a model to release, such as 0.2; 0 for no limit.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
         release_any: If neither max_wer nor must_beat_source is given: release a model even if it is
             worse than the source, or has a WER above 90 %.
-        list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
+        list_suspects: Also transcribe the train and dev splits, and list the clips of all splits
             whose text and audio may not match.
         export_uri: Folder to copy the export to if the model is released, as a path, file:// or
             s3:// URI; empty for none.
@@ -162,9 +165,9 @@ def bootstrap(
         export_model_name: Name of the model.
         export_model_version: Version of the model, in the form of https://semver.org.
         export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
-        export_license: SPDX identifier of its license.
-        export_contact_info: Where its authors can be reached.
-        export_description: Further notes for its users, in Markdown.
+        export_license: SPDX identifier of the model's license.
+        export_contact_info: How to reach the model's authors.
+        export_description: Further notes for the model's users, in Markdown.
         data_cpu: Processors that the steps before training may use on a cluster.
         data_memory: Memory that the steps before training may use on a cluster.
         export_cpu: Processors that the export may use on a cluster.
@@ -173,13 +176,13 @@ def bootstrap(
         training_memory: Memory that training may use on a cluster, such as 32Gi.
         evaluation_cpu: Processors that evaluation may use on a cluster.
         evaluation_memory: Memory that evaluation may use on a cluster.
-        gpu_type: GPUs that training and evaluation get on a cluster, by the nodes' name for them,
-            such as nvidia.com/gpu; empty for none.
-        gpu_count: How many GPUs of gpu_type training gets; evaluation gets one.
+        gpu_type: Resource name of the GPUs that training and evaluation get on a cluster, such as
+            nvidia.com/gpu; empty for none.
+        gpu_count: Number of GPUs for training; evaluation gets one.
         node_selector: Labels of the nodes for training and evaluation on a cluster, as a JSON
             object.
         tolerations: Taints that nodes for training and evaluation may have, as a JSON list of
-            Kubernetes' tolerations.
+            Kubernetes tolerations.
     """
     values = dict(locals())
     # What lies behind a URI can change while its name stays: looked at in every run, and handed on,

@@ -39,23 +39,24 @@ def form(
             .pbmm), as a path, file://, s3:// or http(s):// URI.
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
             or s3:// URI.
-        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
+        epochs: Passes over the training split; auto stops when the dev split no longer improves.
         export_uri: Folder to copy the export to if the model is released, as a path, file:// or
             s3:// URI; empty for none.
-        gpu_count: How many GPUs of gpu_type training gets; evaluation gets one.
-        gpu_type: GPUs that training and evaluation get, by the nodes' name for them, such as
+        gpu_count: Number of GPUs for training; evaluation gets one.
+        gpu_type: Resource name of the GPUs that training and evaluation get, such as
             nvidia.com/gpu; empty for none.
-        mode: auto, fine-tune or transfer.
-        model_alphabet_uri: Alphabet file to train with, as any such URI; empty for the
+        mode: auto, fine-tune or transfer; auto decides by the characters that the checkpoint's
+            alphabet lacks.
+        model_alphabet_uri: Alphabet file to train with, as a path or URI; empty for the
             checkpoint's, or one built from the transcripts.
-        run_state_uri: Where training is kept while it lasts, so that it goes on in another pod: a
-            path, file:// or s3:// URI of a folder, below which each run has its own; empty for
-            nowhere.
-        scorer_uri: Language model to decode and to deploy with, a Coqui .scorer package; empty for
-            none.
-        settings: Every other parameter by its name, such as {"learning_rate": 0.0002}; checked in
-            the first step.
-        settings_uri: JSON or YAML file with such settings, as any such URI; settings wins over it.
+        run_state_uri: Folder for the state of the training, so that another pod can resume it, as a
+            path, file:// or s3:// URI; each run has a folder below it. Empty for none.
+        scorer_uri: Language model for decoding and deployment: a Coqui .scorer package, as a path
+            or URI; empty for none.
+        settings: Any other parameters by name, such as {"learning_rate": 0.0002}; checked in the
+            first step.
+        settings_uri: JSON or YAML file with such settings, as a path or URI; settings takes
+            precedence.
         step_cpu: Processors that each step but training and evaluation may use.
         step_memory: Memory that each step but training and evaluation may use.
         training_cpu: Processors that training and evaluation may use, such as 8 or 7500m.

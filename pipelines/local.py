@@ -101,7 +101,7 @@ def run(
 
     Args:
         parameters: Values by the names in the compiled pipeline; local paths may be relative.
-        output_dir: Folder for the results; made if it is not there.
+        output_dir: Folder for the results; created if missing.
         package: Compiled pipeline, ``bootstrap.yaml`` or ``form.yaml``.
         runner: ``subprocess`` uses this Python, ``docker`` the images of the components.
         verbose: Also print the output of the tasks.

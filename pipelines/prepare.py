@@ -81,49 +81,48 @@ def prepare(
     Args:
         source_uri: Folder, table or archive with recordings and texts, as a path, file://,
             http(s):// or s3:// URI.
-        corpus_uri: Folder for the corpus, as a path, file:// or s3:// URI; one that was imported
-            before gets what is new.
-        packed_uri: Empty folder for the corpus in tar shards, which are read faster, as any such
-            URI; empty for none.
+        corpus_uri: Folder for the corpus, as a path, file:// or s3:// URI; an existing corpus gets
+            new clips.
+        packed_uri: Empty folder for the corpus in tar shards, which are read faster, as a path,
+            file:// or s3:// URI; empty for none.
         align_checkpoint_uri: Model to align long recordings with, of this or another language: a
-            checkpoint folder, archive or deployed model, as any such URI; empty where each
-            recording is a clip, or the source says where its utterances are.
+            checkpoint folder, archive or deployed model, as a path or URI; empty if each recording
+            is a clip, or the source gives the times of its utterances.
         clips_uri: Empty folder for the clips of long recordings, as a path, file:// or s3:// URI.
-        rounds: How often recordings are aligned: with 2 a model is trained on the confident clips
-            of the first round, and all is aligned again with it.
-        shortest_clip: Shortest clip, in seconds.
-        longest_clip: Longest clip, in seconds.
-        shortest_pause: Shortest pause that a clip may begin or end in, in seconds.
-        min_confidence: Least confidence of a clip that is taken, from 0 (its text fits no better
-            than any other would) to 1 (the model hears just this text); the others are listed as
-            doubtful.
-        romanise: Whether words are aligned by what they sound like in Latin letters: auto does so
-            where the checkpoint's alphabet cannot write them.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
+        rounds: How many times recordings are aligned; each further round uses a model that is
+            trained on the confident clips of the round before.
+        shortest_clip: Minimum length of a clip, in seconds.
+        longest_clip: Maximum length of a clip, in seconds.
+        shortest_pause: Minimum pause for a cut between clips, in seconds.
+        min_confidence: Minimum confidence of a clip to keep, from 0 (any other text would fit as
+            well) to 1 (the model hears exactly this text); clips below are listed as doubtful.
+        romanise: Whether words are aligned by their sound, written in Latin letters; auto does so
+            if the checkpoint's alphabet cannot write them.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
             only one way to read them, or keep them.
         format: Format of the source; empty to detect it.
         columns: Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who;
-            others are guessed from their names.
+            other columns are recognised by their names.
         encoding: Encoding of text files; empty to detect it.
         tier: Tier of ELAN and Praat files that holds the transcripts; empty to choose
             automatically.
-        speaker_pattern: Regular expression whose one group is the speaker in a clip's path, such as
-            ^([^/]+)/ for one folder per speaker.
+        speaker_pattern: Regular expression whose only group matches the speaker in a clip's path,
+            such as ^([^/]+)/ for one folder per speaker; empty for none.
         splits: Whether to use the splits that the source was released with, or to draw new ones:
-            auto uses released ones, except Common Voice's, which hold few of its clips.
+            auto uses the released ones, except Common Voice's, which hold few of its clips.
         dev_share: Share of all audio that becomes the dev split.
         test_share: Share of all audio that becomes the test split.
         dev_hours: Hours of the dev split; above 0 they replace dev_share.
         test_hours: Hours of the test split; above 0 they replace test_share.
         split_by: What no two splits may share: speaker+text, speaker or text; auto means both, or
             text alone if there are too few speakers.
-        copy_audio: Copy every clip into the corpus instead of referring to its place.
+        copy_audio: Copy every clip into the corpus, instead of naming its place in the source.
         shard_size: Size of a shard, in MiB; a clip is never divided.
         strict_validation: Stop if any row of the corpus has an error, instead of rejecting it.
-        check_audio: How clips in an object store are checked: whole, or by their header, which is
-            far less to read, and leaves silence, clipping and damage further on unnoticed.
+        check_audio: How clips in an object store are checked: whole, or by their header alone,
+            which reads far less but finds no silence, clipping or damage after it.
         data_cpu: Processors that each step may use on a cluster, such as 2 or 500m.
         data_memory: Memory that each step may use on a cluster, such as 4Gi.
         alignment_cpu: Processors that the alignment may use on a cluster.

@@ -76,31 +76,31 @@ def sweep(
         sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI;
             a run with the same folder repeats no finished training.
         drop_depths: Numbers of layers to replace that are tried, counted from the output, such as
-            1..5 or 0,1,2; 0 fine-tunes, where the source has every character.
+            1..5 or 0,1,2; 0 fine-tunes, if the source has every character.
         learning_rates: Learning rates that are tried, such as auto,0.001; auto depends on the
             corpus.
         first_rung: Epoch after which the first trainings are stopped.
         second_rung: Epoch after which the next trainings are stopped.
-        keep: Share of the trainings that continues after each rung.
+        keep: Share of the trainings that continue after each rung.
         choose_by: Dev error rate by which trainings are ranked.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
-        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
-        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
-            the corpus.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
+        epochs: Passes over the training split; auto stops when the dev split no longer improves.
+        train_batch_size: Utterances per training step, over all GPUs; auto depends on the corpus.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that each step drops; auto depends
+            on the corpus.
         augment: Augmentations of the training split: Coqui's specifications separated by spaces,
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.
         random_seed: Seed of new weights, of dropout and of the order of batches.
-        data_cpu: Processors that choosing may use on a cluster.
-        data_memory: Memory that choosing may use on a cluster.
-        training_cpu: Processors that every other step may use on a cluster, such as 8 or 7500m.
-        training_memory: Memory that every other step may use on a cluster, such as 32Gi.
-        gpu_type: GPUs that each training gets on a cluster, by the nodes' name for them, such as
+        data_cpu: Processors that the steps that rank trainings may use on a cluster.
+        data_memory: Memory that the steps that rank trainings may use on a cluster.
+        training_cpu: Processors that each other step may use on a cluster, such as 8 or 7500m.
+        training_memory: Memory that each other step may use on a cluster, such as 32Gi.
+        gpu_type: Resource name of the GPUs that each training gets on a cluster, such as
             nvidia.com/gpu; empty for none.
-        gpu_count: How many GPUs of gpu_type each training gets.
+        gpu_count: Number of GPUs per training.
     """
     data = cluster.Budget(data_cpu, data_memory, hours=4, retries=2)
     work = cluster.Budget(training_cpu, training_memory, hours=24, retries=2)

@@ -58,17 +58,20 @@ def run_settings(
     """Look which version of everything lies behind these URIs, and check the settings of a run.
 
     Args:
-        dataset_uri: Folder with train.csv, dev.csv and test.csv; a path, file:// or s3:// URI.
-        checkpoint_uri: Checkpoint folder, or archive, as a path, file://, s3:// or http(s):// URI.
-        alphabet_uri: Alphabet file, as any such URI; empty for none.
-        scorer_uri: Language model, as any such URI; empty for none.
-        settings: Values by the names of the flags, where they are not to be the defaults.
-        settings_uri: JSON or YAML file with more of them, as any such URI; settings wins over it.
-        run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
-            empty object, and the run ends here if that cannot be stored. Empty for none.
-        export_uri: Folder that the export is copied to, tried in the same way; empty for none.
-        nodes: How many nodes the training is spread over; with more than one, the run ends here if
-            it lacks what that needs, or wants what that cannot do.
+        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
+            or s3:// URI.
+        checkpoint_uri: Checkpoint folder, archive or deployed model, as a path, file://, s3:// or
+            http(s):// URI.
+        alphabet_uri: Alphabet file, as a path or URI; empty for none.
+        scorer_uri: Language model, as a path or URI; empty for none.
+        settings: Values other than the defaults, by the names of the parameters.
+        settings_uri: JSON or YAML file with more settings, as a path or URI; settings takes
+            precedence.
+        run_state_uri: Folder for the state of the training; if it is an s3:// URI, this step fails
+            unless an empty object can be stored there. Empty for none.
+        export_uri: Folder that the export is copied to, checked in the same way; empty for none.
+        nodes: Number of nodes that training uses; with more than one, this step refuses settings
+            that need one node, or that lack what several nodes need.
 
     Returns:
 {descriptions}

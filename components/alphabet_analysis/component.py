@@ -23,10 +23,12 @@ def alphabet_analysis(
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout.
-        mode: auto, fine-tune or transfer.
-        alphabet_uri: Alphabet file to train with, as any URI; empty for the
-            checkpoint's, or one built from the transcripts.
-        alphabet_digest: Its digest, of source_digests; kept with the model's alphabet.
+        mode: auto, fine-tune or transfer; auto decides by the characters that the checkpoint's
+            alphabet lacks.
+        alphabet_uri: Alphabet file to train with, as a path or URI; empty for the checkpoint's, or
+            one built from the transcripts.
+        alphabet_digest: Digest of that file, from source_digests; recorded with the model's
+            alphabet.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
 

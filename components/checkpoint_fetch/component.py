@@ -22,17 +22,17 @@ def checkpoint_fetch(
     Args:
         checkpoint_uri: Folder, tar or zip archive, or deployed model (.tflite, .pb, .pbmm), as a
             path, file://, s3:// or http(s):// URI.
-        checkpoint_digest: Its digest, of source_digests; kept with the checkpoint.
-        expected_sha256: Digest that it must have, in hexadecimal; empty for no check.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
-            none.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
-            say so itself.
+        checkpoint_digest: Digest of that checkpoint, from source_digests; recorded with it.
+        expected_sha256: Expected SHA-256 of the checkpoint, in hexadecimal; empty for no check.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if the checkpoint holds none; empty
+            for none.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if the checkpoint
+            does not say so.
 
     Returns:
         checkpoint: Checkpoint folder in Coqui's layout, with its geometry as metadata.
-        checkpoint_report: The checkpoint described for people.
-        sha256: Digest of what was fetched, to be expected the next time.
+        checkpoint_report: Description of the checkpoint, in Markdown.
+        sha256: SHA-256 of the fetched checkpoint, which a later run can expect.
     """
     from pathlib import Path
 

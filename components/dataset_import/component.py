@@ -37,34 +37,34 @@ def dataset_import(
     Args:
         source_uri: Folder, table or archive with recordings and texts, as a path, file://,
             http(s):// or s3:// URI.
-        corpus_uri: Folder for the corpus that later steps can reach, as a path, file:// or s3://
-            URI; an existing corpus gets new clips.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
+        corpus_uri: Folder for the corpus, as a path, file:// or s3:// URI that later steps can
+            reach; an existing corpus gets new clips.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
             only one way to read them, or keep them.
         format: Format of the source; empty to detect it.
         columns: Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who;
-            others are guessed from their names.
+            other columns are recognised by their names.
         encoding: Encoding of text files; empty to detect it.
         tier: Tier of ELAN and Praat files that holds the transcripts; empty to choose
             automatically.
-        speaker_pattern: Regular expression whose one group is the speaker in a clip's path, such as
-            ^([^/]+)/ for one folder per speaker.
+        speaker_pattern: Regular expression whose only group matches the speaker in a clip's path,
+            such as ^([^/]+)/ for one folder per speaker; empty for none.
         splits: Whether to use the splits that the source was released with, or to draw new ones:
-            auto uses released ones, except Common Voice's, which hold few of its clips.
+            auto uses the released ones, except Common Voice's, which hold few of its clips.
         dev_share: Share of all audio that becomes the dev split.
         test_share: Share of all audio that becomes the test split.
         dev_hours: Hours of the dev split; above 0 they replace dev_share.
         test_hours: Hours of the test split; above 0 they replace test_share.
         split_by: What no two splits may share: speaker+text, speaker or text; auto means both, or
             text alone if there are too few speakers.
-        copy_audio: Copy every clip into the corpus instead of referring to its place.
+        copy_audio: Copy every clip into the corpus, instead of naming its place in the source.
 
     Returns:
-        import_report: Clips, hours and speakers of each split, what was set aside and why, what the
-            rules changed.
-        import_metrics: Clips, hours and speakers of each split, and clips set aside.
+        import_report: Clips, hours and speakers of each split, rejected clips with reasons, and
+            transcripts that rules changed.
+        import_metrics: Clips, hours and speakers of each split, and rejected clips.
         dataset_uri: The corpus.
         dataset_digest: Digest of its manifests and clips, for steps that may be cached.
     """

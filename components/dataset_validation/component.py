@@ -21,22 +21,22 @@ def dataset_validation(
     """Check every row and every audio file of a dataset, and keep what can be trained on.
 
     Args:
-        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path or
-            file:// or s3:// URI.
-        dataset_digest: Its digest, of source_digests; kept with the manifests.
+        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
+            or s3:// URI.
+        dataset_digest: Digest of that dataset, from source_digests; recorded with the manifests.
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
             only one way to read them, or keep them.
-        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+        drop_suspects_uri: File suspects.csv of an earlier run, as a path or URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        check_audio: How clips in an object store are checked: whole, or by their header, which is
-            far less to read, and leaves silence, clipping and damage further on unnoticed.
+        check_audio: How clips in an object store are checked: whole, or by their header alone,
+            which reads far less but finds no silence, clipping or damage after it.
 
     Returns:
         clean_dataset: Manifests of the accepted rows with absolute audio paths, and rejected.csv
-            with a reason for every other.
+            with the other rows and the reasons.
         validation_report: Counts, hours, histograms and every finding.
         dataset_metrics: Utterances, hours, rejected rows and warnings of each split.
     """

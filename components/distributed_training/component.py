@@ -50,44 +50,47 @@ def distributed_training(
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout to start from.
-        model_alphabet: Alphabet file with the checkpoint's labels, in the order wanted.
-        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
-        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
-        dev_batch_size: Utterances of a step over the dev split.
+        model_alphabet: Alphabet file with the checkpoint's labels, in the order of its output
+            layer.
+        epochs: Passes over the training split; auto stops when the dev split no longer improves.
+        train_batch_size: Utterances per training step, over all GPUs; auto depends on the corpus.
+        dev_batch_size: Utterances per batch of the dev split.
         learning_rate: Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the
             corpus, and lowers it when the dev split stops improving.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
-            the corpus.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that each step drops; auto depends
+            on the corpus.
         random_seed: Seed of new weights, of dropout and of the order of batches.
         clip_norm: Maximum norm of the gradient of all weights; 0 for no limit.
-        freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
-            auto depends on the corpus.
+        freeze_source_epochs: If layers are replaced: first epochs, in which only the new layers are
+            trained; auto depends on the corpus.
         augment: Augmentations of the training split: Coqui's specifications separated by spaces,
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.
-        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
-            takes bfloat16 if it is clearly faster on this machine, otherwise off.
-        best_by: loss, cer or wer: the dev figure that determines best epoch, plateaus and early
-            stopping.
-        early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
+        mixed_precision: Precision of the computation: auto, off (32 bits), float16 or bfloat16;
+            weights stay in 32 bits. Auto takes bfloat16 if it is clearly faster on this machine,
+            otherwise off.
+        best_by: loss, cer or wer: the measure on the dev split that decides the best epoch,
+            plateaus and early stopping.
+        early_stop: Stop after es_epochs epochs without improvement on the dev split.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: Fall of the dev loss that counts as improvement, in nats per utterance.
+        es_min_delta: Smallest fall of the dev loss that counts as an improvement, in nats per
+            utterance.
         reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
             improvement, and go back to the best epoch.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
         plateau_reduction: Factor by which a plateau lowers the learning rate.
         checkpoint_secs: Seconds between saves within an epoch; 0 saves after each epoch only.
-        run_state_uri: Where the nodes get what they train on, and keep the run while it lasts: the
-            s3:// URI of a folder for this run alone, or with STT_BOOTSTRAP_RUN_ID in the
-            environment of a folder that has one for each run.
-        nodes: How many nodes train.
+        run_state_uri: s3:// URI of a folder through which the nodes share their input and the state
+            of the training. It is for this run alone; with STT_BOOTSTRAP_RUN_ID in the environment,
+            each run has a folder below it.
+        nodes: Number of nodes.
         node_cpu: Processors that training may use on each node, such as 8 or 7500m.
         node_memory: Memory that training may use on each node, such as 32Gi.
-        gpu_type: GPUs that each node gets, by the nodes' name for them, such as nvidia.com/gpu;
-            empty for none.
-        gpu_count: How many GPUs of gpu_type each node gets.
+        gpu_type: Resource name of the GPUs that each node gets, such as nvidia.com/gpu; empty for
+            none.
+        gpu_count: Number of GPUs per node.
         node_selector: Labels of the nodes to train on, as a JSON object.
-        tolerations: Taints that they may have, as a JSON list of Kubernetes' tolerations.
+        tolerations: Taints that these nodes may have, as a JSON list of Kubernetes tolerations.
         training_runtime: The ClusterTrainingRuntime of the job.
 
     Returns:

@@ -37,43 +37,44 @@ def evaluation(
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
-        checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
-        source_checkpoint: Checkpoint folder that it was made from, for comparison; optional.
-        test_batch_size: Utterances that are transcribed at once.
-        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
-            takes bfloat16 if it is clearly faster on this machine, otherwise off.
+        checkpoint: Checkpoint folder in Coqui's layout; its best epoch is used.
+        source_checkpoint: Checkpoint folder that the model was made from, for comparison; optional.
+        test_batch_size: Utterances transcribed at once.
+        mixed_precision: Precision of the computation: auto, off (32 bits), float16 or bfloat16;
+            weights stay in 32 bits. Auto takes bfloat16 if it is clearly faster on this machine,
+            otherwise off.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
             says; 1 without a scorer takes the best label of every frame, which is fastest.
-        scorer_uri: Language model to decode with, a Coqui .scorer package; a path, file://,
-            s3:// or http(s)://.
-        scorer_digest: Its digest, of source_digests; kept with the samples.
+        scorer_uri: Language model for decoding: a Coqui .scorer package, as a path, file://, s3://
+            or http(s):// URI; empty for none.
+        scorer_digest: Digest of the scorer, from source_digests; recorded with the samples.
         lm_alpha: Weight of the language model; auto takes the scorer's own.
         lm_beta: Reward for each word; auto takes the scorer's own.
-        max_wer: Highest word error rate of a model to release; 0 for no such limit.
+        max_wer: Highest word error rate of a model to release, such as 0.2; 0 for no limit.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
         release_any: If neither max_wer nor must_beat_source is given: release a model even if it is
             worse than the source, or has a WER above 90 %.
-        list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
+        list_suspects: Also transcribe the train and dev splits, and list the clips of all splits
             whose text and audio may not match.
         export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
 
     Returns:
-        transcribed_samples: JSON list with one object an utterance, with the keys of Coqui's test
+        transcribed_samples: JSON list with one object per utterance, with the keys of Coqui's test
             output.
-        evaluation_report: Error rates with intervals, what the errors are, and utterances.
+        evaluation_report: Error rates with intervals, the kinds of errors, and example utterances.
         evaluation_page: The same in more detail, as one HTML page with audio of the worst
             utterances.
-        confusions: Which character was recognised as which, for the most frequent errors.
+        confusions: Confused characters, for the most frequent errors.
         evaluation_metrics: Word error rate, character error rate, their intervals, loss and speed.
-        suspects: CSV list of these clips with the reasons, the most suspicious first; empty unless
-            list_suspects.
-        wer: Word error rate over the test split, 0 is perfect.
-        cer: Character error rate over the test split, 0 is perfect.
-        passed: Whether the model is as good as max_wer and must_beat_source ask, or where neither
-            is given, no worse than the source and not above a WER of 90 %.
-        gate: What they ask, and why the model does not pass if it does not.
-        verdict: What the model is good for, and what to do next.
+        suspects: CSV list of clips whose text and audio may not match, with reasons, the most
+            suspicious first; empty unless list_suspects is set.
+        wer: Word error rate on the test split; 0 is perfect.
+        cer: Character error rate on the test split; 0 is perfect.
+        passed: Whether the model meets max_wer and must_beat_source; if neither is given, whether
+            it is no worse than the source and its WER is at most 90 %.
+        gate: What max_wer and must_beat_source demand, and why the model does not pass, if so.
+        verdict: What the model can be used for, and what to do next.
     """
     from pathlib import Path
 

@@ -35,31 +35,31 @@ def forced_alignment(
             columns for audio and text file, or an archive, as a path, file://, http(s):// or s3://
             URI.
         checkpoint_uri: Model to align with, of this or another language: a checkpoint folder,
-            archive or deployed model, as any such URI.
-        clips_uri: Empty folder for the clips that later steps can reach, as a path, file:// or
-            s3:// URI.
-        rounds: How often recordings are aligned: with 2 a model is trained on the confident clips
-            of the first round, and all is aligned again with it.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
+            archive or deployed model, as a path or URI.
+        clips_uri: Empty folder for the clips, as a path, file:// or s3:// URI that later steps can
+            reach.
+        rounds: How many times recordings are aligned; each further round uses a model that is
+            trained on the confident clips of the round before.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
             only one way to read them, or keep them.
         columns: Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who;
-            others are guessed from their names.
+            other columns are recognised by their names.
         encoding: Encoding of text files; empty to detect it.
-        shortest_clip: Shortest clip, in seconds.
-        longest_clip: Longest clip, in seconds.
-        shortest_pause: Shortest pause that a clip may begin or end in, in seconds.
-        min_confidence: Least confidence of a clip that is taken, from 0 (its text fits no better
-            than any other would) to 1 (the model hears just this text); the others are listed as
-            doubtful.
-        romanise: Whether words are aligned by what they sound like in Latin letters: auto does so
-            where the checkpoint's alphabet cannot write them.
-        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
+        shortest_clip: Minimum length of a clip, in seconds.
+        longest_clip: Maximum length of a clip, in seconds.
+        shortest_pause: Minimum pause for a cut between clips, in seconds.
+        min_confidence: Minimum confidence of a clip to keep, from 0 (any other text would fit as
+            well) to 1 (the model hears exactly this text); clips below are listed as doubtful.
+        romanise: Whether words are aligned by their sound, written in Latin letters; auto does so
+            if the checkpoint's alphabet cannot write them.
+        epochs: Passes over the training split; auto stops when the dev split no longer improves.
 
     Returns:
-        alignment_report: Clips of each recording, and what of text and audio is in none, and why.
-        alignment_metrics: Clips and hours, taken and doubtful.
+        alignment_report: Clips of each recording, and the text and audio that is in no clip, with
+            the reasons.
+        alignment_metrics: Number and hours of clips, confident and doubtful.
         manifest_uri: The manifest of the clips, which dataset_import takes as its source.
     """
     from pathlib import Path

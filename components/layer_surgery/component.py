@@ -21,13 +21,13 @@ def layer_surgery(
         checkpoint: Checkpoint folder in Coqui's layout.
         model_alphabet: Alphabet file that the new output layer is for.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
-        warm_start: Keep the output rows of characters that both alphabets share, where only the
+        warm_start: Keep the output weights of characters that both alphabets share, if only the
             output layer is replaced.
         random_seed: Seed of new weights, of dropout and of the order of batches.
 
     Returns:
         grafted_checkpoint: Checkpoint folder in the same layout; kept layers are equal bit for bit.
-        surgery_report: What was dropped, kept and taken over.
+        surgery_report: Layers that were replaced and kept, and output weights that were kept.
     """
     from pathlib import Path
 

@@ -33,32 +33,35 @@ def model_export(
     """Write a checkpoint as what deployed runtimes load, and compare it with the checkpoint.
 
     Args:
-        dataset: Clean manifests, as dataset_validation writes them; its test split is compared on.
-        checkpoint: Checkpoint folder in Coqui's layout; its best epoch counts.
+        dataset: Clean manifests, as dataset_validation writes them; export and checkpoint are
+            compared on the test split.
+        checkpoint: Checkpoint folder in Coqui's layout; its best epoch is used.
         released: Whether the model card says that the model may be used.
-        gate: Why it is or is not, for the model card.
-        scorer_uri: Language model to put beside it; a path, file://, s3:// or http(s)://.
-        scorer_digest: Its digest, of source_digests; kept with the export.
+        gate: Why the model is or is not released, for the model card.
+        scorer_uri: Language model to put beside the model, as a path, file://, s3:// or http(s)://
+            URI; empty for none.
+        scorer_digest: Digest of the scorer, from source_digests; recorded with the export.
         export_uri: Folder to copy the export to if the model is released, as a path, file:// or
             s3:// URI; empty for none.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Export a TensorFlow SavedModel too.
         export_beam_width: Beam width that the deployed runtime starts with.
-        max_wer_change: How much higher the word error rate of a quantised model may be.
+        max_wer_change: How much quantising may raise the word error rate on the test split; more is
+            an error.
         export_author_id: Author of the model, in one word.
         export_model_name: Name of the model.
         export_model_version: Version of the model, in the form of https://semver.org.
         export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
-        export_license: SPDX identifier of its license.
-        export_contact_info: Where its authors can be reached.
-        export_description: Further notes for its users, in Markdown.
+        export_license: SPDX identifier of the model's license.
+        export_contact_info: How to reach the model's authors.
+        export_description: Further notes for the model's users, in Markdown.
 
     Returns:
         exported_model: Folder with the .tflite file for Coqui STT's runtime 1.4, alphabet, scorer,
             model card and export.json; its metadata say whether the model is released.
         package: The same in one zip.
-        export_report: What was made, and how it compares.
-        export_metrics: Sizes, and changes of the word error rate.
+        export_report: The exported files, and how they compare with the checkpoint.
+        export_metrics: Sizes of the files, and changes of the word error rate.
     """
     from pathlib import Path
 

@@ -21,17 +21,17 @@ def model_registration(
     The same export registered twice is one version. A model that is not released is left out.
 
     Args:
-        exported_model: Folder that model_export has made.
+        exported_model: Folder that model_export wrote.
         registry_url: Address of the registry, such as http://model-registry-service.kubeflow:8080.
         model_uri: Where users of the registry find the export, such as the export_uri of
             model_export; empty for the artifact's own place.
         released: Whether the model card says that the model may be used.
-        wer: Word error rate on the test split; below 0 for one that is not known.
-        cer: Character error rate on the test split; below 0 for one that is not known.
+        wer: Word error rate on the test split, such as 0.2; below 0 if not known.
+        cer: Character error rate on the test split, such as 0.05; below 0 if not known.
 
     Returns:
-        model: Name of the registered model; empty where nothing was registered.
-        version: Name of its version.
+        model: Name of the registered model; empty if nothing was registered.
+        version: Name of the model's version.
     """
     from stt_model import jobs
 

@@ -10,7 +10,7 @@ def refusal(reason: str) -> None:
     """Fail with a reason: the run asked for something that its dataset and checkpoint do not allow.
 
     Args:
-        reason: What was asked, what is allowed, in one line.
+        reason: What was asked for and what is possible, in one line.
     """
     from stt_model import jobs
 

@@ -80,17 +80,20 @@ def run_settings(
     """Look which version of everything lies behind these URIs, and check the settings of a run.
 
     Args:
-        dataset_uri: Folder with train.csv, dev.csv and test.csv; a path, file:// or s3:// URI.
-        checkpoint_uri: Checkpoint folder, or archive, as a path, file://, s3:// or http(s):// URI.
-        alphabet_uri: Alphabet file, as any such URI; empty for none.
-        scorer_uri: Language model, as any such URI; empty for none.
-        settings: Values by the names of the flags, where they are not to be the defaults.
-        settings_uri: JSON or YAML file with more of them, as any such URI; settings wins over it.
-        run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
-            empty object, and the run ends here if that cannot be stored. Empty for none.
-        export_uri: Folder that the export is copied to, tried in the same way; empty for none.
-        nodes: How many nodes the training is spread over; with more than one, the run ends here if
-            it lacks what that needs, or wants what that cannot do.
+        dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
+            or s3:// URI.
+        checkpoint_uri: Checkpoint folder, archive or deployed model, as a path, file://, s3:// or
+            http(s):// URI.
+        alphabet_uri: Alphabet file, as a path or URI; empty for none.
+        scorer_uri: Language model, as a path or URI; empty for none.
+        settings: Values other than the defaults, by the names of the parameters.
+        settings_uri: JSON or YAML file with more settings, as a path or URI; settings takes
+            precedence.
+        run_state_uri: Folder for the state of the training; if it is an s3:// URI, this step fails
+            unless an empty object can be stored there. Empty for none.
+        export_uri: Folder that the export is copied to, checked in the same way; empty for none.
+        nodes: Number of nodes that training uses; with more than one, this step refuses settings
+            that need one node, or that lack what several nodes need.
 
     Returns:
         dataset_digest: Digest of the manifests and of which version of each clip they name.
@@ -103,53 +106,55 @@ def run_settings(
             or empty for no change.
         beam_width: Candidates kept while decoding; 0 for Coqui's 1024, or what an exported model
             says; 1 without a scorer takes the best label of every frame, which is fastest.
-        best_by: loss, cer or wer: the dev figure that determines best epoch, plateaus and early
-            stopping.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
-            say so itself.
-        check_audio: How clips in an object store are checked: whole, or by their header, which is
-            far less to read, and leaves silence, clipping and damage further on unnoticed.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
-            none.
-        checkpoint_sha256: Expected digest, in hexadecimal; empty for no check.
+        best_by: loss, cer or wer: the measure on the dev split that decides the best epoch,
+            plateaus and early stopping.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if the checkpoint
+            does not say so.
+        check_audio: How clips in an object store are checked: whole, or by their header alone,
+            which reads far less but finds no silence, clipping or damage after it.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if the checkpoint holds none; empty
+            for none.
+        checkpoint_sha256: Expected SHA-256 of the checkpoint, in hexadecimal; empty for no check.
         clip_norm: Maximum norm of the gradient of all weights; 0 for no limit.
-        dev_batch_size: Utterances of a step over the dev split.
+        dev_batch_size: Utterances per batch of the dev split.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
-        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+        drop_suspects_uri: File suspects.csv of an earlier run, as a path or URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
-            the corpus.
-        early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that each step drops; auto depends
+            on the corpus.
+        early_stop: Stop after es_epochs epochs without improvement on the dev split.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: Fall of the dev loss that counts as improvement, in nats per utterance.
+        es_min_delta: Smallest fall of the dev loss that counts as an improvement, in nats per
+            utterance.
         export_author_id: Author of the model, in one word.
-        export_contact_info: Where its authors can be reached.
-        export_description: Further notes for its users, in Markdown.
+        export_contact_info: How to reach the model's authors.
+        export_description: Further notes for the model's users, in Markdown.
         export_language: Language of the model as a BCP 47 tag, such as sw-Latn-KE.
-        export_license: SPDX identifier of its license.
+        export_license: SPDX identifier of the model's license.
         export_model_name: Name of the model.
         export_model_version: Version of the model, in the form of https://semver.org.
         export_quantize: Store the exported weights in 8-bit integers, a quarter of the size.
         export_savedmodel: Export a TensorFlow SavedModel too.
         forecast: Train on parts of the training split too, and forecast the error rate with more
-            speech; it takes about as long as training again.
-        freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
-            auto depends on the corpus.
+            speech; this takes about as long as training again.
+        freeze_source_epochs: If layers are replaced: first epochs, in which only the new layers are
+            trained; auto depends on the corpus.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
         learning_rate: Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the
             corpus, and lowers it when the dev split stops improving.
-        list_suspects: Transcribe the train and dev splits too, and list the clips of all splits
+        list_suspects: Also transcribe the train and dev splits, and list the clips of all splits
             whose text and audio may not match.
         lm_alpha: Weight of the language model; auto takes the scorer's own.
         lm_beta: Reward for each word; auto takes the scorer's own.
-        max_wer: Highest word error rate of a model to release; 0 for no such limit.
-        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
-            takes bfloat16 if it is clearly faster on this machine, otherwise off.
+        max_wer: Highest word error rate of a model to release, such as 0.2; 0 for no limit.
+        mixed_precision: Precision of the computation: auto, off (32 bits), float16 or bfloat16;
+            weights stay in 32 bits. Auto takes bfloat16 if it is clearly faster on this machine,
+            otherwise off.
         must_beat_source: Release the model only if it makes fewer word errors than the source
             checkpoint.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
             only one way to read them, or keep them.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
@@ -160,13 +165,13 @@ def run_settings(
         release_any: If neither max_wer nor must_beat_source is given: release a model even if it is
             worse than the source, or has a WER above 90 %.
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
-        test_batch_size: Utterances that are transcribed at once.
-        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
+        test_batch_size: Utterances transcribed at once.
+        train_batch_size: Utterances per training step, over all GPUs; auto depends on the corpus.
         unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
             Clips that the trained model is sure of are added with its own text, and it is trained
             again; that is kept only if the dev split, of 30 clips or more, gets significantly
             better. Empty for none.
-        warm_start: Keep the output rows of characters that both alphabets share, where only the
+        warm_start: Keep the output weights of characters that both alphabets share, if only the
             output layer is replaced.
     """
     from stt_model import jobs

@@ -47,42 +47,46 @@ def source_analysis(
             file:// or s3:// URI.
         checkpoint_uri: Checkpoint folder, tar or zip archive, or deployed model (.tflite, .pb,
             .pbmm), as a path, file://, s3:// or http(s):// URI.
-        dataset_digest: The dataset's digest, of source_digests; kept with the manifests.
-        checkpoint_digest: The checkpoint's digest, of source_digests; kept with the checkpoint.
-        alphabet_digest: The alphabet's digest, of source_digests; kept with the alphabet.
-        scorer_digest: The scorer's digest, of source_digests; kept with the alphabet.
+        dataset_digest: Digest of the dataset, from source_digests; recorded with the manifests.
+        checkpoint_digest: Digest of the checkpoint, from source_digests; recorded with it.
+        alphabet_digest: Digest of the alphabet file, from source_digests; recorded with the
+            alphabet.
+        scorer_digest: Digest of the scorer, from source_digests; recorded with the alphabet.
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
-        expected_sha256: Digest that the checkpoint must have, in hexadecimal; empty for no check.
-        mode: auto, fine-tune or transfer.
-        alphabet_uri: Alphabet file to train with, as any such URI; empty for the checkpoint's, or
+        expected_sha256: Expected SHA-256 of the checkpoint, in hexadecimal; empty for no check.
+        mode: auto, fine-tune or transfer; auto decides by the characters that the checkpoint's
+            alphabet lacks.
+        alphabet_uri: Alphabet file to train with, as a path or URI; empty for the checkpoint's, or
             one built from the transcripts.
         scorer_uri: Language model that the model will be tested with; empty for none.
         drop_source_layers: Layers to replace when transferring, counted from the output: 1 to 5.
-        warm_start: Keep the output rows of characters that both alphabets share, where only the
+        warm_start: Keep the output weights of characters that both alphabets share, if only the
             output layer is replaced.
         random_seed: Seed of new weights, of dropout and of the order of batches.
         keep_source_labels: Keep the labels of the checkpoint in an alphabet that is built from the
             transcripts.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
         numbers: What normalise does with digits: set the clip aside, spell numbers out if there is
             only one way to read them, or keep them.
-        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+        drop_suspects_uri: File suspects.csv of an earlier run, as a path or URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        check_audio: How clips in an object store are checked: whole, or by their header, which is
-            far less to read, and leaves silence, clipping and damage further on unnoticed.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
-            none.
-        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if it does not
-            say so itself.
+        check_audio: How clips in an object store are checked: whole, or by their header alone,
+            which reads far less but finds no silence, clipping or damage after it.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if the checkpoint holds none; empty
+            for none.
+        bytes_output_mode: Whether the checkpoint's labels are the bytes of UTF-8, if the checkpoint
+            does not say so.
 
     Returns:
         clean_dataset: Manifests of the accepted rows with absolute audio paths, and rejected.csv
-            with a reason for every other.
+            with the other rows and the reasons.
         source_checkpoint: Checkpoint folder in Coqui's layout, with its geometry as metadata.
-        grafted_checkpoint: The same with new last layers after a transfer; otherwise a note.
+        grafted_checkpoint: The source checkpoint with new last layers, for a transfer; otherwise a
+            note.
         model_alphabet: Alphabet that the model will have.
-        source_report: The decision and its reasons, the new layers, the checkpoint, the dataset.
+        source_report: The decision with its reasons, the new layers, the checkpoint and the
+            dataset.
         dataset_metrics: Utterances, hours, rejected rows and warnings of each split.
         mode: fine-tune, transfer or refuse. A refusal does not fail here: its evidence survives.
         reason: Why, in one line.

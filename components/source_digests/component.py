@@ -37,33 +37,33 @@ def source_digests(
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path,
             file:// or s3:// URI.
-        checkpoint_uri: Checkpoint folder or archive, or deployed model, as a path, file://, s3://
-            or http(s):// URI.
+        checkpoint_uri: Checkpoint folder, archive or deployed model, as a path, file://, s3:// or
+            http(s):// URI.
         alphabet_uri: Alphabet file; empty for none.
         scorer_uri: Scorer package; empty for none.
-        drop_suspects_uri: File suspects.csv of an earlier run, as any such URI: rows of the train
+        drop_suspects_uri: File suspects.csv of an earlier run, as a path or URI: rows of the train
             and dev splits that it marks with drop are left out; empty for none.
-        checkpoint_alphabet_uri: The checkpoint's alphabet file, if it does not hold one; empty for
-            none.
+        checkpoint_alphabet_uri: The checkpoint's alphabet file, if the checkpoint holds none; empty
+            for none.
         unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
             Clips that the trained model is sure of are added with its own text, and it is trained
             again; that is kept only if the dev split, of 30 clips or more, gets significantly
             better. Empty for none.
-        run_state_uri: Folder that training is kept in while it lasts; an s3:// URI is tried with an
-            empty object, and the run ends here if that cannot be stored. Empty for none.
-        export_uri: Folder that the export is copied to, tried in the same way; empty for none.
+        run_state_uri: Folder for the state of the training; if it is an s3:// URI, this step fails
+            unless an empty object can be stored there. Empty for none.
+        export_uri: Folder that the export is copied to, checked in the same way; empty for none.
         forecast: Train on parts of the training split too, and forecast the error rate with more
-            speech; it takes about as long as training again.
-        nodes: How many nodes the training is spread over; with more than one, the run ends here if
-            it lacks what that needs, or wants what that cannot do.
+            speech; this takes about as long as training again.
+        nodes: Number of nodes that training uses; with more than one, this step refuses settings
+            that need one node, or that lack what several nodes need.
 
     Returns:
-        dataset_digest: Of the manifests, every clip that they name, and the list of those to leave
-            out.
-        checkpoint_digest: Of the checkpoint, and of its alphabet file if one is given.
-        alphabet_digest: Of the alphabet file; empty for none.
-        scorer_digest: Of the scorer package; empty for none.
-        unlabelled_digest: Of the recordings without transcripts; empty for none.
+        dataset_digest: Digest of the manifests, of every clip that they name, and of the list of
+            clips to leave out.
+        checkpoint_digest: Digest of the checkpoint, and of its alphabet file if one is given.
+        alphabet_digest: Digest of the alphabet file; empty for none.
+        scorer_digest: Digest of the scorer package; empty for none.
+        unlabelled_digest: Digest of the recordings without transcripts; empty for none.
     """
     from stt_model import jobs
 

@@ -19,15 +19,15 @@ def sweep_choice(
     """Choose the best-ranked of the trainings that have reached a rung.
 
     Args:
-        prepared: What sweep_preparation made.
+        prepared: The output of sweep_preparation.
         members: Digests of the trainings.
-        rung: Epoch that they have reached.
+        rung: Epoch that the trainings have reached.
         sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
-        keep: Share of the trainings that continues after each rung.
+        keep: Share of the trainings that continue after each rung.
         choose_by: Dev error rate by which trainings are ranked.
 
     Returns:
-        remaining: Digests of those that are trained further, the best first.
+        remaining: Digests of the trainings that continue, the best first.
     """
     from pathlib import Path
 

@@ -19,13 +19,13 @@ def sweep_member(
     What was done before, by this run or another with the same sweep_uri, is not done again.
 
     Args:
-        prepared: What sweep_preparation made.
+        prepared: The output of sweep_preparation.
         member: Digest of the training.
         sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
         rung: Epoch to stop after; 0 trains to the end.
 
     Returns:
-        done: The digest again, for what waits for it.
+        done: The same digest, for the steps that wait for this training.
     """
     import sys
     from pathlib import Path

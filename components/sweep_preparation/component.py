@@ -31,26 +31,26 @@ def sweep_preparation(
             file:// or s3:// URI.
         checkpoint_uris: Checkpoint folders, archives or deployed models, as paths or URIs.
         drop_depths: Numbers of layers to replace that are tried, counted from the output, such as
-            1..5 or 0,1,2; 0 fine-tunes, where the source has every character.
+            1..5 or 0,1,2; 0 fine-tunes, if the source has every character.
         learning_rates: Learning rates that are tried, such as auto,0.001; auto depends on the
             corpus.
         strict: Stop if any row of the dataset has an error, instead of rejecting it.
-        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by generic
-            rules or by your own YAML file; empty leaves them unchanged.
-        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
-        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
-            the corpus.
+        normalise: Normalise transcripts by the rules of a language, such as en or pt-BR, by the
+            rules named generic, or by your own YAML file; empty leaves them unchanged.
+        epochs: Passes over the training split; auto stops when the dev split no longer improves.
+        train_batch_size: Utterances per training step, over all GPUs; auto depends on the corpus.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that each step drops; auto depends
+            on the corpus.
         augment: Augmentations of the training split: Coqui's specifications separated by spaces,
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.
         random_seed: Seed of new weights, of dropout and of the order of batches.
-        sweep_uri: Folder that the results of all trainings go to; an s3:// URI is tried with an
-            empty object, and the run ends here if that cannot be stored. Empty for none.
+        sweep_uri: Folder for the results of all trainings; if it is an s3:// URI, this step fails
+            unless an empty object can be stored there. Empty for none.
 
     Returns:
         prepared: Clean manifests, sources, alphabets, features, and the plan.
-        sweep_plan: What will be trained, and what is left out with the reason.
+        sweep_plan: The trainings of the sweep, and those left out, with the reasons.
         members: The trainings, by digest.
     """
     from pathlib import Path

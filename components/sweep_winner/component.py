@@ -24,7 +24,7 @@ def sweep_winner(
     """Rank all trainings of a sweep, test the winner on the test split, and export it.
 
     Args:
-        prepared: What sweep_preparation made.
+        prepared: The output of sweep_preparation.
         finished: Digests of the finished trainings.
         sweep_uri: Folder for the results of all trainings, as a path, file:// or s3:// URI.
         first_rung: Epoch after which the first trainings were stopped.
@@ -32,14 +32,14 @@ def sweep_winner(
         choose_by: Dev error rate by which trainings are ranked.
 
     Returns:
-        leaderboard: All trainings, the best first, with intervals and the matched-pairs test.
-        leaderboard_metrics: The winner's rates and settings.
+        leaderboard: All trainings, the best first, with intervals and matched-pairs tests.
+        leaderboard_metrics: The winner's error rates and settings.
         trained_checkpoint: The winner, in Coqui's layout.
         exported_model: The winner as deployed runtimes load it.
-        evaluation_page: The winner on the test split, which had no part in choosing it.
-        wer: Word error rate of the winner over the test split.
-        cer: Character error rate of the winner over the test split.
-        summary: What won, in one line.
+        evaluation_page: Results of the winner on the test split, which was not used to choose it.
+        wer: Word error rate of the winner on the test split.
+        cer: Character error rate of the winner on the test split.
+        summary: The winner and its error rate, in one line.
     """
     from pathlib import Path
 

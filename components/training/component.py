@@ -46,46 +46,50 @@ def training(
     Args:
         dataset: Clean manifests, as dataset_validation writes them.
         checkpoint: Checkpoint folder in Coqui's layout to start from.
-        model_alphabet: Alphabet file with the checkpoint's labels, in the order wanted.
-        epochs: Passes over the training split; auto ends when the dev split has stopped improving.
-        train_batch_size: Utterances of a training step, over all GPUs; auto depends on the corpus.
-        dev_batch_size: Utterances of a step over the dev split.
+        model_alphabet: Alphabet file with the checkpoint's labels, in the order of its output
+            layer.
+        epochs: Passes over the training split; auto stops when the dev split no longer improves.
+        train_batch_size: Utterances per training step, over all GPUs; auto depends on the corpus.
+        dev_batch_size: Utterances per batch of the dev split.
         learning_rate: Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the
             corpus, and lowers it when the dev split stops improving.
-        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on
-            the corpus.
+        dropout_rate: Share of the units of layers 1, 2, 3 and 5 that each step drops; auto depends
+            on the corpus.
         random_seed: Seed of new weights, of dropout and of the order of batches.
         clip_norm: Maximum norm of the gradient of all weights; 0 for no limit.
-        freeze_source_epochs: After replacing layers: first epochs that train only the new layers;
-            auto depends on the corpus.
+        freeze_source_epochs: If layers are replaced: first epochs, in which only the new layers are
+            trained; auto depends on the corpus.
         augment: Augmentations of the training split: Coqui's specifications separated by spaces,
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.
-        mixed_precision: auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto
-            takes bfloat16 if it is clearly faster on this machine, otherwise off.
-        best_by: loss, cer or wer: the dev figure that determines best epoch, plateaus and early
-            stopping.
-        early_stop: Stop when es_epochs epochs bring no improvement of the dev loss.
+        mixed_precision: Precision of the computation: auto, off (32 bits), float16 or bfloat16;
+            weights stay in 32 bits. Auto takes bfloat16 if it is clearly faster on this machine,
+            otherwise off.
+        best_by: loss, cer or wer: the measure on the dev split that decides the best epoch,
+            plateaus and early stopping.
+        early_stop: Stop after es_epochs epochs without improvement on the dev split.
         es_epochs: Epochs without improvement that early_stop waits for.
-        es_min_delta: Fall of the dev loss that counts as improvement, in nats per utterance.
+        es_min_delta: Smallest fall of the dev loss that counts as an improvement, in nats per
+            utterance.
         reduce_lr_on_plateau: Lower the learning rate when plateau_epochs epochs bring no
             improvement, and go back to the best epoch.
         plateau_epochs: Epochs without improvement that reduce_lr_on_plateau waits for.
         plateau_reduction: Factor by which a plateau lowers the learning rate.
         checkpoint_secs: Seconds between saves within an epoch; 0 saves after each epoch only.
-        run_state_uri: Where the run is kept while it lasts, so that it outlives the pod: a path,
-            file:// or s3:// URI of a folder for this run alone, or with STT_BOOTSTRAP_RUN_ID in
-            the environment of a folder that has one for each run; empty for nowhere.
+        run_state_uri: Folder for the state of the training, so that another pod can resume it, as a
+            path, file:// or s3:// URI. It is for this run alone; with STT_BOOTSTRAP_RUN_ID in the
+            environment, each run has a folder below it. Empty for none.
         unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
             Clips that the trained model is sure of are added with its own text, and it is trained
             again; that is kept only if the dev split, of 30 clips or more, gets significantly
             better. Empty for none.
-        unlabelled_digest: Their digest, of source_digests; kept with the checkpoint.
-        scorer_uri: Language model to transcribe these recordings with, a Coqui .scorer package; a
-            path, file://, s3:// or http(s):// URI, empty for none.
-        scorer_digest: Its digest, of source_digests; kept with the checkpoint.
+        unlabelled_digest: Digest of these recordings, from source_digests; recorded with the
+            checkpoint.
+        scorer_uri: Language model to transcribe these recordings with: a Coqui .scorer package, as
+            a path, file://, s3:// or http(s):// URI; empty for none.
+        scorer_digest: Digest of the scorer, from source_digests; recorded with the checkpoint.
         forecast: Train on parts of the training split too, and forecast the error rate with more
-            speech; it takes about as long as training again.
+            speech; this takes about as long as training again.
 
     Returns:
         trained_checkpoint: Checkpoint folder in the same layout, with the best and the last epoch.

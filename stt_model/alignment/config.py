@@ -13,22 +13,26 @@ ROMANISE = ("auto", "always", "never")
 class AlignmentConfig:
     """What becomes a clip."""
 
-    shortest_clip: float = real(2.0, "Shortest clip, in seconds.", minimum=0.3, metavar="SECONDS")
-    longest_clip: float = real(15.0, "Longest clip, in seconds.", minimum=1.0, metavar="SECONDS")
+    shortest_clip: float = real(
+        2.0, "Minimum length of a clip, in seconds.", minimum=0.3, metavar="SECONDS"
+    )
+    longest_clip: float = real(
+        15.0, "Maximum length of a clip, in seconds.", minimum=1.0, metavar="SECONDS"
+    )
     shortest_pause: float = real(
-        0.15, "Shortest pause that a clip may begin or end in, in seconds.", minimum=0.06
+        0.15, "Minimum pause for a cut between clips, in seconds.", minimum=0.06
     )
     min_confidence: float = real(
         0.3,
-        "Least confidence of a clip that is taken, from 0 (its text fits no better than any other"
-        " would) to 1 (the model hears just this text); the others are listed as doubtful.",
+        "Minimum confidence of a clip to keep, from 0 (any other text would fit as well) to 1 (the"
+        " model hears exactly this text); clips below are listed as doubtful.",
         minimum=0,
         maximum=1,
     )
     romanise: str = choice(
         "auto",
         ROMANISE,
-        "Whether words are aligned by what they sound like in Latin letters: auto does so where the"
+        "Whether words are aligned by their sound, written in Latin letters; auto does so if the"
         " checkpoint's alphabet cannot write them.",
     )
 

@@ -54,6 +54,6 @@ def align(args: argparse.Namespace) -> int:
     )
     print(result.summary())
     target = redact(args.target).rstrip("/")
-    print(f"clips: {target}/clips.csv, which import, run and train take")
+    print(f"clips: {target}/clips.csv, for import, run or train")
     print(f"to listen: {target}/check/index.html; left out: {target}/check/unmatched.csv")
     return 0

@@ -26,7 +26,7 @@ def fetch_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("target", type=Path, help="folder to create")
     parser.add_argument(
-        "--sha256", default="", help="digest that the archive, or the folder, must have"
+        "--sha256", default="", help="expected SHA-256 of the archive or folder, in hexadecimal"
     )
     add_parameters(parser, jobs.FetchSettings, "size_limit", "unpacked_limit")
     add_alphabet(parser, "the checkpoint's alphabet, if it does not hold one")

@@ -1,9 +1,9 @@
-"""Coqui STT's flags: what each does here, for every command that Coqui gives all of them to.
+"""Coqui STT's flags, and what each does in the commands that have all of them in Coqui.
 
 Coqui 1.4 reads the same flags in ``train``, ``evaluate``, ``export``, ``lm_optimize`` and
-``transcribe``, whether or not the command needs them. Those that a command here has are its own;
-the others come from this table, so that scripts go on working: they are taken, and one line says
-that nothing follows and why, or they are refused with the reason.
+``transcribe``, whether or not the command needs them. A command here defines the flags that it
+needs; the others come from this table, so that scripts keep working: they are accepted without
+effect, and one line says why, or they are refused with the reason.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 SAME = "same"
 """The flag means what it means in Coqui."""
 NOTHING = "nothing"
-"""The flag is taken, and changes nothing."""
+"""The flag is accepted without effect."""
 REFUSED = "refused"
-"""Any value but Coqui's default is refused: the result would be another."""
+"""Any value but Coqui's default is refused, since the result would differ."""
 
 GIVEN = "coqui_flags"
-"""Where a parsed command line keeps what it was given of this table."""
+"""The attribute of parsed arguments that holds the given flags of this table."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class CoquiFlag:
     kind: str
     """bool, int, float, str or list: how its values are written."""
     outcome: str
-    """SAME, NOTHING or REFUSED, where the command does not need the flag itself."""
+    """SAME, NOTHING or REFUSED, if the command does not define the flag itself."""
     why: str
-    """Of what nothing follows or what is refused: the reason. Of the others: what it is about."""
+    """Why it has no effect or is refused; for SAME, what the flag is about."""
     default: str = ""
-    """Coqui's default, where only that is taken."""
+    """Coqui's default, if no other value is accepted."""
 
 
 def _flags(outcome: str, kind: str, why: str, *names: str, default: str = "") -> list[CoquiFlag]:
@@ -66,7 +66,7 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(
         NOTHING,
         "int",
-        "features are kept apart from what augments them, so they never have to be made anew",
+        "features are cached before augmentation, so they never have to be computed again",
         "cache_for_epochs",
     ),
     *_flags(SAME, "bool", _TRAINING, "shuffle_batches"),
@@ -75,13 +75,16 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(
         SAME,
         "int",
-        "the checkpoint says its features",
+        "the checkpoint determines it",
         "feature_win_len",
         "feature_win_step",
         "audio_sample_rate",
     ),
     *_flags(
-        NOTHING, "bool", "audio of any rate is brought to the model's", "normalize_sample_rate"
+        NOTHING,
+        "bool",
+        "audio is always resampled to the model's rate",
+        "normalize_sample_rate",
     ),
     *_flags(SAME, "list", _TRAINING, "augment"),
     *_flags(SAME, "int", _TRAINING, "epochs"),
@@ -91,15 +94,14 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(
         NOTHING,
         "float",
-        "Coqui reads it, but its network has no dropout at the recurrent layer",
+        "Coqui reads it, but its network has no dropout there",
         "dropout_rate4",
         "dropout_rate5",
     ),
     *_flags(
         REFUSED,
         "float",
-        "activations are clipped at 20, as in every published checkpoint, and a deployed model"
-        " cannot say that it is to be clipped elsewhere when it is trained on",
+        "activations are clipped at 20, as in every published checkpoint",
         "relu_clip",
         default="20",
     ),
@@ -117,7 +119,7 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(
         NOTHING,
         "int",
-        "TensorFlow takes as many threads as there are processors",
+        "TensorFlow uses one thread per processor",
         "inter_op_parallelism_threads",
         "intra_op_parallelism_threads",
     ),
@@ -125,14 +127,14 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(
         NOTHING, "bool", "checkpoints trained with cuDNN are read like all others", "load_cudnn"
     ),
-    *_flags(NOTHING, "bool", "a GPU uses cuDNN by itself", "train_cudnn"),
+    *_flags(NOTHING, "bool", "cuDNN is always used on a GPU", "train_cudnn"),
     *_flags(SAME, "bool", _TRAINING, "automatic_mixed_precision"),
     *_flags(SAME, "int", _TESTING, "limit_test"),
     *_flags(SAME, "bool", _TESTING, "reverse_test"),
     *_flags(SAME, "str", _TRAINING, "checkpoint_dir", "load_checkpoint_dir"),
     *_flags(SAME, "str", _TRAINING, "save_checkpoint_dir"),
     *_flags(SAME, "int", _TRAINING, "checkpoint_secs"),
-    *_flags(NOTHING, "int", "the best and the last checkpoint are kept, no more", "max_to_keep"),
+    *_flags(NOTHING, "int", "only the best and the last checkpoint are kept", "max_to_keep"),
     *_flags(SAME, "str", _START, "load_train"),
     *_flags(SAME, "str", _TESTING, "load_evaluate"),
     *_flags(SAME, "int", _START, "drop_source_layers"),
@@ -170,9 +172,9 @@ FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(SAME, "int", _OUTPUT, "report_count"),
     *_flags(SAME, "str", _TRAINING, "summary_dir"),
     *_flags(SAME, "str", _OUTPUT, "test_output_file"),
-    *_flags(SAME, "int", "the checkpoint says its width", "n_hidden"),
-    *_flags(SAME, "bool", "the checkpoint says its kind", "layer_norm"),
-    *_flags(SAME, "int", "nothing is drawn by chance", "random_seed"),
+    *_flags(SAME, "int", "the checkpoint determines it", "n_hidden"),
+    *_flags(SAME, "bool", "the checkpoint determines it", "layer_norm"),
+    *_flags(SAME, "int", "nothing here is random", "random_seed"),
     *_flags(SAME, "bool", _TRAINING, "early_stop", "reduce_lr_on_plateau"),
     *_flags(SAME, "int", _TRAINING, "es_epochs", "plateau_epochs"),
     *_flags(SAME, "float", _TRAINING, "es_min_delta", "plateau_reduction"),
@@ -182,27 +184,27 @@ FLAGS: tuple[CoquiFlag, ...] = (
         "training always begins with --learning_rate, never with one stored in a checkpoint",
         "force_initialize_learning_rate",
     ),
-    *_flags(SAME, "bool", "the checkpoint says its alphabet", "bytes_output_mode"),
-    *_flags(SAME, "str", "the checkpoint says its alphabet", "alphabet_config_path"),
+    *_flags(SAME, "bool", "the checkpoint holds its alphabet", "bytes_output_mode"),
+    *_flags(SAME, "str", "the checkpoint holds its alphabet", "alphabet_config_path"),
     *_flags(SAME, "int", _SEARCH, "beam_width", "cutoff_top_n"),
     *_flags(SAME, "float", _SEARCH, "lm_alpha", "lm_beta", "cutoff_prob"),
     *_flags(SAME, "str", "it is about transcribing one file", "one_shot_infer"),
     *_flags(SAME, "float", _TUNING, "lm_alpha_max", "lm_beta_max"),
     *_flags(SAME, "int", _TUNING, "n_trials"),
 )
-"""All 96 of them, in the order in which Coqui lists them."""
+"""All 96, in Coqui's order."""
 
 DEEPSPEECH_FLAGS: tuple[CoquiFlag, ...] = (
     *_flags(
         REFUSED,
         "int",
-        "every row of a manifest counts; give one with fewer rows",
+        "all rows of a manifest are used; give one with fewer rows",
         "limit_train",
         "limit_dev",
         default="0",
     ),
 )
-"""Those of DeepSpeech 0.9 that Coqui 1.4 has no longer."""
+"""Flags of DeepSpeech 0.9 that Coqui 1.4 has dropped."""
 
 OTHER_NAMES = {
     "--scorer_path": "--scorer",
@@ -210,17 +212,17 @@ OTHER_NAMES = {
     "--export_min_stt_version": "--export_min_ds_version",
     "--export_max_stt_version": "--export_max_ds_version",
 }
-"""What DeepSpeech calls flags of Coqui's."""
+"""DeepSpeech's names for flags of Coqui's."""
 
 COMMANDS = ("train", "evaluate", "export", "lm_optimize", "transcribe")
-"""The commands that Coqui gives all of its flags to."""
+"""The commands that have all flags in Coqui."""
 
 
 def add_coqui_flags(parser: argparse.ArgumentParser) -> None:
-    """Add those of Coqui's flags that the command does not have, and other ways to write them.
+    """Add Coqui's flags that the command lacks, and DeepSpeech's spellings of all flags.
 
-    Booleans may be written ``--noNAME``, as DeepSpeech has them. What was given is kept under
-    ``GIVEN``, for ``mind_coqui_flags``.
+    Booleans may be written ``--noNAME``. The given flags of this table are kept under ``GIVEN``,
+    for ``report_coqui_flags``.
     """
     own = {option for action in parser._actions for option in action.option_strings}
     parser.set_defaults(**{GIVEN: ()})
@@ -237,7 +239,7 @@ def add_coqui_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def own_options(parser: argparse.ArgumentParser) -> set[str]:
-    """Return the options that a command has of its own, once its flags have been added."""
+    """Return the options that a command defines itself, after adding its flags."""
     complete = getattr(parser, "full_help", None)
     if complete:
         complete()
@@ -250,21 +252,21 @@ def own_options(parser: argparse.ArgumentParser) -> set[str]:
 
 
 def outcome_of(flag: CoquiFlag, own: set[str]) -> CoquiFlag:
-    """Return what a flag comes to in a command with these flags of its own."""
+    """Return a flag with its outcome in a command that defines these options itself."""
     if f"--{flag.name}" in own or flag.outcome != SAME:
         return flag
     return replace(flag, outcome=NOTHING)
 
 
-def mind_coqui_flags(args: argparse.Namespace) -> None:
-    """Say of each flag of Coqui's that was given, and that nothing follows from, why.
+def report_coqui_flags(args: argparse.Namespace) -> None:
+    """Log why given flags of Coqui's have no effect.
 
     Raises:
         BootstrapError: a flag that would change the result is not supported.
     """
     for flag, values in getattr(args, GIVEN, ()):
         if flag.outcome != REFUSED:
-            log.info("--%s: nothing follows: %s", flag.name, flag.why)
+            log.info("--%s has no effect: %s", flag.name, flag.why)
         elif not _is_default(flag, values):
             raise BootstrapError(
                 f"--{flag.name} {' '.join(values)}: not supported: {flag.why}; leave it out, or"
@@ -280,7 +282,7 @@ def _is_default(flag: CoquiFlag, values: Sequence[str]) -> bool:
 
 
 class _Foreign(argparse.Action):
-    """Keeps what was given for a flag of Coqui's that the command does not need."""
+    """Keeps the values given for a flag of Coqui's that the command does not define."""
 
     flag: CoquiFlag
 
@@ -303,7 +305,7 @@ def _add_foreign(parser: argparse.ArgumentParser, flag: CoquiFlag) -> None:
     if flag.kind == "bool":
         names.append(f"--no{flag.name}")
     known = outcome_of(flag, set())
-    # Those of the guide to bootstrapping are shown.
+    # Only flags that Coqui's guide to bootstrapping names are shown in the help.
     shown = f"no longer needed: {flag.why}" if flag.name.endswith("_cudnn") else argparse.SUPPRESS
     action = parser.add_argument(
         *names,
@@ -331,8 +333,8 @@ def _add_negation(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _add_name(parser: argparse.ArgumentParser, name: str, other: str) -> None:
-    """Let a flag have another name too, which its help does not show."""
+    """Give a flag a second name, which its help does not show."""
     actions = parser._option_string_actions
     if other not in actions:
-        # What is shown are option_strings, to which this adds nothing.
+        # The help shows ``option_strings``, which stay as they are.
         actions[other] = actions[name]

@@ -96,7 +96,9 @@ class _Findings:
 def pack_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``pack``."""
     parser.add_argument("dataset", help=DATASET_HELP)
-    parser.add_argument("target", metavar="out", help="folder to create, as any such path or URI")
+    parser.add_argument(
+        "target", metavar="out", help="folder to create (path, file:// or s3:// URI)"
+    )
     add_parameters(parser, jobs.PackSettings, "shard_size")
 
 
@@ -109,7 +111,7 @@ def pack(args: argparse.Namespace) -> int:
 
 def alphabet_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``alphabet``."""
-    add_files(parser, "--train_files", "manifests whose transcripts count", required=True)
+    add_files(parser, "--train_files", "manifests whose transcripts are read", required=True)
     add_files(parser, "--dev_files", "more manifests")
     add_files(parser, "--test_files", "more manifests")
     add_path(

@@ -71,7 +71,7 @@ def report_flags(parser: argparse.ArgumentParser) -> None:
         gate,
         "--source_checkpoint_dir",
         "DIR",
-        "checkpoint that the model was made from, tested too for comparison",
+        "checkpoint that the model was made from; it is tested too, for comparison",
     )
     add_parameters(gate, EvaluationConfig, "max_wer", "must_beat_source")
 
@@ -92,7 +92,7 @@ def vocab_flag(parser: argparse._ActionsContainer) -> None:
         parser,
         "--vocab_file",
         "FILE",
-        "words that the scorer may write, if its file has none or others",
+        "words that the scorer may write, in place of those in its file",
     )
 
 
@@ -158,8 +158,8 @@ def suspects(args: argparse.Namespace) -> int:
     reasons = sum(bool(each.reasons) for each in result.suspects)
     dropped = sum(each.drop for each in result.suspects)
     print(
-        f"{len(result.samples)} utterances: {reasons} with evidence against them, {dropped} marked"
-        f" to be dropped: {args.suspects_file}"
+        f"{len(result.samples)} utterances, {reasons} of them suspect, {dropped} marked to be"
+        f" dropped: {args.suspects_file}"
     )
     print("listen to them, then: stt-bootstrap validate … --drop_suspects FILE")
     return 0

@@ -53,16 +53,16 @@ def export_flags(parser: argparse.ArgumentParser) -> None:
 
 def form_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add the flags for the formats of an export and its model card."""
-    what = parser.add_argument_group("what to make")
+    what = parser.add_argument_group("export")
     add_path(what, "--export_dir", "DIR", "a new or empty folder", required=required)
     what.add_argument(
         "--export_uri",
         default="",
         metavar="URI",
-        help="path, file:// or s3:// URI to copy the folder to, if the model is released",
+        help="where the folder is copied to if the model is released (path, file:// or s3:// URI)",
     )
     add_parameters(what, ExportConfig, *_FORMS[:7])
-    add_switch(what, "--export_zip", False, "also write a zip of it beside the folder")
+    add_switch(what, "--export_zip", False, "also write the folder as a zip file beside it")
     card = parser.add_argument_group("model card")
     for name, parameter in parameters_of(ModelIdentity).items():
         add_parameter(card, parameter, flag=f"--export_{name}")

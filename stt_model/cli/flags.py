@@ -152,7 +152,11 @@ def add_checkpoint(parser: argparse._ActionsContainer, text: str) -> None:
     )
     add_alphabet(parser, "the checkpoint's alphabet, if it is stored elsewhere")
     add_parameters(
-        parser, ScratchSettings, "n_hidden", *AUDIO_FLAGS, help="checked against the checkpoint's"
+        parser,
+        ScratchSettings,
+        "n_hidden",
+        *AUDIO_FLAGS,
+        help="not needed; refused if it differs from the checkpoint's",
     )
 
 
@@ -216,3 +220,13 @@ def show_tensorflow(args: argparse.Namespace) -> None:
     """With ``--debug``, import TensorFlow now, showing all its messages."""
     if args.debug:
         import tensorflow  # noqa: F401
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every help as a sentence, and defaults only if they are not empty."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        default = (super()._get_help_string(action) or "").removeprefix(text)
+        sentence = f"{text[:1].upper()}{text[1:]}".removesuffix(".") + "." if text.strip() else text
+        return sentence if action.default in (None, "", []) else f"{sentence}{default}"

@@ -6,7 +6,7 @@ import argparse
 
 from stt_model import jobs
 from stt_model.base import parameters_of, redact
-from stt_model.cli.flags import add_parameters, values_of
+from stt_model.cli.flags import HelpFormatter, add_parameters, values_of
 from stt_model.importing import COQUI_IMPORTERS, ImportSettings, known_formats
 
 _SOURCE = "recordings and texts: a folder, a table or an archive (path, http(s):// or s3:// URI)"
@@ -49,5 +49,5 @@ def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
     add_parameters(parser, ImportSettings, *names)
 
 
-class _FormatsHelp(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+class _FormatsHelp(HelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of the list of formats."""

@@ -1,9 +1,9 @@
-"""What each node of a training on several runs, in the image, under a training runtime.
+"""What each node of a training on several nodes runs, in the image, under a training runtime.
 
     python3 -m stt_model.cli.node s3://BUCKET/RUN/offers/DIGEST   trains what is offered there
     python3 -m stt_model.cli.node train --train_files …           any command, as one of the nodes
 
-Which node it is, and where the others are, stands in the environment: see
+The environment says which node it is, and where the others are: see
 ``stt_model.network.worker_environment``.
 """
 

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, TypeAlias
 
 from stt_model import __version__
 from stt_model.base import BootstrapError, have_streams, one_line, separate_stderr
-from stt_model.cli.coqui_flags import GIVEN, mind_coqui_flags
-from stt_model.cli.flags import show_log
+from stt_model.cli.coqui_flags import GIVEN, report_coqui_flags
+from stt_model.cli.flags import HelpFormatter, show_log
 from stt_model.importing import COQUI_IMPORTERS
 
 # argparse has no public name for what ``add_subparsers`` returns.
@@ -149,7 +149,7 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
     def command() -> int:
         if getattr(parsed, GIVEN, ()):
             show_log()
-            mind_coqui_flags(parsed)
+            report_coqui_flags(parsed)
         return int(load(parsed.command)(parsed))
 
     return guard(command, parsed.debug)
@@ -273,22 +273,13 @@ def add_command(
         **shown,
         description=f"{summary[:1].upper()}{summary[1:]}.",
         allow_abbrev=False,
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     parser.set_defaults(command=function, parser=parser)
     parser.add_flags = add_flags
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults only if they are not empty."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, "", []):
-            return action.help
-        return super()._get_help_string(action)
 
 
 if __name__ == "__main__":

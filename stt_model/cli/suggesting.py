@@ -36,11 +36,9 @@ def suggest_flags(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(4),
         default=3,
-        help="how readily the voice activity detector takes a sound for silence",
+        help="how readily the voice activity detector takes sound for silence, 3 the most",
     )
-    add_parameters(
-        parser, EvaluationConfig, "test_batch_size", help="clips that go through together"
-    )
+    add_parameters(parser, EvaluationConfig, "test_batch_size", help="clips transcribed at once")
     decoding_flags(parser.add_argument_group("decoding"))
 
 

@@ -47,7 +47,7 @@ _ENDING = (
 _OF_CHECKPOINTS = ("checkpoint_secs", "restart")
 _OF_DATA = ("feature_cache_size",)
 _OF_OUTPUT = ("show_progressbar",)
-"""Parameters of training with a group of their own; all others stand with the training."""
+"""Parameters of training in other groups of flags; the rest are in the group for training."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def setting_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is trained and how; ``settings_of`` reads them."""
     _model_flags(parser.add_argument_group("model"))
     _training_flags(parser.add_argument_group("training"))
-    ending = parser.add_argument_group("ending and learning rate, by the dev set")
+    ending = parser.add_argument_group("stopping and learning rate, by the dev set")
     add_parameters(ending, TrainingConfig, *_ENDING)
 
 
@@ -117,7 +117,7 @@ def _data_flags(group: argparse._ArgumentGroup) -> None:
         group,
         "--feature_cache",
         "DIR",
-        "keep the features of clips in DIR, for later epochs and runs; several may share it",
+        "keep the features of clips in DIR, for later epochs and runs; several runs may share it",
     )
     add_parameters(group, TrainingConfig, *_OF_DATA)
 
@@ -127,18 +127,18 @@ def _checkpoint_flags(group: argparse._ArgumentGroup) -> None:
         group,
         "--checkpoint_dir",
         "DIR",
-        "both of the next two: fine-tune the checkpoint in DIR, in place",
+        "fine-tune the checkpoint in DIR in place; stands for both of the next flags",
     )
     add_path(group, "--load_checkpoint_dir", "DIR", "checkpoint to start from")
     add_path(group, "--save_checkpoint_dir", "DIR", "where the new checkpoint goes")
     group.add_argument(
         "--load_train",
-        # DeepSpeech's word for what --drop_source_layers says by itself.
+        # DeepSpeech's value for transfer-learning, which --drop_source_layers implies.
         type=lambda text: "auto" if text == "transfer" else text,
         choices=("auto", "best", "last", "init"),
         default="auto",
-        help="checkpoint to start from; auto: best, else last, else from scratch in a folder of its"
-        " own; init: none, from scratch",
+        help="checkpoint to start from; auto: best, else last, or from scratch in a new"
+        " folder without --load_checkpoint_dir; init: from scratch",
     )
     group.add_argument(
         "--load_evaluate",
@@ -151,7 +151,7 @@ def _checkpoint_flags(group: argparse._ArgumentGroup) -> None:
 
 def _model_flags(group: argparse._ArgumentGroup) -> None:
     add_parameters(group, _Transfer, "drop_source_layers")
-    add_alphabet(group, "alphabet of the transcripts, where it is not the checkpoint's")
+    add_alphabet(group, "alphabet of the transcripts, if it is not the checkpoint's")
     add_parameters(group, jobs.ScratchSettings, "n_hidden", "layer_norm", *AUDIO_FLAGS)
     add_parameters(group, jobs.SurgerySettings, "warm_start", "random_seed")
     add_parameters(group, jobs.DecisionSettings, "keep_source_labels")
@@ -186,13 +186,13 @@ def _add_augment(group: argparse._ArgumentGroup) -> None:
         action="extend",
         default=[],
         metavar="SPEC",
-        help="change the training set anew in each epoch, as in Coqui: NAME[p=P,PARAMETER=RANGE,…],"
-        " such as tempo[p=0.5,factor=1~0.2]; none for no change; by default the corpus decides",
+        help="augmentations, drawn anew in each epoch: NAME[p=P,PARAMETER=RANGE,…] as in Coqui, such"
+        " as tempo[p=0.5,factor=1~0.2]; none for no change; by default they depend on the corpus",
     )
 
 
 def train(args: argparse.Namespace) -> int:
-    """Fine-tune or transfer as Coqui STT's flags say it, then test the model that came out."""
+    """Fine-tune or transfer as Coqui STT's flags say, then test the resulting model."""
     show_log()
     _settle_directories(args)
     if args.train_files or args.auto_input_dataset:
@@ -200,7 +200,7 @@ def train(args: argparse.Namespace) -> int:
     if not (args.test_files or args.export_dir or args.one_shot_infer):
         raise TrainingError(
             "expected --train_files to train on, or --test_files, --export_dir or --one_shot_infer"
-            " for a checkpoint that is there, found none of them"
+            " for an existing checkpoint, found none of them"
         )
     alphabet = given_alphabet(args)
     show_tensorflow(args)
@@ -240,7 +240,7 @@ def _train(args: argparse.Namespace) -> int:
         source_checkpoint_dir=args.source_checkpoint_dir,
         settings=vars(args),
     )
-    # Nothing else of the training decodes, and a scorer that is not used need not fit.
+    # Nothing else in training decodes, and a scorer that is not used need not fit the alphabet.
     uses_scorer = bool(args.test_files or args.unlabelled_uri)
     settings = {
         "test_files": args.test_files,
@@ -271,8 +271,8 @@ def _train(args: argparse.Namespace) -> int:
     tested = None
     which = "auto" if args.dev_files else "last"
     if args.test_files:
-        # The checkpoint just trained, never the one it came from: without a dev set no epoch is the
-        # best, and a best one that lies in the folder is the source's.
+        # The checkpoint just trained, never its source: without a dev set no epoch is the best, so
+        # a best checkpoint in the folder is the source's.
         tested = test(args, args.save_checkpoint_dir, which, None)
         report += f"\n{tested.to_markdown()}"
     jobs.write_report(args.report_file, report)
@@ -310,7 +310,7 @@ def _divide_dataset(args: argparse.Namespace) -> None:
 
     if args.train_files or args.dev_files or args.test_files:
         raise TrainingError(
-            "--auto_input_dataset makes the training, dev and test set itself: leave out"
+            "--auto_input_dataset makes the training, dev and test sets; leave out"
             " --train_files, --dev_files and --test_files"
         )
     made = jobs.divide_manifest(args.auto_input_dataset, args.save_checkpoint_dir / "dataset")
@@ -318,7 +318,7 @@ def _divide_dataset(args: argparse.Namespace) -> None:
 
 
 def _leave_out_suspects(args: argparse.Namespace) -> None:
-    """Train and choose the best epoch without what an earlier run found suspicious."""
+    """Leave clips that an earlier run marked as suspects out of the train and dev manifests."""
     for split in ("train", "dev"):
         files = jobs.leave_out_suspects(
             getattr(args, f"{split}_files"),
@@ -343,13 +343,10 @@ def _settle_directories(args: argparse.Namespace) -> None:
 
 def _check_gate_can_be_held(args: argparse.Namespace) -> None:
     if (args.max_wer or args.must_beat_source) and not args.test_files:
-        raise GateError(
-            "--max_wer and --must_beat_source are about the test set, but there is none; give"
-            " --test_files"
-        )
+        raise GateError("--max_wer and --must_beat_source need a test set; give --test_files")
     source: Path | None = args.source_checkpoint_dir
     if source and source.resolve() == args.save_checkpoint_dir.resolve():
         raise GateError(
-            f"{source}: --source_checkpoint_dir would hold the trained model by the time of the"
-            " test; train into another folder, or give a copy"
+            f"{source}: --source_checkpoint_dir is replaced by the trained model before the test;"
+            " train into another folder, or give a copy"
         )

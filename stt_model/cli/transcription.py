@@ -45,7 +45,7 @@ def transcribe_flags(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--model", type=Path, metavar="FILE", help="exported .tflite to use")
     parser.add_argument("--n_hidden", type=int, metavar="N", help=argparse.SUPPRESS)
     add_parameters(parser, jobs.ScratchSettings, *AUDIO_FLAGS, help=argparse.SUPPRESS)
-    add_path(parser, "--one_shot_infer", "FILE", "print the text of this recording alone")
+    add_path(parser, "--one_shot_infer", "FILE", "print only the text of this recording")
     add_parameters(
         parser,
         EvaluationConfig,
@@ -73,7 +73,7 @@ def _tlog_flags(group: argparse._ArgumentGroup) -> None:
         type=int,
         choices=range(4),
         default=3,
-        help="how readily the voice activity detector treats sound as silence",
+        help="how readily the voice activity detector takes sound for silence, 3 the most",
     )
     batch = whole(40, "Pieces of speech transcribed at once.", minimum=1)
     add_parameter(group, batch.metadata["parameter"], flag="--batch_size")
@@ -155,7 +155,7 @@ def _tasks(args: argparse.Namespace) -> Iterator[tuple[Path, Path]]:
     if not source.exists():
         raise DataError(f"{source}: expected a recording, a folder or a .catalog, found nothing")
     if args.dst and (source.is_dir() or source.suffix == ".catalog"):
-        raise DataError("--dst: is for a single recording; leave it out for folders and catalogs")
+        raise DataError("--dst is for a single recording; leave it out for folders and catalogs")
     if source.suffix == ".catalog":
         yield from _catalog(source)
     elif source.is_dir():
@@ -184,7 +184,12 @@ def evaluate_export_flags(parser: argparse.ArgumentParser) -> None:
     add_path(parser, "--model", "FILE", "exported .tflite", required=True)
     add_path(parser, "--csv", "FILE", "manifest to test on", required=True)
     add_path(parser, "--scorer", "FILE", "language model to use")
-    parser.add_argument("--proc", type=int, metavar="N", help="processes that decode")
+    parser.add_argument(
+        "--proc",
+        type=int,
+        metavar="N",
+        help="processes that decode; the default is one per processor",
+    )
     add_path(parser, "--dump", "NAME", "write references to NAME.txt and texts to NAME.out")
 
 

@@ -31,12 +31,13 @@ class EvaluationConfig:
     load_checkpoint_dir: Path
     load_evaluate: str = "auto"
     alphabet: Alphabet | None = None
-    test_batch_size: int = whole(16, "Utterances that are transcribed at once.", minimum=1)
+    test_batch_size: int = whole(16, "Utterances transcribed at once.", minimum=1)
     mixed_precision: str = choice(
         AUTO,
         (AUTO, *PRECISIONS),
-        "auto, off, float16 or bfloat16: precision of the network. Auto takes bfloat16 if it is"
-        " clearly faster on this machine and changes no text of the first batch, otherwise off.",
+        "Precision of the network: auto, off (32 bits), float16 or bfloat16. Auto takes bfloat16 if"
+        " it is clearly faster on this machine and changes no text of the first batch, otherwise"
+        " off.",
     )
     beam_width: int = whole(
         0,
@@ -56,11 +57,15 @@ class EvaluationConfig:
     )
     cutoff_top_n: int = whole(300, "Most labels of a frame, if cutoff_prob is below 1.", minimum=1)
     limit_test: int = whole(
-        0, "Most utterances of each test file, the shortest; 0 for all.", minimum=0
+        0, "Utterances of each test file to test on, the shortest ones; 0 for all.", minimum=0
     )
-    reverse_test: bool = switch(False, "With limit_test: the longest instead of the shortest.")
+    reverse_test: bool = switch(
+        False, "With limit_test: take the longest utterances instead of the shortest."
+    )
     max_wer: float = real(
-        0.0, "Highest word error rate of a model to release; 0 for no such limit.", minimum=0
+        0.0,
+        "Highest word error rate of a model to release, such as 0.2; 0 for no limit.",
+        minimum=0,
     )
     must_beat_source: bool = switch(
         False,
@@ -73,7 +78,7 @@ class EvaluationConfig:
     )
     report_count: int = whole(
         5,
-        "Utterances in each part of the report; the HTML page has four times as many.",
+        "Utterances in each part of the report; the HTML page shows four times as many.",
         minimum=0,
     )
     show_progressbar: bool = switch(True, "Show progress on a terminal.")

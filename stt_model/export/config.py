@@ -34,7 +34,7 @@ class ExportConfig:
     test_files: Sequence[Path] = ()
     load_evaluate: str = "auto"
     alphabet: Alphabet | None = None
-    export_file_name: str = text("output_graph", "Name of the .tflite file, without its ending.")
+    export_file_name: str = text("output_graph", "Name of the .tflite file, without its suffix.")
     export_tflite: bool = switch(True, "Write a .tflite file for Coqui STT's runtime 1.4.")
     export_quantize: bool = switch(
         True, "Store the exported weights in 8-bit integers, a quarter of the size."
@@ -46,13 +46,15 @@ class ExportConfig:
     )
     n_steps: int = whole(
         N_STEPS,
-        "Frames that the exported model takes at once: fewer answer sooner, more take less time"
-        " altogether.",
+        "Frames that the exported model processes per call: with fewer, results come sooner; more"
+        " take less time in total.",
         minimum=2,
         maximum=256,
     )
     max_wer_change: float = real(
-        0.02, "How much higher the word error rate of a quantised model may be.", minimum=0
+        0.02,
+        "How much quantising may raise the word error rate on the test split; more is an error.",
+        minimum=0,
     )
     released: bool = switch(True, "Whether the model card says that the model may be used.")
     zip_path: Path | None = None

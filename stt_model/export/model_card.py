@@ -17,14 +17,14 @@ class ModelIdentity:
     model_version: str = text("0.0.1", "Version of the model, in the form of https://semver.org.")
     language: str = text("und", "Language of the model as a BCP 47 tag, such as sw-Latn-KE.")
     license: str = text(
-        "<SPDX identifier of the model's license>", "SPDX identifier of its license."
+        "<SPDX identifier of the model's license>", "SPDX identifier of the model's license."
     )
     contact_info: str = text(
-        "<where the model's authors can be reached>", "Where its authors can be reached."
+        "<where the model's authors can be reached>", "How to reach the model's authors."
     )
-    min_stt_version: str = text("1.4.0", "Oldest version of Coqui STT that runs it.")
-    max_stt_version: str = text("1.4.0", "Newest version of Coqui STT that runs it.")
-    description: str = text("", "Further notes for its users, in Markdown.")
+    min_stt_version: str = text("1.4.0", "Oldest version of Coqui STT that runs the model.")
+    max_stt_version: str = text("1.4.0", "Newest version of Coqui STT that runs the model.")
+    description: str = text("", "Further notes for the model's users, in Markdown.")
 
     @property
     def file_name(self) -> str:

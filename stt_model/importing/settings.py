@@ -17,8 +17,8 @@ class ImportSettings(SplitPlan):
     format: str = text("", "Format of the source; empty to detect it.", metavar="NAME")
     columns: str = text(
         "",
-        "Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who; others are"
-        " guessed from their names.",
+        "Roles of a table's columns, such as audio=path,transcript=sentence,speaker=who; other"
+        " columns are recognised by their names.",
         metavar="ROLE=COLUMN",
     )
     encoding: str = text("", "Encoding of text files; empty to detect it.", metavar="NAME")
@@ -29,18 +29,18 @@ class ImportSettings(SplitPlan):
     )
     speaker_pattern: str = text(
         "",
-        "Regular expression whose one group is the speaker in a clip's path, such as ^([^/]+)/ for"
-        " one folder per speaker.",
+        "Regular expression whose only group matches the speaker in a clip's path, such as"
+        " ^([^/]+)/ for one folder per speaker; empty for none.",
         metavar="REGEX",
     )
     splits: str = choice(
         "auto",
         SPLITS_FROM,
         "Whether to use the splits that the source was released with, or to draw new ones: auto"
-        " uses released ones, except Common Voice's, which hold few of its clips.",
+        " uses the released ones, except Common Voice's, which hold few of its clips.",
     )
     copy_audio: bool = switch(
-        False, "Copy every clip into the corpus instead of referring to its place."
+        False, "Copy every clip into the corpus, instead of naming its place in the source."
     )
 
     def __post_init__(self) -> None:

@@ -37,8 +37,8 @@ class ValidationSettings:
     )
     normalise: str = text(
         "",
-        "Normalise transcripts by the rules of a language, such as en or pt-BR, by generic rules"
-        " or by your own YAML file; empty leaves them unchanged.",
+        "Normalise transcripts by the rules of a language, such as en or pt-BR, by the rules named"
+        " generic, or by your own YAML file; empty leaves them unchanged.",
         metavar="LANG",
     )
     numbers: str = choice(
@@ -56,8 +56,8 @@ class ValidationSettings:
     check_audio: str = choice(
         "header",
         CHECK_AUDIO,
-        "How clips in an object store are checked: whole, or by their header, which is far less to"
-        " read, and leaves silence, clipping and damage further on unnoticed.",
+        "How clips in an object store are checked: whole, or by their header alone, which reads far"
+        " less but finds no silence, clipping or damage after it.",
     )
 
 
@@ -67,8 +67,8 @@ class AlignmentSettings:
 
     rounds: int = whole(
         1,
-        "How often recordings are aligned: with 2 a model is trained on the confident clips of the"
-        " first round, and all is aligned again with it.",
+        "How many times recordings are aligned; each further round uses a model that is trained on"
+        " the confident clips of the round before.",
         minimum=1,
         maximum=5,
     )
@@ -90,9 +90,9 @@ class PackSettings:
 class FetchSettings:
     """How much may be fetched."""
 
-    size_limit: int = whole(20, "Maximum to fetch, in GiB.", minimum=1, metavar="GIB")
+    size_limit: int = whole(20, "Maximum size of the download, in GiB.", minimum=1, metavar="GIB")
     unpacked_limit: int = whole(
-        40, "Maximum to unpack from an archive, in GiB.", minimum=1, metavar="GIB"
+        40, "Maximum size of an archive once unpacked, in GiB.", minimum=1, metavar="GIB"
     )
 
 
@@ -100,7 +100,12 @@ class FetchSettings:
 class DecisionSettings:
     """The requested mode."""
 
-    mode: str = choice("auto", MODES, "auto, fine-tune or transfer.")
+    mode: str = choice(
+        "auto",
+        MODES,
+        "auto, fine-tune or transfer; auto decides by the characters that the checkpoint's alphabet"
+        " lacks.",
+    )
     keep_source_labels: bool = switch(
         False,
         "Keep the labels of the checkpoint in an alphabet that is built from the transcripts.",
@@ -119,7 +124,7 @@ class SurgerySettings:
     )
     warm_start: bool = switch(
         True,
-        "Keep the output rows of characters that both alphabets share, where only the output layer"
+        "Keep the output weights of characters that both alphabets share, if only the output layer"
         " is replaced.",
     )
     random_seed: int = parameters_of(TrainingConfig)["random_seed"].field()
@@ -129,7 +134,7 @@ def _audio(name: str, what: str, usual: int) -> Any:
     lowest, highest = AUDIO_RANGES[name]
     return whole(
         None,
-        f"{what}; a checkpoint brings its own, and from scratch auto stands for {usual}.",
+        f"{what}; auto is the checkpoint's, or {usual} from scratch.",
         minimum=lowest,
         maximum=highest,
     )
@@ -142,20 +147,23 @@ class RunOnlySettings:
     strict_validation: bool = parameters_of(ValidationSettings)["strict"].field()
     drop_suspects_uri: str = text(
         "",
-        "File suspects.csv of an earlier run, as any such URI: rows of the train and dev splits"
+        "File suspects.csv of an earlier run, as a path or URI: rows of the train and dev splits"
         " that it marks with drop are left out; empty for none.",
     )
-    checkpoint_sha256: str = text("", "Expected digest, in hexadecimal; empty for no check.")
+    checkpoint_sha256: str = text(
+        "", "Expected SHA-256 of the checkpoint, in hexadecimal; empty for no check."
+    )
     checkpoint_alphabet_uri: str = text(
-        "", "The checkpoint's alphabet file, if it does not hold one; empty for none."
+        "", "The checkpoint's alphabet file, if the checkpoint holds none; empty for none."
     )
     bytes_output_mode: bool = switch(
         False,
-        "Whether the checkpoint's labels are the bytes of UTF-8, if it does not say so itself.",
+        "Whether the checkpoint's labels are the bytes of UTF-8, if the checkpoint does not say"
+        " so.",
     )
     list_suspects: bool = switch(
         False,
-        "Transcribe the train and dev splits too, and list the clips of all splits whose text and"
+        "Also transcribe the train and dev splits, and list the clips of all splits whose text and"
         " audio may not match.",
     )
 
@@ -166,8 +174,8 @@ class ForecastSettings:
 
     forecast: bool = switch(
         False,
-        "Train on parts of the training split too, and forecast the error rate with more speech; it"
-        " takes about as long as training again.",
+        "Train on parts of the training split too, and forecast the error rate with more speech;"
+        " this takes about as long as training again.",
     )
 
 
@@ -192,7 +200,7 @@ class SweepSettings:
     drop_depths: str = text(
         "0,1",
         "Numbers of layers to replace that are tried, counted from the output, such as 1..5 or"
-        " 0,1,2; 0 fine-tunes, where the source has every character.",
+        " 0,1,2; 0 fine-tunes, if the source has every character.",
         metavar="DEPTHS",
     )
     learning_rates: str = text(
@@ -207,7 +215,7 @@ class SweepSettings:
         metavar="EPOCHS",
     )
     keep: float = real(
-        0.5, "Share of the trainings that continues after each rung.", above=0, maximum=1
+        0.5, "Share of the trainings that continue after each rung.", above=0, maximum=1
     )
     choose_by: str = choice("cer", ("cer", "wer"), "Dev error rate by which trainings are ranked.")
 
@@ -218,18 +226,20 @@ class ScratchSettings:
 
     n_hidden: int | None = whole(
         None,
-        "Width of the layers; a checkpoint has its own, and the default from scratch is 2048.",
+        "Units per layer; auto is the checkpoint's width, or 2048 from scratch.",
         minimum=1,
     )
-    layer_norm: bool = switch(False, "From scratch: normalise the layers.")
+    layer_norm: bool = switch(False, "From scratch: normalise the outputs of layers 1, 2, 3 and 5.")
     audio_sample_rate: int | None = _audio(
-        "audio_sample_rate", "Hz that clips are brought to", USUAL_AUDIO.audio_sample_rate
+        "audio_sample_rate", "Sample rate of the model, in Hz", USUAL_AUDIO.audio_sample_rate
     )
     feature_win_len: int | None = _audio(
-        "feature_win_len", "Milliseconds of sound in a frame", USUAL_AUDIO.feature_win_len
+        "feature_win_len", "Length of a frame, in ms", USUAL_AUDIO.feature_win_len
     )
     feature_win_step: int | None = _audio(
-        "feature_win_step", "Milliseconds from frame to frame", USUAL_AUDIO.feature_win_step
+        "feature_win_step",
+        "Time between the starts of two frames, in ms",
+        USUAL_AUDIO.feature_win_step,
     )
 
 

@@ -78,7 +78,8 @@ def analyse_sources(
         report: Markdown file; if something is refused, it is written up to there.
         strict: refuse a dataset with any error, instead of rejecting the row.
         sha256: expected digest of the checkpoint.
-        mode: auto, fine-tune or transfer.
+        mode: auto, fine-tune or transfer; auto decides by the characters that the checkpoint's
+            alphabet lacks.
         alphabet_uri: alphabet to train with; empty for the checkpoint's, or one that is built.
         scorer_uri: language model that the new model will be tested with.
         drop_source_layers: how many layers a transfer replaces.

@@ -85,13 +85,13 @@ class TrainingConfig:
     alphabet: Alphabet | None = None
     epochs: int = whole(
         None,
-        "Passes over the training split; auto ends when the dev split has stopped improving.",
+        "Passes over the training split; auto stops when the dev split no longer improves.",
         minimum=1,
     )
     train_batch_size: int = whole(
-        None, "Utterances of a training step, over all GPUs; auto depends on the corpus.", minimum=1
+        None, "Utterances per training step, over all GPUs; auto depends on the corpus.", minimum=1
     )
-    dev_batch_size: int = whole(16, "Utterances of a step over the dev split.", minimum=1)
+    dev_batch_size: int = whole(16, "Utterances per batch of the dev split.", minimum=1)
     learning_rate: float = real(
         None,
         "Step size of Adam; one stored in a checkpoint is ignored. Auto depends on the corpus,"
@@ -100,19 +100,20 @@ class TrainingConfig:
     )
     dropout_rate: float = real(
         None,
-        "Share of the units of layers 1, 2, 3 and 5 that a step drops; auto depends on the corpus.",
+        "Share of the units of layers 1, 2, 3 and 5 that each step drops; auto depends on the"
+        " corpus.",
         minimum=0,
         below=1,
     )
     dropout_rate2: float = real(
-        -1.0, "The same of layer 2 alone; -1 for dropout_rate.", minimum=-1, below=1
+        -1.0, "The same for layer 2; -1 means dropout_rate.", minimum=-1, below=1
     )
     dropout_rate3: float = real(
-        -1.0, "The same of layer 3 alone; -1 for dropout_rate.", minimum=-1, below=1
+        -1.0, "The same for layer 3; -1 means dropout_rate.", minimum=-1, below=1
     )
     dropout_rate6: float = real(
         -1.0,
-        "The same of the last layer before the output, layer 5 of the checkpoint; -1 for"
+        "The same for the last layer before the output, layer 5 of the checkpoint; -1 means"
         " dropout_rate.",
         minimum=-1,
         below=1,
@@ -140,8 +141,8 @@ class TrainingConfig:
     )
     freeze_source_epochs: int = whole(
         None,
-        "After replacing layers: first epochs that train only the new layers; auto depends on the"
-        " corpus.",
+        "If layers are replaced: first epochs, in which only the new layers are trained; auto"
+        " depends on the corpus.",
         minimum=0,
     )
     augment: str = text(
@@ -154,15 +155,17 @@ class TrainingConfig:
     mixed_precision: str = choice(
         AUTO,
         (AUTO, *PRECISIONS),
-        "auto, off, float16 or bfloat16: precision; weights stay in 32 bits. Auto takes"
-        " bfloat16 if it is clearly faster on this machine, otherwise off.",
+        "Precision of the computation: auto, off (32 bits), float16 or bfloat16; weights stay in 32"
+        " bits. Auto takes bfloat16 if it is clearly faster on this machine, otherwise off.",
     )
     early_stop: bool = switch(
-        False, "Stop when es_epochs epochs bring no improvement of the dev loss."
+        False, "Stop after es_epochs epochs without improvement on the dev split."
     )
     es_epochs: int = whole(25, "Epochs without improvement that early_stop waits for.", minimum=1)
     es_min_delta: float = real(
-        0.05, "Fall of the dev loss that counts as improvement, in nats per utterance.", minimum=0
+        0.05,
+        "Smallest fall of the dev loss that counts as an improvement, in nats per utterance.",
+        minimum=0,
     )
     reduce_lr_on_plateau: bool = switch(
         False,
@@ -177,25 +180,27 @@ class TrainingConfig:
     )
     es_min_share: float = real(
         0.0,
-        "Relative fall of the dev figure that counts as an improvement.",
+        "Smallest fall of best_by's measure that counts as an improvement, as a share of its best"
+        " value.",
         minimum=0,
         below=1,
     )
     warmup_steps: int = whole(
-        0, "First steps, over which the learning rate rises linearly.", minimum=0
+        0, "First steps, over which the learning rate rises linearly; 0 for none.", minimum=0
     )
     kept_layers_rate: float = real(
         1.0,
-        "After replacing layers: factor of the learning rate in the layers of the source.",
+        "If layers are replaced: factor for the learning rate of the layers that are kept.",
         above=0,
     )
     best_by: str = choice(
         "loss",
         BEST_BY,
-        "loss, cer or wer: the dev figure that determines best epoch, plateaus and early stopping.",
+        "loss, cer or wer: the measure on the dev split that decides the best epoch, plateaus and"
+        " early stopping.",
     )
     max_non_finite_steps: int = whole(
-        5, "Steps in a row without a finite loss that end the training.", minimum=1
+        5, "Consecutive steps without a finite loss after which training fails.", minimum=1
     )
     checkpoint_secs: float = real(
         600.0,
@@ -203,7 +208,7 @@ class TrainingConfig:
         minimum=0,
     )
     feature_cache_size: int = whole(
-        20, "Maximum size of the cache of features, in GiB.", minimum=1, metavar="GIB"
+        20, "Maximum size of the feature cache, in GiB.", minimum=1, metavar="GIB"
     )
     metrics_files: Sequence[Path] = ()
     """Manifests whose loss is only reported after each epoch."""

@@ -70,7 +70,7 @@ def test_notices_come_before_the_error(tmp_path):
     flags = ("--train_cudnn", "--checkpoint_dir", "gone", "--train_files", "gone.csv")
     done = start("train", *flags, cwd=tmp_path)
     notice, error = done.stderr.splitlines()
-    assert "--train_cudnn: nothing follows" in notice
+    assert "--train_cudnn has no effect" in notice
     assert error.startswith(f"error: {tmp_path}/gone.csv: expected a readable file")
     assert list(tmp_path.iterdir()) == []
 

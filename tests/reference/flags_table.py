@@ -13,13 +13,13 @@ BEGIN, END = "<!-- flags: begin -->", "<!-- flags: end -->"
 
 
 def table() -> str:
-    """Return one row a flag: where it means something, and what follows elsewhere."""
+    """Return a row for each flag: the commands that use it, and what happens in the others."""
     commands = build_parser()[1]
     own = {name: own_options(commands.choices[name]) for name in COMMANDS}
     rows = ["| flag | same meaning in | elsewhere |", "| --- | --- | --- |"]
     for flag in FLAGS:
         where = [name for name in COMMANDS if f"--{flag.name}" in own[name]]
-        outcome = "refused" if flag.outcome == REFUSED else "nothing follows"
+        outcome = "refused" if flag.outcome == REFUSED else "no effect"
         but = f" but {flag.default}" if flag.outcome == REFUSED else ""
         elsewhere = "" if len(where) == len(COMMANDS) else f"{outcome}{but}: {flag.why}"
         assert where or flag.outcome != SAME

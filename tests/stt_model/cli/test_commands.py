@@ -235,10 +235,9 @@ def test_flags_that_coqui_needed_are_taken_and_said_to_change_nothing(inputs, ca
     places = ("--load_checkpoint_dir", inputs / "gone", "--save_checkpoint_dir", inputs / "new")
     call("train", *places, "--train_files", LATIN, *flags)
     assert [message.split(":")[0] for message in caplog.messages] == [
-        "--train_cudnn",
-        "--load_cudnn",
+        "--train_cudnn has no effect",
+        "--load_cudnn has no effect",
     ]
-    assert all("nothing follows" in message for message in caplog.messages)
 
 
 # Checkpoints: inspect and fetch

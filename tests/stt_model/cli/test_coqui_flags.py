@@ -14,7 +14,7 @@ from stt_model.cli.coqui_flags import (
     outcome_of,
     own_options,
 )
-from stt_model.cli.coqui_flags import mind_coqui_flags as mind
+from stt_model.cli.coqui_flags import report_coqui_flags as mind
 from stt_model.cli.parser import build_parser
 
 REQUIRED = {
@@ -81,12 +81,12 @@ def test_those_that_mean_something_are_those_of_the_command():
     assert foreign == ["lm_alpha_max", "lm_beta_max", "n_trials"]
 
 
-def test_of_what_nothing_follows_one_line_says_why(caplog):
+def test_of_flags_without_effect_one_line_says_why(caplog):
     caplog.set_level("INFO")
     mind(parse("evaluate", "--use_allow_growth", "--train_files", "a.csv", "b.csv"))
     assert caplog.messages == [
-        "--use_allow_growth: nothing follows: TensorFlow 2 decides that itself",
-        "--train_files: nothing follows: this command reads no such files",
+        "--use_allow_growth has no effect: TensorFlow 2 decides that itself",
+        "--train_files has no effect: this command reads no such files",
     ]
 
 
