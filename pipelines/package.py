@@ -72,7 +72,7 @@ class Parameter:
 
 def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
     """Return the parameters of the compiled pipeline by name, the required ones first."""
-    definitions = _read_pipeline(package)["root"]["inputDefinitions"]
+    definitions = read_pipeline(package)["root"]["inputDefinitions"]
     parameters = []
     for name, spec in definitions["parameters"].items():
         kind = _TYPES[spec["parameterType"]]
@@ -88,7 +88,7 @@ def named_package(parser: argparse.ArgumentParser) -> Path:
     finder.add_argument("--package", type=Path, default=PACKAGE)
     try:
         package: Path = finder.parse_known_args(list(getattr(parser, "given", ())))[0].package
-        _read_pipeline(package)
+        read_pipeline(package)
     except (argparse.ArgumentError, PackageError):
         # The command itself says what is wrong with it.
         return PACKAGE
@@ -101,7 +101,7 @@ def local_pipeline(package: Path = PACKAGE) -> str:
     Without retries: what failed on this machine would only fail again. And with conditions written
     so that it finds the output of a task beside the branch, where it looks for an input of the DAG.
     """
-    pipeline = copy.deepcopy(_read_pipeline(package))
+    pipeline = copy.deepcopy(read_pipeline(package))
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
             task.pop("retryPolicy", None)
@@ -119,7 +119,11 @@ def _resolvable(condition: str, inputs: Mapping[str, Any]) -> str:
     return condition
 
 
-def _read_pipeline(package: Path) -> dict[str, Any]:
+def read_pipeline(package: Path) -> dict[str, Any]:
+    """Return a compiled pipeline, without what its tasks get on a cluster; do not change it.
+
+    Raises PackageError for a file that is no compiled pipeline.
+    """
     expected = "a pipeline as `stt-bootstrap compile` writes it"
     try:
         pipeline = _parse_pipeline(package.read_text(encoding="utf-8"))
@@ -133,24 +137,24 @@ def _read_pipeline(package: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _parse_pipeline(text: str) -> Any:
-    # A second document has what the tasks get on a cluster.
+    # The second document has what the tasks get on a cluster.
     return next(yaml.load_all(text, Loader=_LOADER), None)
 
 
 def package_name(package: Path = PACKAGE) -> str:
     """Return the name that the pipeline was given."""
-    return str(_read_pipeline(package)["pipelineInfo"]["name"])
+    return str(read_pipeline(package)["pipelineInfo"]["name"])
 
 
 def package_images(package: Path = PACKAGE) -> list[str]:
     """Return the images that its tasks run in, each once."""
-    executors = _read_pipeline(package)["deploymentSpec"]["executors"].values()
+    executors = read_pipeline(package)["deploymentSpec"]["executors"].values()
     return sorted({executor["container"]["image"] for executor in executors})
 
 
 def package_tasks(package: Path = PACKAGE) -> dict[str, str]:
     """Return the titles of the tasks that have a container, by their names in the package."""
-    pipeline = _read_pipeline(package)
+    pipeline = read_pipeline(package)
     components = pipeline["components"]
     return {
         name: task["taskInfo"]["name"]
@@ -162,7 +166,7 @@ def package_tasks(package: Path = PACKAGE) -> dict[str, str]:
 
 def package_nodes(package: Path = PACKAGE) -> int:
     """Return over how many nodes it spreads training; 1 for none of Trainer's."""
-    pipeline = _read_pipeline(package)
+    pipeline = read_pipeline(package)
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
             if task["componentRef"]["name"].startswith("comp-distributed-training"):
@@ -294,10 +298,10 @@ def read_parameters(path: Path) -> dict[str, object]:
         raise ParameterError(f"{path}: {error.strerror}; check the path") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         what = " ".join(str(error).split())
-        raise ParameterError(f"{path}: expected YAML, found what cannot be read: {what}") from error
+        raise ParameterError(f"{path}: expected YAML, found: {what}") from error
     if not isinstance(values, dict):
-        kind = type(values).__name__
-        raise ParameterError(f"{path}: expected lines such as `epochs: 20`, found one {kind}")
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise ParameterError(f"{path}: expected lines such as `epochs: 20`, found {found}")
     return {str(name): value for name, value in values.items()}
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stt_bootstrap.pipelines.package import package_parameters
+from stt_bootstrap.pipelines.package import package_parameters, read_parameters
 from stt_bootstrap.pipelines.preflight.checks import preflight
 from stt_bootstrap.pipelines.preflight.cluster import Cluster
 from stt_bootstrap.pipelines.preflight.findings import Status, as_json, as_table
@@ -28,18 +25,18 @@ def main(args: argparse.Namespace) -> int:
     bad = [finding.check for finding in findings if finding.status is Status.FAILED]
     if bad:
         checks = ", ".join(dict.fromkeys(bad))
-        raise PreflightError(f"a run would fail; what to do is said beside: {checks}")
+        raise PreflightError(f"a run would fail; see above what to do about: {checks}")
     return 0
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    """Return what the flags say; where they do not, the file; where that does not, the defaults."""
+    """Return the values of the flags, else those of the file, else the defaults."""
     known = package_parameters(args.package)
     asked = [name for name in PARAMETERS if name in known]
     settings: dict[str, Any] = {
         name: known[name].default for name in asked if known[name].default is not None
     }
-    given = _read(args.parameters) if args.parameters else {}
+    given: dict[str, Any] = read_parameters(args.parameters) if args.parameters else {}
     if unknown := sorted(set(given) - set(known)):
         raise PreflightError(
             f"{args.parameters}: {', '.join(unknown)}: no such parameter; there are "
@@ -49,20 +46,10 @@ def _plan(args: argparse.Namespace) -> Plan:
     for name in (*asked, *(field.name for field in dataclasses.fields(Plan))):
         if getattr(args, name, None) is not None:
             settings[name] = getattr(args, name)
-    # The form calls it so, for the order of its fields.
+    # The form's name for it, which puts its fields in order.
     if alphabet := settings.pop("model_alphabet_uri", None):
         settings["alphabet_uri"] = alphabet
     names = size_parameters(known)
     sizes = {name: str(given[name]) for name in names if name in given}
     sizes |= {name: flag for name in names if (flag := getattr(args, name, None)) is not None}
     return Plan(**settings, sizes=sizes)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise PreflightError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise PreflightError(f"{path}: expected lines such as `gpu_count: '2'`")
-    return content

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from pathlib import Path
 
-from stt_bootstrap.pipelines.package import (
-    PACKAGE,
-    named_package,
-    package_parameters,
-    value_reader,
+from stt_bootstrap.pipelines.package import named_package, package_parameters
+from stt_bootstrap.pipelines.package_flags import (
+    add_cluster_flags,
+    add_package_flags,
+    add_parameter_flags,
 )
 
-# Parameters of the pipeline that a cluster can be asked about.
+# Parameters of the pipeline that a cluster can be checked against.
 PARAMETERS = (
     "dataset_uri",
     "checkpoint_uri",
@@ -33,7 +32,7 @@ PARAMETERS = (
 
 
 def size_parameters(known: Iterable[str]) -> list[str]:
-    """Return the names of further parameters that say how much a step may use."""
+    """Return the names of further parameters for the resources of steps."""
     return [
         name
         for name in known
@@ -42,56 +41,35 @@ def size_parameters(known: Iterable[str]) -> list[str]:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add all flags; one that was not given is None, so that others may say what it is."""
+    """Add all flags; one that is not given is None, so that a file or a default may replace it."""
+    add_cluster_flags(parser)
     parser.add_argument(
-        "--namespace", default="kubeflow", help="namespace that the runs' pods are in"
+        "--output",
+        choices=("table", "json"),
+        default="table",
+        help="a table for people, or JSON for programs",
     )
-    parser.add_argument(
-        "--context", default="", help="context of the kubeconfig, in place of its current one"
-    )
-    parser.add_argument(
-        "--output", choices=("table", "json"), default="table", help="for a person or a program"
-    )
-    parser.add_argument(
-        "--package",
-        type=Path,
-        default=PACKAGE,
-        metavar="FILE",
-        help="compiled pipeline that the run would be of; its parameters are flags",
-    )
-    parser.add_argument(
-        "--parameters",
-        type=Path,
-        metavar="FILE",
-        help="YAML file with parameters of the run; flags win over it",
-    )
+    add_package_flags(parser)
     _add_names(parser.add_argument_group("names of objects in the namespace"))
-    group = parser.add_argument_group("parameters of the run that are looked at")
+    group = parser.add_argument_group("parameters of the run that are checked")
     known = package_parameters(named_package(parser))
-    for name in (*(each for each in PARAMETERS if each in known), *size_parameters(known)):
-        parameter = known[name]
-        default = f" (default: {parameter.default})" if parameter.default else ""
-        group.add_argument(
-            f"--{name}",
-            type=value_reader(parameter),
-            metavar="JSON" if parameter.type in (dict, list) else parameter.type.__name__.upper(),
-            help=f"{parameter.description}{default}".replace("%", "%%"),
-        )
+    names = (*(each for each in PARAMETERS if each in known), *size_parameters(known))
+    add_parameter_flags(group, (known[name] for name in names), are_set=False)
 
 
 def _add_names(group: argparse._ArgumentGroup) -> None:
     for name, what in (
         ("service_account", "service account of the runs"),
         ("secret", "secret with the keys to the object store"),
-        ("config_map", "config map with the place of the object store"),
-        ("cache_claim", "volume claim of the cache"),
+        ("config_map", "config map with the address of the object store"),
+        ("cache_claim", "volume claim of the clip cache"),
         (
             "kubeflow_namespace",
-            "namespace that Kubeflow Pipelines itself is in (default: kubeflow)",
+            "namespace of Kubeflow Pipelines itself (default: kubeflow)",
         ),
         (
             "store_endpoint",
-            "URL that leads to the object store from here, such as a forwarded port",
+            "URL of the object store as seen from here, such as that of a forwarded port",
         ),
     ):
         metavar = "URL" if name == "store_endpoint" else "NAME"

@@ -14,11 +14,11 @@ from stt_bootstrap.components.distributed_training.train_job import (
     RUNTIME,
     VERSION,
 )
+from stt_bootstrap.pipelines.package import read_pipeline
 from stt_bootstrap.pipelines.preflight.access import runner_may
 from stt_bootstrap.pipelines.preflight.cluster import Cluster
 from stt_bootstrap.pipelines.preflight.findings import Findings, failed, ok, warning
 from stt_bootstrap.pipelines.preflight.plan import Plan
-from stt_bootstrap.pipelines.preflight.steps import read_package
 
 # Group, resource, verbs: what manifests/components/nodes/role.yaml grants.
 NODES_PERMISSIONS = (
@@ -30,7 +30,7 @@ NODES_PERMISSIONS = (
 
 def check_training_runtime(plan: Plan, cluster: Cluster) -> Findings:
     """The cluster has the runtime that the package's TrainJobs name, with the package's version."""
-    executors = read_package(plan.package)["deploymentSpec"]["executors"]
+    executors = read_pipeline(plan.package)["deploymentSpec"]["executors"]
     label = next((name for name in executors if "distributed-training" in name), "")
     if not label:
         yield ok("the package trains on one node")
@@ -55,7 +55,7 @@ def check_training_runtime(plan: Plan, cluster: Cluster) -> Findings:
 
 def check_nodes_permissions(plan: Plan, cluster: Cluster) -> Findings:
     """The account of the runs may make TrainJobs, if the package does."""
-    executors = read_package(plan.package)["deploymentSpec"]["executors"]
+    executors = read_pipeline(plan.package)["deploymentSpec"]["executors"]
     if not any("distributed-training" in name for name in executors):
         yield ok("the package makes no TrainJob")
         return

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from stt_bootstrap.pipelines import cluster
-from stt_bootstrap.pipelines.package import PACKAGE, package_parameters
+from stt_bootstrap.pipelines.package import PACKAGE, package_images, package_parameters
 from stt_bootstrap.pipelines.preflight.steps import (
     PreflightError,
     Step,
     package_steps,
     quantity,
-    read_package,
 )
 
 __all__ = ["Plan", "PreflightError"]
@@ -75,8 +74,7 @@ class Plan:
 
     def images(self) -> list[str]:
         """Return the images of the package's steps."""
-        executors = read_package(self.package)["deploymentSpec"]["executors"].values()
-        return sorted({executor["container"]["image"] for executor in executors})
+        return package_images(self.package)
 
     def _value(self, parameter: str) -> str:
         """Return what a parameter of the pipeline is set to."""

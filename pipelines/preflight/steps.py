@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kubernetes.utils.quantity import parse_quantity
 
+from stt_bootstrap.pipelines.package import read_pipeline
 from stt_model.base import BootstrapError
 
-# The one in C is ten times as fast.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # A value that is one of the pipeline's parameters, however deep the task stands.
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(?:\w+--)*(\w+)'\]\}\}")
 
@@ -43,24 +40,13 @@ class Step:
         return ", ".join(self.titles)
 
 
-def read_package(package: Path) -> dict[str, Any]:
-    """Return the first document of a package; the second says what the tasks get on a cluster."""
-    return _parse(package.read_text(encoding="utf-8"))
-
-
-@functools.lru_cache(maxsize=1)
-def _parse(text: str) -> dict[str, Any]:
-    pipeline: dict[str, Any] = next(yaml.load_all(text, Loader=_LOADER))
-    return pipeline
-
-
 def package_steps(package: Path, value: Callable[[str], str]) -> list[Step]:
     """Return the steps of a package, those that ask alike together, the largest first.
 
     ``value`` says what a parameter of the pipeline is set to. Raises PreflightError for what is no
     quantity.
     """
-    pipeline = read_package(package)
+    pipeline = read_pipeline(package)
     titles = _titles(pipeline)
     alike: dict[tuple[object, ...], Step] = {}
     for label, executor in pipeline["deploymentSpec"]["executors"].items():

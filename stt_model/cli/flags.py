@@ -226,7 +226,10 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows every help as a sentence, and defaults only if they are not empty."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help or ""
-        default = (super()._get_help_string(action) or "").removeprefix(text)
-        sentence = f"{text[:1].upper()}{text[1:]}".removesuffix(".") + "." if text.strip() else text
-        return sentence if action.default in (None, "", []) else f"{sentence}{default}"
+        shown = super()._get_help_string(action) or ""
+        if action.default in (None, "", []):
+            shown = action.help or ""
+        text, mark, default = shown.partition(" (default: ")
+        if not text.strip():
+            return shown
+        return f"{text[0].upper()}{text[1:].removesuffix('.')}.{mark}{default}"

@@ -186,8 +186,8 @@ def _add_augment(group: argparse._ArgumentGroup) -> None:
         action="extend",
         default=[],
         metavar="SPEC",
-        help="augmentations, drawn anew in each epoch: NAME[p=P,PARAMETER=RANGE,…] as in Coqui, such"
-        " as tempo[p=0.5,factor=1~0.2]; none for no change; by default they depend on the corpus",
+        help="augmentations, drawn anew in each epoch: NAME[p=P,PARAMETER=RANGE,…] as in Coqui,"
+        " such as tempo[p=0.5,factor=1~0.2]; none for no change; the default depends on the corpus",
     )
 
 

@@ -17,8 +17,11 @@ from stt_model.storage import is_stored, local_path
 
 SPLITS = ("train", "dev", "test")
 COLUMNS = ("wav_filename", "wav_filesize", "transcript")
-SPEAKER_COLUMNS = ("speaker", "speaker_id", "client_id", "voice")
-"""Further columns of a manifest that name who speaks; the first that is not empty counts."""
+SPEAKER_COLUMNS = (
+    *("speaker", "speaker_id", "speakerid", "spk", "spk_id", "client_id", "user", "user_id"),
+    *("reader", "reader_id", "participant", "participant_id", "voice", "speaker_name"),
+)
+"""Usual names of the column with the speaker; the first that is not empty counts."""
 
 _COLLECTIONS = {
     sample_databases.SUFFIX: sample_databases.iter_samples,

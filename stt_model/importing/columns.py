@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from stt_model.corpus import SPEAKER_COLUMNS
 from stt_model.importing.clip import ImportSourceError
 from stt_model.importing.tree import is_media
 
-_NAMES = """
+_NAMES = f"""
 audio: wav_filename audio audio_path audio_file audio_filepath audiofile path file filename
 audio: file_name file_path filepath wav wav_path wavfile clip clip_path recording sound uri url
 audio: mp3 flac
 transcript: transcript transcription sentence text normalized_text normalised_text raw_text words
 transcript: transcripts utterance label prompt orthography caption content phrase raw_transcript
-speaker: speaker speaker_id speakerid spk spk_id client_id user user_id reader reader_id participant
-speaker: participant_id voice speaker_name
+speaker: {" ".join(SPEAKER_COLUMNS)}
 gender: gender sex speaker_gender
 age: age age_group speaker_age
 accent: accent accents dialect variety region
@@ -83,7 +83,7 @@ def map_columns(
         if len(texts) == 1:
             found["transcript"] = texts[0]
     if missing := [role for role in needed if role not in found]:
-        # Columns without a name, and then one that is hardly the name of one.
+        # A first row with unnamed columns is a title rather than a header.
         is_title = any(re.fullmatch(r"column \d+", each) for each in columns)
         hint = "the first row must name the columns, with no title above; or " if is_title else ""
         raise ImportSourceError(
@@ -101,7 +101,7 @@ def names_needed(columns: Iterable[str]) -> bool:
 
 
 def describe(mapping: Mapping[str, str]) -> str:
-    """Describe the mapping for people."""
+    """Describe which column has which role."""
     return ", ".join(f"{role} from {column!r}" for role, column in mapping.items())
 
 

@@ -347,9 +347,9 @@ def test_wrong_parameters_are_told_together_before_anything_is_sent(submit, serv
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("- a\n", "expected lines such as `epochs: 20`, found one list"),
-        ("", "expected lines such as `epochs: 20`, found one NoneType"),
-        ("a: [", "expected YAML, found what cannot be read"),
+        ("- a\n", "expected lines such as `epochs: 20`, found a list"),
+        ("", "expected lines such as `epochs: 20`, found nothing"),
+        ("a: [", "expected YAML, found: "),
     ],
 )
 def test_files_that_hold_no_parameters(submit, server, tmp_path, content, message):

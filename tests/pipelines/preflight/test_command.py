@@ -43,7 +43,7 @@ def test_the_command_takes_the_parameters_of_the_overlay(api, package):
 
 @pytest.mark.parametrize(
     ("content", "error"),
-    [("gpus: 2", "gpus: no such parameter"), ("- 2", "expected lines"), ("{", "not YAML")],
+    [("gpus: 2", "gpus: no such parameter"), ("- 2", "expected lines"), ("{", "expected YAML")],
 )
 def test_parameters_that_cannot_be_read(api, tmp_path, content, error):
     (tmp_path / "parameters.yaml").write_text(content)
