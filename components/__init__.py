@@ -1,4 +1,4 @@
-"""One folder per component: what Kubeflow sees. All logic is in ``stt_model``."""
+"""Kubeflow components, one folder each: only interfaces, since all logic is in ``stt_model``."""
 
 COMPONENTS = (
     "source_digests",

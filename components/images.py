@@ -1,7 +1,7 @@
-"""The image references of the components, in this one place.
+"""The image references of all components.
 
 ``localhost`` never resolves to a public registry: an image that was not built is reported as
-missing, not pulled from strangers. ``pipelines.compile`` writes packages for other registries.
+missing, not pulled from elsewhere. ``pipelines.compile`` writes packages for other registries.
 """
 
 from stt_model import __version__
@@ -9,10 +9,10 @@ from stt_model import __version__
 REGISTRY = "localhost/stt-bootstrap"
 TAG = __version__
 
-# Who the images run as, uid and gid, unless a pod says otherwise.
+# Default uid and gid of the images.
 USER = 1000
 
-# What docker/Dockerfile builds, each from the lock file of its name.
+# The targets of docker/Dockerfile, each built from the lock file of its name.
 NAMES = ("light", "model", "model-gpu")
 
 

@@ -1,1 +1,1 @@
-"""How the components are chained, and how a chain is compiled and run."""
+"""How the components form pipelines, and how these are compiled and run."""

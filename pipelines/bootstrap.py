@@ -185,8 +185,8 @@ def bootstrap(
             Kubernetes tolerations.
     """
     values = dict(locals())
-    # What lies behind a URI can change while its name stays: looked at in every run, and handed on,
-    # so that the steps behind it are taken from an earlier run only where nothing changed.
+    # The content behind a URI can change. Its digest is taken in every run and passed on, so that
+    # later steps come from Kubeflow's cache only if nothing changed.
     digests = source_digests(
         dataset_uri=dataset_uri,
         checkpoint_uri=checkpoint_uri,

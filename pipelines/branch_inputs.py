@@ -1,4 +1,4 @@
-"""Names of what a group of tasks is handed, as Kubeflow's graph shows them."""
+"""Names of the inputs of a group of tasks, as Kubeflow's graph shows them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def name_artifacts(package: str) -> str:
-    """Return a compiled pipeline whose groups are handed artifacts by their own names.
+    """Return a compiled pipeline whose groups get artifacts under the artifacts' own names.
 
-    kfp's compiler calls them ``pipelinechannel--TASK-NAME``; drawn inside of a branch, all of them
-    are cut off to the same ``pipelinechannel--…``.
+    kfp's compiler calls them ``pipelinechannel--TASK-NAME``, which the graph of a branch shortens
+    to the same ``pipelinechannel--…`` for all of them.
     """
     pipeline = next(yaml.load_all(package, Loader=_LOADER))
     longer: set[str] = set()
@@ -22,7 +22,7 @@ def name_artifacts(package: str) -> str:
         if "dag" in component:
             given = component.get("inputDefinitions", {}).get("artifacts", {})
             names = [name for name in given if name.startswith(_CHANNEL)]
-            # Where two tasks made artifacts of one name, the long ones tell them apart.
+            # If two tasks make artifacts of the same name, only the long names differ.
             if len({_short(name) for name in names}) == len(names):
                 longer.update(names)
     for name in sorted(longer, key=len, reverse=True):

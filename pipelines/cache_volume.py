@@ -10,7 +10,7 @@ from stt_model.storage import CACHE_VARIABLE
 
 MOUNT_PATH = "/cache"
 STEPS = ("source_analysis", "training")
-"""Those that read whole datasets; a second task of a step has a number behind its name."""
+"""Steps that read whole datasets; the second task of a component has a number after its name."""
 
 
 def mount_cache(package: str, claim: str) -> str:
@@ -33,6 +33,6 @@ def mount_cache(package: str, claim: str) -> str:
 
 
 def _mount(claim: str) -> dict[str, object]:
-    """Return what kfp's own ``kubernetes.mount_pvc`` makes of it."""
+    """Return what kfp's own ``kubernetes.mount_pvc`` would write."""
     name = {"runtimeValue": {"constant": claim}}
     return {"constant": claim, "mountPath": MOUNT_PATH, "pvcNameParameter": name}

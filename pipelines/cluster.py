@@ -1,8 +1,8 @@
-"""What the tasks of the pipeline get on a cluster; a run on this machine ignores all of it.
+"""Resources and settings of tasks on a cluster; a run on this machine ignores all of them.
 
-Names are those of the objects in ``manifests``. A secret or config map that is not there leaves its
-variables unset: a task that needs them then fails with the name of the variable, where a demanded
-one would leave its pod waiting without a word.
+Names are those of the objects in ``manifests``. Secret and config map are optional: if one is
+missing, its variables are unset, and a task that needs them fails with the name of the variable. A
+required one would keep its pod waiting without a message.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stt_model.training import RUN_ID_VARIABLE
 STORE_SECRET = "stt-bootstrap-store"
 STORE_SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 STORE_SECRET_TOKEN = "AWS_SESSION_TOKEN"
-"""A further key of the secret, of temporary credentials only."""
+"""A further key of the secret, only for temporary credentials."""
 STORE_CONFIG_MAP = "stt-bootstrap-store"
 STORE_CONFIG_KEYS = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "S3_ADDRESSING_STYLE")
 SERVICE_ACCOUNT = "stt-bootstrap-runner"
@@ -32,12 +32,12 @@ _SHARED_MEMORY = "2Gi"
 
 @dataclass(frozen=True)
 class Budget:
-    """What a task may use: quantities as Kubernetes writes them, texts or parameters."""
+    """What a task may use: Kubernetes quantities, as texts or parameters."""
 
     cpu: str | PipelineParameterChannel
     memory: str | PipelineParameterChannel
     hours: int
-    """How long one attempt may take."""
+    """The maximum duration of one attempt."""
     retries: int
     """Attempts after the first."""
 
@@ -55,13 +55,13 @@ class Accelerators:
     node_selector: PipelineParameterChannel | None = None
     """Labels that the node must have; none for any node."""
     tolerations: PipelineParameterChannel | None = None
-    """Taints that it may have, a list of Kubernetes' tolerations; none for no taint."""
+    """Taints that the node may have, as a list of Kubernetes tolerations; none for no taint."""
 
 
 def place(
     task: dsl.PipelineTask, budget: Budget, accelerators: Accelerators | None = None
 ) -> dsl.PipelineTask:
-    """Give a task its limits, retries, time, labels and the object store; return it."""
+    """Set a task's limits, retries, time limit, labels and object store; return it."""
     task.set_cpu_limit(budget.cpu).set_memory_limit(budget.memory)
     _hand_down(task, budget.cpu, budget.memory)
     _set_retries(task, budget)
@@ -76,10 +76,10 @@ def place(
 
 
 def _hand_down(task: dsl.PipelineTask, *values: str | PipelineParameterChannel) -> None:
-    """Have the DAGs around a task take the parameters of the pipeline that its resources name.
+    """Pass the pipeline's parameters that a task's resources name through the DAGs around it.
 
-    Kubeflow's compiler sees to that for what a task is called with, not for resources: the task's
-    driver then finds no such parameter.
+    kfp's compiler does so for a task's arguments but not for its resources, and the task's driver
+    would not find the parameter.
     """
     task.register_pipeline_channels(
         [value for value in values if isinstance(value, PipelineParameterChannel)]
@@ -115,17 +115,17 @@ def _give_accelerators(task: dsl.PipelineTask, accelerators: Accelerators) -> No
         kubernetes.add_node_selector_json(task, accelerators.node_selector)
     if accelerators.tolerations is not None:
         kubernetes.add_toleration_json(task, accelerators.tolerations)
-    # GPUs exchange gradients, and decoding processes their work, through shared memory, of which a
-    # container has 64 MB by itself.
+    # GPUs exchange gradients, and decoding processes their work, through shared memory; by default
+    # a container has 64 MB of it.
     kubernetes.empty_dir_mount(
         task, "shared-memory", "/dev/shm", medium="Memory", size_limit=_SHARED_MEMORY
     )
 
 
 def name_run(task: dsl.PipelineTask) -> dsl.PipelineTask:
-    """Tell a task the id of its run, outside of its parameters; return it.
+    """Give a task the id of its run in the environment; return the task.
 
-    As a parameter it would make every run another one to Kubeflow's cache.
+    As a parameter, the id would keep every run out of Kubeflow's cache.
     """
     return kubernetes.use_field_path_as_env(
         task, RUN_ID_VARIABLE, "metadata.labels['pipeline/runid']"

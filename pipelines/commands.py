@@ -1,4 +1,4 @@
-"""What the commands of ``stt-bootstrap`` do that run or write the pipeline."""
+"""The commands ``run`` and ``compile``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARES = ("dev_share", "test_share")
 
 
 class RunError(BootstrapError):
-    """A run of the pipeline that did not come to its end."""
+    """A run of the pipeline that failed."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,18 +61,18 @@ def _shares(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _manifest_to_divide(args: argparse.Namespace) -> Path | None:
-    """Return the one manifest that there is, which is to be divided; None where none is."""
+    """Return the single manifest that is to be divided; None if there is none."""
     manifest, shares = _only_manifest(args.dataset_uri), _shares(args)
     if manifest and manifest.suffix.lower() != ".csv":
         raise RunError(
             f"{args.dataset_uri}: expected a folder with train.csv, dev.csv and test.csv, or one"
-            f" CSV file, found another; make such a folder: stt-bootstrap import {args.dataset_uri}"
-            " my-corpus"
+            f" CSV file, found neither; to make such a folder: stt-bootstrap import"
+            f" {args.dataset_uri} my-corpus"
         )
     if manifest and not shares:
         raise RunError(
             f"{args.dataset_uri}: expected train.csv and dev.csv, found only {manifest.name}; to"
-            " have it divided, with no text and no speaker in two parts, add --dev_share 0.1"
+            " divide it, with no text and no speaker in two splits, add --dev_share 0.1"
             " --test_share 0.1"
         )
     if shares and not manifest:
@@ -84,7 +84,7 @@ def _manifest_to_divide(args: argparse.Namespace) -> Path | None:
 
 
 def _only_manifest(dataset_uri: str) -> Path | None:
-    """Return the manifest, if one on this machine is all there is."""
+    """Return the manifest, if a local dataset has only one."""
     if is_remote(dataset_uri):
         return None
     path = local_path(dataset_uri)
@@ -95,9 +95,9 @@ def _only_manifest(dataset_uri: str) -> Path | None:
 
 
 def _check_inputs(args: argparse.Namespace) -> Path | None:
-    """Refuse what is plainly not there, before a run is begun that would leave its traces.
+    """Refuse inputs that do not exist, before a run leaves any files.
 
-    Returns the one manifest to divide, where that is what there is.
+    Returns the single manifest to divide, if there is one.
     """
     check_output(args.output, is_folder=True)
     manifest = _manifest_to_divide(args)

@@ -1,4 +1,4 @@
-"""Write the packages that Kubeflow takes: the pipeline, and each component on its own."""
+"""Write the packages for Kubeflow: the pipelines, and each component on its own."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _REFERENCE = re.compile(
     r"[a-zA-Z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+"
     r"(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
-# How kfp starts Python, with a shell around it that dies of a SIGTERM, and Python with it.
+# How kfp starts Python: in a shell, which a SIGTERM ends before Python can react.
 _START = "_KFP_RUNTIME=true python3 "
 _START_IN_PLACE_OF_SHELL = "_KFP_RUNTIME=true exec python3 "
 
 
 class ImageError(BootstrapError):
-    """An image that was asked for in a way that cannot be used."""
+    """An invalid value of ``--image``."""
 
 
 def packages(variant: Variant = PLAIN) -> dict[Path, BaseComponent]:
-    """Return what is compiled, by its path below the root of the project. Raises VariantError."""
+    """Return what is compiled, by path below the project's root. Raises VariantError."""
     compiled: dict[Path, BaseComponent] = {
         Path("components", name, "component.yaml"): getattr(
             importlib.import_module(f"stt_bootstrap.components.{name}.component"), name
@@ -56,7 +56,7 @@ def packages(variant: Variant = PLAIN) -> dict[Path, BaseComponent]:
 
 
 def _as(variant: Variant, pipeline: BaseComponent) -> BaseComponent:
-    """Return a pipeline, defined anew if it is to be another variant."""
+    """Return a pipeline, defined again if the variant needs it."""
     if variant == PLAIN:
         return pipeline
     with defining(variant):
@@ -78,7 +78,7 @@ def compile_all(
     ``components.images``, such as ``registry.example.org/speech`` and ``2026-11``; ``overrides``
     gives whole references by name, which ``parse_images`` reads. ``cache_claim`` is the volume
     claim of the pipeline's cache, ``queue`` the LocalQueue of Kueue that its pods wait in;
-    empty for none. ``variant`` says what else is other. Signals reach the steps.
+    empty for none. ``variant`` holds further choices. Steps receive signals.
     """
     given = overrides or {}
     replacements = {
@@ -107,7 +107,7 @@ def parse_images(values: Iterable[str]) -> dict[str, str]:
     """Return image references by name, from values such as ``light=repository@sha256:…``.
 
     Raises:
-        ImageError: an unknown or repeated name, or what is no full reference with tag or digest.
+        ImageError: an unknown or repeated name, or a reference without tag or digest.
     """
     references: dict[str, str] = {}
     for value in values:
@@ -119,7 +119,7 @@ def parse_images(values: Iterable[str]) -> dict[str, str]:
         named = reference.rpartition("/")[2]
         if not _REFERENCE.fullmatch(reference) or not {":", "@"} & set(named):
             raise ImageError(
-                f"--image {value}: expected a whole reference, such as registry.example.org/speech/"
+                f"--image {value}: expected a full reference, such as registry.example.org/speech/"
                 f"{name}:{images.TAG} or …/{name}@sha256:… with 64 hexadecimal digits"
             )
         references[name] = reference

@@ -56,7 +56,7 @@ def write_readmes(root: Path = ROOT) -> list[Path]:
 
 
 def _description(folder: Path) -> str:
-    """Return what the compiler wrote above the component, lines of a comment."""
+    """Return the description from the comment that the compiler writes above a component."""
     lines = (folder / "component.yaml").read_text(encoding="utf-8").splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("# Description: "))
     said = [lines[start].removeprefix("# Description: ")]

@@ -1,4 +1,4 @@
-"""How the steps run in their images on this machine: as closed up as on a cluster."""
+"""Run steps in their images on this machine, with the same restrictions as on a cluster."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ STORE_VARIABLES = (
 def docker_runner(
     uris: Iterable[str], environ: Mapping[str, str] = os.environ
 ) -> local.DockerRunner:
-    """Return the runner that has ``uris`` of this machine mounted, read-only, where they are here.
+    """Return a runner that mounts local ``uris`` read-only, at the same paths.
 
-    Containers have the object store's variables out of ``environ``, this machine's network, and
-    nothing to write to but ``/tmp`` and the folder of the run, which is kfp's to mount.
+    Containers get the object store's variables of ``environ`` and this machine's network. They can
+    write only to ``/tmp`` and to the folder of the run, which kfp mounts.
     """
     store = {name: environ[name] for name in STORE_VARIABLES if environ.get(name)}
     paths = {str(local_path(uri)) for uri in uris if uri.startswith(("/", "file:"))}
@@ -48,12 +48,12 @@ def docker_runner(
     return local.DockerRunner(
         mounts=[
             *(Mount(path, path, type="bind", read_only=True) for path in sorted(paths)),
-            # On disk, where downloads fit, and gone with the container.
+            # On disk, so that downloads fit, and removed with the container.
             Mount("/tmp", None, type="volume"),
         ],
         user=f"{uid}:{gid}",
         environment=store,
-        # A server on the loopback is there for both runners.
+        # A server on the loopback interface can be reached, as with the other runner.
         network_mode="host",
         read_only=True,
         cap_drop=["ALL"],
@@ -62,13 +62,13 @@ def docker_runner(
 
 
 def container_user() -> tuple[int, int]:
-    """Return uid and gid of the steps: whoever runs this, the images' own user if that is root."""
+    """Return uid and gid of the steps: this process's, or the images' own user if that is root."""
     return os.getuid() or images.USER, os.getgid() or images.USER
 
 
 @contextlib.contextmanager
 def containers() -> Iterator[None]:
-    """Have kfp.local run containers with ``run_container``, and put errors into one line."""
+    """Make kfp.local run containers with ``run_container``, and shorten errors to one line."""
     theirs = docker_task_handler.run_docker_container
     docker_task_handler.run_docker_container = run_container
     try:
@@ -77,7 +77,9 @@ def containers() -> Iterator[None]:
         raise BootstrapError(f"docker: {error.explanation}; `make images` builds them") from error
     except DockerException as error:
         message = " ".join(str(error).split())
-        raise BootstrapError(f"docker: {message}; does it run, are the images built?") from error
+        raise BootstrapError(
+            f"docker: {message}; check that it runs, and that the images are built"
+        ) from error
     finally:
         docker_task_handler.run_docker_container = theirs
 
@@ -91,8 +93,9 @@ def run_container(
 ) -> int:
     """Run a step to its end, print what it prints, and return its exit status.
 
-    In kfp 2.17 the engine removes a container as it ends, perhaps before it was asked how: a
-    failure is then taken for a success. Interrupted, kfp would leave the container running.
+    In kfp 2.17 the engine removes a container as it ends, possibly before kfp reads its exit
+    status, and a failure then counts as a success. If interrupted, kfp leaves the container
+    running.
     """
     container = client.containers.run(
         image, list(command), volumes=dict(volumes), detach=True, **settings
@@ -107,18 +110,18 @@ def run_container(
 
 
 def _output(container: Container) -> Iterator[bytes]:
-    """Yield what a container prints, as it does, until it has come to its end."""
+    """Yield a container's output as it comes, until the container has ended."""
     received = 0
     for piece in container.logs(stream=True):
         received += len(piece)
         yield piece
     container.wait()
-    # Podman may end the stream before the last words, which are those that say what went wrong.
+    # Podman may end the stream before the last lines, which are those of an error.
     yield container.logs()[received:]
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield whole lines: kfp indents what each print prints, and pieces can be single words."""
+    """Yield whole lines: kfp indents each print, and pieces can be single words."""
     rest = ""
     for text in codecs.iterdecode(pieces, "utf-8", "replace"):
         *lines, rest = (rest + text).split("\n")

@@ -1,4 +1,4 @@
-"""Where the console command begins: nothing is imported before an interruption can be caught."""
+"""Entry point of the console command: imports nothing before it can catch an interruption."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> int:
-    """Run a command; return its exit code, also where it was interrupted while being loaded."""
+    """Run a command; return its exit code, even if it is interrupted while being loaded."""
     try:
         from stt_bootstrap.pipelines.cli import main as run
 

@@ -1,8 +1,8 @@
 """The pipeline as people start it: a short form, and the rest in one object of settings.
 
-Kubeflow's form shows a name and a type for each parameter, in alphabetical order, and nothing else.
-So the two that are required have the names that come first, every name says what it is, and none
-has a default that the form would show as an empty field, as it does for 0 and false.
+Kubeflow's form shows only the name and the type of each parameter, in alphabetical order. So the
+two required ones have the names that come first, every name explains itself, and no default is 0 or
+false, which the form shows as an empty field.
 """
 
 from kfp import dsl

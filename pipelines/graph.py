@@ -1,7 +1,7 @@
 """The graph that all packages of the pipeline share: analyse, adapt in one of two ways, or refuse.
 
-Both ways are plain branches of the root. Values could be joined behind them, but that puts one more
-level around both, for people to click through and for Kubeflow to start a pod for.
+Both ways are plain branches of the root. Joining their values afterwards would put one more level
+around both, which people must click through and for which Kubeflow starts a pod.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from stt_bootstrap.pipelines.variant import current_variant
 
 
 def add_graph(values: Mapping[str, Any]) -> None:
-    """Add every step behind the first to the pipeline that is being defined.
+    """Add every step after the first to the pipeline that is being defined.
 
-    ``values`` has the pipeline's parameters and the digests of its sources by name: parameters, or
+    ``values`` are the pipeline's parameters and the digests of its sources by name: parameters, or
     outputs of the first step.
     """
     analysed = add_task(
@@ -57,8 +57,8 @@ def _adapt(
 ) -> None:
     """Train a checkpoint whose output layer fits, evaluate and export it.
 
-    It is no pipeline of its own: the source checkpoint would reach that under two names when
-    fine-tuning, and Kubeflow's metadata store takes an artifact only once for each task and DAG.
+    This is not a nested pipeline: when fine-tuning, it would get the source checkpoint under two
+    names, and Kubeflow's metadata store allows an artifact only once per task and DAG.
     """
     dataset = analysed.outputs["clean_dataset"]
     placed = (values.get("node_selector"), values.get("tolerations"))
@@ -111,7 +111,7 @@ def _adapt(
 
 
 def _train(values: Mapping[str, Any], placed: tuple[Any, Any], **inputs: Any) -> dsl.PipelineTask:
-    """Train in one pod, or in a pod on each of several nodes, beside one that looks after them."""
+    """Train in one pod, or on several nodes, with one more pod that follows theirs."""
     size = (values["training_cpu"], values["training_memory"])
     nodes = current_variant().nodes
     if nodes == 1:

@@ -1,4 +1,4 @@
-"""Where the API of Kubernetes is, and who asks."""
+"""Address and credentials of the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from kubernetes import client, config
 
 
 def cluster_configuration(context: str = "") -> client.Configuration:
-    """Return what ``$KUBECONFIG`` or ``~/.kube/config`` leads to, or the cluster around a pod.
+    """Return the configuration of ``$KUBECONFIG``, ``~/.kube/config`` or the cluster of this pod.
 
-    Raises kubernetes.config.ConfigException where neither is there, or no such context.
+    Raises kubernetes.config.ConfigException if there is none, or no such context.
     """
     configuration = client.Configuration()
     try:
         config.load_kube_config(
-            # Read now: the library would take what it was when it was imported.
+            # Read now: the library reads it only once, when it is imported.
             config_file=os.environ.get("KUBECONFIG"),
             context=context or None,
             client_configuration=configuration,
@@ -27,6 +27,6 @@ def cluster_configuration(context: str = "") -> client.Configuration:
         except config.ConfigException:
             raise no_file from None
     configuration.retries = 1
-    # At DEBUG it logs whole answers, secrets included.
+    # At level DEBUG the client logs whole responses, secrets included.
     logging.getLogger("kubernetes.client.rest").setLevel(logging.INFO)
     return configuration

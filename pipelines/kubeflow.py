@@ -1,4 +1,4 @@
-"""The API of Kubeflow Pipelines: where it is, who asks, and what its refusals mean in one line."""
+"""The API of Kubeflow Pipelines: address, credentials, and its errors in one line."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from stt_model.base import BootstrapError, redact
 ENDPOINT_VARIABLE = "KFP_ENDPOINT"
 TOKEN_VARIABLE = "KFP_TOKEN"
 CA_VARIABLE = "KFP_CA_BUNDLE"
-# Where pods that ask for a token find one, which Kubernetes keeps fresh; kfp looks there too.
+# The token that Kubernetes mounts into pods on request, and renews; kfp reads it too.
 TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the answer
 _ADVICE = {
     401: f"the token was refused or has expired; set {TOKEN_VARIABLE} to a new one",
     403: "these credentials may not do that; ask for a role in this namespace that allows it",
-    404: "there is no such thing; check the address and the name",
-    413: "the server takes no upload of this size; raise the limit of its proxy",
+    404: "not found; check the address and the name",
+    413: "the server accepts no upload of this size; raise the limit of its proxy",
 }
 
 
 class KubeflowError(BootstrapError):
-    """An API that cannot be reached, or that refuses."""
+    """The API cannot be reached, or refused a request."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        """Of HTTP; None where there was no answer."""
+        """The HTTP status; None without an answer."""
 
 
 @dataclass(frozen=True)
 class Kubeflow:
-    """A connection that has answered once."""
+    """A connection whose server has answered."""
 
     endpoint: str
     client: kfp_server_api.ApiClient
     namespace: str
-    """Where runs belong; empty for a Kubeflow Pipelines without users."""
+    """The namespace of runs; empty for a Kubeflow Pipelines without users."""
 
     def run_link(self, run_id: str) -> str:
         """Return the address of a run's page."""
@@ -60,9 +60,9 @@ class Kubeflow:
 
 
 def connect(endpoint: str, namespace: str, environ: Mapping[str, str] = os.environ) -> Kubeflow:
-    """Connect to ``endpoint``, or to that of the environment, and make sure that it answers.
+    """Connect to ``endpoint``, or to the environment's, and make sure that it answers.
 
-    Raises KubeflowError for an address where there is no such API, and for a refused token.
+    Raises KubeflowError if there is no such API at the address, or the token is refused.
     """
     address = (endpoint or environ.get(ENDPOINT_VARIABLE, "")).rstrip("/")
     if not address.startswith(("http://", "https://")):
@@ -79,8 +79,8 @@ def connect(endpoint: str, namespace: str, environ: Mapping[str, str] = os.envir
     content_type = client.last_response.getheader("Content-Type", "")
     if not content_type.startswith("application/json"):
         raise KubeflowError(
-            f"{redact(address)}: expected the API of Kubeflow Pipelines, found a page of "
-            f"{content_type or 'unknown type'}, perhaps of a login; check the address, or set "
+            f"{redact(address)}: expected the API of Kubeflow Pipelines, found a page of type "
+            f"{content_type or 'unknown'}, perhaps a login page; check the address, or set "
             f"{TOKEN_VARIABLE}"
         )
     return Kubeflow(redact(address), client, namespace if health.multi_user else "")
@@ -92,7 +92,7 @@ def _configuration(address: str, environ: Mapping[str, str]) -> kfp_server_api.C
     if token := environ.get(TOKEN_VARIABLE):
         _authorise(configuration, token)
     elif path := environ.get(TOKEN_FILE_VARIABLE):
-        # Read before each request: it changes while a run is waited for.
+        # Read before each request, since it can change during a run.
         configuration.refresh_api_key_hook = lambda it: _authorise(
             it, Path(path).read_text(encoding="utf-8")
         )
@@ -107,9 +107,9 @@ def _authorise(configuration: kfp_server_api.Configuration, token: str) -> None:
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Raise what goes wrong with a request in the block as KubeflowError, one line about ``what``.
+    """Turn errors of requests in the block into KubeflowError, one line about ``what``.
 
-    It chains nothing: exceptions of the client quote whole answers.
+    No exception is chained: those of the client quote whole responses.
     """
     try:
         yield
@@ -130,7 +130,7 @@ def _meaning(error: ApiException) -> str:
 
 
 def _message(body: Any) -> str:
-    """Return what the API says in the body of a refusal; "" for anything else, such as a page."""
+    """Return the API's message in the body of an error; "" for other bodies, such as a page."""
     try:
         answer = json.loads(body)
         said = answer.get("message") or answer.get("error_message") or answer.get("error") or ""
@@ -140,6 +140,6 @@ def _message(body: Any) -> str:
 
 
 def _innermost(error: object) -> str:
-    # urllib3 puts the connection that failed before what happened to it.
+    # urllib3 puts the connection that failed before the reason.
     text = re.sub(r"^(<.*?>|\w+\(.*?\)): ", "", " ".join(str(error).split()))
     return text or type(error).__name__

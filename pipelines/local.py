@@ -47,23 +47,23 @@ class RunOutcome:
     errors: tuple[str, ...]
     """One line for each task that failed."""
     tasks: tuple[str, ...]
-    """What ran, in order, as the package names it: ``training-2`` is the transfer's."""
+    """The tasks that ran, in order, by the package's names: ``training-2`` is the transfer's."""
     mode: str | None
     """fine-tune, transfer or refuse."""
     reason: str | None
-    """Why that mode, in one line."""
+    """The reason for the mode, in one line."""
     wer: float | None
     cer: float | None
     passed: bool | None
     """Whether the model meets ``max_wer`` and ``must_beat_source`` and is released."""
     gate: str | None
-    """What they demand, and why the model does not meet it."""
+    """The demands of ``max_wer`` and ``must_beat_source``, and why the model misses them, if so."""
     verdict: str | None
     """What the model can be used for, and what to do next."""
     model: Path | None
     """The trained checkpoint folder."""
     export: Path | None
-    """The folder that deployed runtimes load from, also of a model that is not released."""
+    """The folder for deployed runtimes, even if the model is not released."""
     package: Path | None
     """The same as a zip archive."""
     samples: Path | None
@@ -118,8 +118,8 @@ def run(
     for link in (output_dir / "model", output_dir / "export", output_dir / "dataset"):
         if link.exists() and not link.is_symlink():
             raise ParameterError(
-                f"{link}: expected a link of an earlier run, found something else; give another"
-                " output folder"
+                f"{link}: expected a link from an earlier run, found something else; give another"
+                " --output"
             )
     chosen_runner = _make_runner(runner, values)
     run_dir = _make_run_dir(output_dir / "runs")
@@ -206,7 +206,7 @@ def _parameters_of(task: Path | None) -> dict[str, Any]:
 
 def _link(task: Path | None, artifact: str, place: Path) -> Path | None:
     place.unlink(missing_ok=True)
-    # A task that failed may have left half of its artifact.
+    # A failed task may have left an incomplete artifact.
     if task is None or not (task / EXECUTOR_OUTPUT).is_file():
         return None
     place.symlink_to(os.path.relpath(task / artifact, place.parent))

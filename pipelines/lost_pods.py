@@ -1,4 +1,4 @@
-"""Whether a run failed for pods that were lost or evicted, so that it may be tried again."""
+"""Find out whether a run failed only because pods were lost or evicted, and can be retried."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _FAILED = {"Failed", "Error"}
 
 
 def lost_tasks(pods: RunPods, run_id: str, titles: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the titles of the tasks whose pods were lost, where nothing else ended the run.
+    """Return the titles of the tasks whose pods were lost, if nothing else ended the run.
 
-    Empty where a task failed by itself: another attempt would end the same way. Raises one of
+    Empty if a task failed by itself, since a retry would fail too. Raises one of
     ``run_pods.LOOK_ERRORS``.
     """
     nodes = pods.workflow_nodes(run_id)
@@ -40,7 +40,7 @@ def _was_retried(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]
 
 
 def _is_gone(node: Mapping[str, Any]) -> bool:
-    # So Argo says it of a pod that it does not find any more.
+    # Argo's message for a pod that no longer exists.
     return one_line(node.get("message")).startswith("pod deleted")
 
 

@@ -1,4 +1,4 @@
-"""The compiled pipeline: where it lies, and which parameters it takes."""
+"""The compiled pipeline: its place, its parameters, its tasks."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ CLUSTER_ONLY = (
     "node_selector",
     "tolerations",
 )
-"""Parameters that say nothing to a run on this machine."""
+"""Parameters without effect in a run on this machine."""
 
-# Those in C take a hundredth of a second where the others take a tenth, for every `--help`.
+# The C versions take 10 ms instead of 100 ms, for every `--help`.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -53,16 +53,16 @@ Value = str | int | float | bool | dict[str, Any] | list[Any]
 
 
 class PackageError(BootstrapError):
-    """A file that is no compiled pipeline."""
+    """A file that is not a compiled pipeline."""
 
 
 class ParameterError(BootstrapError):
-    """A parameter that the pipeline does not take, lacks, or cannot use."""
+    """A parameter that is unknown, missing or invalid."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of the pipeline; ``default`` is None where a value must be given."""
+    """A parameter of the pipeline; ``default`` is None if a value is required."""
 
     name: str
     type: type
@@ -83,14 +83,14 @@ def package_parameters(package: Path = PACKAGE) -> dict[str, Parameter]:
 
 
 def named_package(parser: argparse.ArgumentParser) -> Path:
-    """Return the package whose parameters are flags: that of ``--package``, if it can be read."""
+    """Return the package whose parameters become flags: ``--package``'s, if it can be read."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     finder.add_argument("--package", type=Path, default=PACKAGE)
     try:
         package: Path = finder.parse_known_args(list(getattr(parser, "given", ())))[0].package
         read_pipeline(package)
     except (argparse.ArgumentError, PackageError):
-        # The command itself says what is wrong with it.
+        # The command itself reports the error.
         return PACKAGE
     return package
 
@@ -98,8 +98,8 @@ def named_package(parser: argparse.ArgumentParser) -> Path:
 def local_pipeline(package: Path = PACKAGE) -> str:
     """Return the pipeline as YAML for ``kfp.local``.
 
-    Without retries: what failed on this machine would only fail again. And with conditions written
-    so that it finds the output of a task beside the branch, where it looks for an input of the DAG.
+    Without retries, since a step that fails on this machine would fail again. Conditions are
+    rewritten to name the outputs of tasks, which kfp.local does not find through the DAG's inputs.
     """
     pipeline = copy.deepcopy(read_pipeline(package))
     for component in (pipeline["root"], *pipeline["components"].values()):
@@ -113,7 +113,7 @@ def local_pipeline(package: Path = PACKAGE) -> str:
 def _resolvable(condition: str, inputs: Mapping[str, Any]) -> str:
     for name, source in inputs["parameters"].items():
         if output := source.get("taskOutputParameter"):
-            # kfp.local takes what has a second double hyphen for TASK--OUTPUT.
+            # kfp.local reads a name with a second double hyphen as TASK--OUTPUT.
             found = f"pipelinechannel--{output['producerTask']}--{output['outputParameterKey']}"
             condition = condition.replace(f"['{name}']", f"['{found}']")
     return condition
@@ -128,7 +128,7 @@ def read_pipeline(package: Path) -> dict[str, Any]:
     try:
         pipeline = _parse_pipeline(package.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no YAML"
+        reason = error.strerror if isinstance(error, OSError) else "something else than YAML"
         raise PackageError(f"{package}: expected {expected}, found: {reason}") from error
     if not isinstance(pipeline, dict) or not {"pipelineInfo", "root"} <= set(pipeline):
         raise PackageError(f"{package}: expected {expected}, found other YAML")
@@ -165,7 +165,7 @@ def package_tasks(package: Path = PACKAGE) -> dict[str, str]:
 
 
 def package_nodes(package: Path = PACKAGE) -> int:
-    """Return over how many nodes it spreads training; 1 for none of Trainer's."""
+    """Return the number of nodes that training uses; 1 without Kubeflow Trainer."""
     pipeline = read_pipeline(package)
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
@@ -175,7 +175,7 @@ def package_nodes(package: Path = PACKAGE) -> int:
 
 
 def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> dict[str, Value]:
-    """Return ``values`` as the compiled pipeline takes them; a whole number may stand for a float.
+    """Return ``values`` with the types of the compiled pipeline; an int may be given for a float.
 
     Raises:
         ParameterError: unknown names; values that are missing, of another type, or out of range.
@@ -188,8 +188,8 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
         if parameter.default is None and values.get(name) in (None, "")
     ]
     problems += [
-        f"parameter {name!r} has credentials in it, which every run shows and keeps; put what is "
-        f"at {redact(value)} into a store and give its s3:// URI, or fetch it and give its path"
+        f"parameter {name!r} contains credentials, which every run shows and keeps; copy "
+        f"{redact(value)} into a store and give its s3:// URI, or fetch it and give its path"
         for name, value in values.items()
         if isinstance(value, str) and holds_credentials(value)
     ]
@@ -222,7 +222,7 @@ def _check_for_nodes(values: Mapping[str, Value], package: Path) -> None:
 
 
 def _check_value(parameter: Parameter, value: object) -> Value:
-    """Return a value of the parameter's type, inside of its range."""
+    """Return the value with the parameter's type, checked against its range."""
     name, wanted = parameter.name, parameter.type
     if wanted is float and type(value) is int:
         value = float(value)
@@ -242,7 +242,7 @@ def _check_value(parameter: Parameter, value: object) -> Value:
 
 
 def _quantity(text: str) -> str:
-    # Kubeflow would only find out when the task is to start.
+    # Kubeflow checks it only when the task starts.
     if not re.fullmatch(r"\d+(\.\d+)?([mkMGTPE]|[KMGTPE]i)?", text):
         raise argparse.ArgumentTypeError(f"expected a quantity such as 4 or 16Gi, found {text!r}")
     return text
@@ -252,7 +252,7 @@ _QUANTITIES = re.compile("[a-z_]+_(cpu|memory)|gpu_count")
 
 
 def value_reader(parameter: Parameter) -> Callable[[str], Value]:
-    """Return what reads the text of a flag as a value of the parameter, and refuses others."""
+    """Return a function that reads a flag's text as a value of the parameter, or refuses it."""
     if parameter.type in (dict, list):
         return functools.partial(_read_json, parameter.type)
     if _QUANTITIES.fullmatch(parameter.name):
@@ -263,7 +263,7 @@ def value_reader(parameter: Parameter) -> Callable[[str], Value]:
 
     def read(text: str) -> Value:
         value = reader(declared)(text)
-        # One that may be "auto" is a text to the pipeline, whatever it is to the job.
+        # A parameter that may be "auto" is a text in the pipeline, whatever its type in the job.
         return text if parameter.type is str else value
 
     return read
@@ -287,10 +287,10 @@ def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
 
 
 def read_parameters(path: Path) -> dict[str, object]:
-    """Read a YAML file of parameters, values by name; ``check_parameters`` says if they fit.
+    """Read a YAML file of parameters, values by name, which are not checked yet.
 
     Raises:
-        ParameterError: a file that cannot be read, or that is no such YAML.
+        ParameterError: the file cannot be read, or is not such YAML.
     """
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_NumberLoader)
@@ -306,7 +306,7 @@ def read_parameters(path: Path) -> dict[str, object]:
 
 
 class _NumberLoader(yaml.SafeLoader):
-    """Takes 1e-4 for a number, as YAML has done since its version 1.2."""
+    """Reads 1e-4 as a number, as in YAML 1.2."""
 
 
 _NumberLoader.add_implicit_resolver(

@@ -1,4 +1,4 @@
-"""Why pods of a run failed, in one line each, and what they printed."""
+"""The reasons why pods of a run failed, in one line each, and the end of their logs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stt_bootstrap.pipelines.run_pods import (
 )
 
 _LONGEST = 700
-"""Characters of a reason."""
+"""Maximum characters of a reason."""
 
-# What Kubernetes says of a pod that it ended itself.
+# Kubernetes' reasons for ending a pod itself.
 _LOST_REASONS = {
     "Evicted",
     "NodeAffinity",
@@ -32,11 +32,11 @@ _LOST_REASONS = {
 }
 _OWN_ERROR = re.compile(r"stt_model(?:\.\w+)+Error: (.+)")
 _ANY_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)(?:: .+)?")
-# Google's logger writes level, date, time, thread and place before what it says; F is for fatal.
+# Google's logger writes level, date, time, thread and place before a message; F means fatal.
 _RECORD = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] (.*)")
 _ARGO = re.compile(r"time=\S+ level=")
 _DRIVER = re.compile(r"KFP driver: driver\.\w+\(.*?\) failed: ", re.DOTALL)
-# Says no more than that the step failed.
+# A message without a reason.
 _EMPTY_FATAL = re.compile(r"failed to execute component: exit status \d+")
 
 
@@ -45,12 +45,12 @@ class Failure:
     """A pod that failed."""
 
     title: str
-    """Of its task."""
+    """The task's title."""
     pod: str
     reason: str
     """One line."""
     lines: tuple[str, ...]
-    """The last that it printed."""
+    """The end of its log."""
 
 
 class PodFailures:
@@ -62,7 +62,7 @@ class PodFailures:
         self._seen: set[str] = set()
 
     def new(self, found: Iterable[Any]) -> Iterator[Failure]:
-        """Yield what failed, of the pods that were ``found``, since the last call."""
+        """Yield the failures among the pods ``found`` that earlier calls did not yield."""
         for pod in found:
             name = pod.metadata.name
             if pod.status.phase != "Failed" or name in self._seen:
@@ -77,7 +77,7 @@ class PodFailures:
 
 
 def is_lost(pod: Any) -> bool:
-    """Return whether a failed pod was ended from outside: evicted, preempted, or with its node."""
+    """Return whether a failed pod was evicted, preempted, or lost with its node."""
     disrupted = any(
         each.type == "DisruptionTarget" and each.status == "True"
         for each in pod.status.conditions or ()
@@ -86,13 +86,13 @@ def is_lost(pod: Any) -> bool:
 
 
 def failure_reason(pod: Any, lines: Sequence[str]) -> str:
-    """Return in one line why a pod failed, of its status and the last ``lines`` that it printed."""
+    """Return in one line why a pod failed, from its status and the last ``lines`` of its log."""
     if is_lost(pod):
         return _cut(f"{pod.status.reason or 'disrupted'}: {one_line(pod.status.message)}")
     ended = _ended(pod)
     if ended and ended.reason == "OOMKilled":
         limit = _memory_limit(pod)
-        return f"killed for want of memory{f', of which it may have {limit}' if limit else ''}"
+        return f"killed: out of memory{f' (its limit is {limit})' if limit else ''}"
     if said := _last_error(lines):
         return _cut(said)
     if pod.status.message:
@@ -100,11 +100,11 @@ def failure_reason(pod: Any, lines: Sequence[str]) -> str:
     if ended:
         said = one_line(ended.message) or next((each for each in reversed(lines) if each), "")
         return _cut(f"exit code {ended.exit_code}{f': {said}' if said else ''}")
-    return "no reason is given"
+    return "no reason given"
 
 
 def _last_error(lines: Sequence[str]) -> str:
-    """Return our own error, or another exception, or the launcher's or driver's fatal line."""
+    """Return this project's error, another exception, or a fatal line of launcher or driver."""
     for pattern in (_OWN_ERROR, _ANY_ERROR):
         for line in reversed(lines):
             if found := pattern.fullmatch(line):
@@ -117,7 +117,7 @@ def _last_error(lines: Sequence[str]) -> str:
 
 
 def _rest(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that belong to the record before them."""
+    """Yield the lines up to the next log record."""
     for line in lines:
         if _RECORD.match(line) or _ARGO.match(line):
             return

@@ -1,4 +1,4 @@
-"""Why a task of a run does not start: no room, no image, no volume, a quota that is used up."""
+"""Find out why a task of a run does not start: no room, no image, no volume, no quota left."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stt_bootstrap.pipelines.run_pods import (
     title_of,
 )
 
-# Reasons of a waiting container that say nothing more than that it is being made.
+# Reasons of a waiting container that only mean that it is being created.
 _ON_ITS_WAY = {"ContainerCreating", "PodInitializing"}
-# Events that the pod's status tells better, and that come again with every attempt.
+# Events that the pod's status explains better, and that repeat with every attempt.
 _IN_THE_STATUS = {"FailedScheduling", "Failed", "BackOff"}
 # What the scheduler appends about pods that it might push out, and about claims.
 _AFTERTHOUGHT = re.compile(r"[.,;]? (no new claims to deallocate|preemption:).*")
@@ -26,28 +26,28 @@ _AFTERTHOUGHT = re.compile(r"[.,;]? (no new claims to deallocate|preemption:).*"
 
 @dataclass(frozen=True)
 class Wait:
-    """One reason for which a pod does not start."""
+    """A reason why a pod does not start."""
 
     title: str
-    """Of its task."""
+    """The task's title."""
     pod: str
-    """Its name; that of Argo's node where there is no pod yet."""
+    """Its name; the name of Argo's node if there is no pod yet."""
     reason: str
-    """In one word, as Kubernetes says it, such as ``Unschedulable``."""
+    """Kubernetes' word for it, such as ``Unschedulable``."""
     message: str
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What stays the same when it is said again, with another number of attempts."""
+        """The part that stays equal if the reason is reported again with another count."""
         return self.pod, self.reason, re.sub(r"[0-9a-f]{8,}|\d+", "", self.message)
 
 
 def waits(
     pods: RunPods, run_id: str, found: Iterable[Any], titles: Mapping[str, str]
 ) -> Iterator[Wait]:
-    """Yield why tasks of a run, of which these pods were ``found``, cannot start.
+    """Yield why tasks of a run cannot start, of which these pods were ``found``.
 
-    Raises one of ``run_pods.LOOK_ERRORS``, after everything that can be had is told.
+    Raises one of ``run_pods.LOOK_ERRORS``, after yielding everything that can be read.
     """
     refused: list[Exception] = []
     for pod in found:
@@ -65,7 +65,7 @@ def waits(
 
 
 def _status(pod: Any) -> Iterator[tuple[str, str]]:
-    """Yield what the pod's own status says: scheduling, images, secrets, config maps."""
+    """Yield reasons from the pod's status: scheduling, images, secrets, config maps."""
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             yield condition.reason, _AFTERTHOUGHT.sub("", one_line(condition.message))
@@ -77,7 +77,7 @@ def _status(pod: Any) -> Iterator[tuple[str, str]]:
 
 
 def _events(pods: RunPods, pod: Any) -> Iterator[tuple[str, str]]:
-    """Yield what only events tell: volumes, sandboxes, and an image that is being pulled."""
+    """Yield reasons that only events show: volumes, sandboxes, an image that is being pulled."""
     events = pods.events(pod.metadata.name)
     pulled = sum(event.reason == "Pulled" for event in events)
     for event in [each for each in events if each.reason == "Pulling"][pulled:]:
@@ -90,7 +90,7 @@ def _events(pods: RunPods, pod: Any) -> Iterator[tuple[str, str]]:
 def _without_pods(
     nodes: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]
 ) -> Iterator[Wait]:
-    """Yield what Argo says of pods that it was not allowed to make, as by a quota."""
+    """Yield Argo's reasons for pods that it could not create, such as a quota."""
     for key, node in nodes.items():
         message = one_line(node.get("message"))
         is_pod = node.get("type") == "Pod" and node.get("phase") == "Pending"

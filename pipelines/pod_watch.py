@@ -1,4 +1,4 @@
-"""Watch the pods of a run: why one does not start, that one runs, why one failed."""
+"""Report on the pods of a run: which wait and why, which run, which failed and why."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from stt_bootstrap.pipelines.run_pods import (
 from stt_bootstrap.pipelines.run_report import RunReport
 
 _BLIND_SECONDS = 60.0
-"""Without another look, after the cluster did not answer."""
+"""Pause after the cluster did not answer."""
 
 
 class PodWatch:
-    """Tells of each thing once.
+    """Reports each change once.
 
     Attributes:
         reasons: why tasks failed, by title: the last one of each.
@@ -38,7 +38,7 @@ class PodWatch:
     def __init__(
         self, pods: RunPods, titles: Mapping[str, str], report: RunReport, *, follow: bool = False
     ) -> None:
-        """Use ``titles`` of tasks by name; ``follow`` shows what failed pods printed too."""
+        """``titles`` are those of tasks by name; ``follow`` also shows the logs of failed pods."""
         self.reasons: dict[str, str] = {}
         self.running: set[str] = set()
         self.sees = True
@@ -51,7 +51,7 @@ class PodWatch:
         self._blind_until = 0.0
 
     def look(self, run_id: str) -> None:
-        """Tell what is new. A cluster that cannot be looked at is told of once, and no error."""
+        """Report what is new. That the cluster cannot be read is reported once, not raised."""
         self.sees = False
         if time.monotonic() < self._blind_until:
             return
@@ -65,7 +65,7 @@ class PodWatch:
             self._tell_blindness(error, run_id)
 
     def lost_tasks(self, run_id: str) -> tuple[str, ...]:
-        """Return the tasks that the run lost pods of, if it failed for nothing else."""
+        """Return the tasks whose pods were lost, if the run failed for no other reason."""
         try:
             return lost_tasks(self._pods, run_id, self._titles)
         except LOOK_ERRORS as error:
@@ -112,13 +112,13 @@ class PodWatch:
     def _tell_blindness(self, error: Exception, run_id: str) -> None:
         reason = reason_of(error)
         if isinstance(error, urllib3.exceptions.HTTPError):
-            # To wait for no answer takes long each time, in which the run is not followed.
+            # Each attempt takes long to time out, and meanwhile the run is not followed.
             self._blind_until = time.monotonic() + _BLIND_SECONDS
         if ("", reason) not in self._told:
             self._told.add(("", reason))
             command = logs_command if self._follow else pods_command
             self._report.note(
-                f"the pods cannot be looked at ({reason}); see why one waits or failed with: "
+                f"the pods cannot be read ({reason}); to see why one waits or failed: "
                 f"{command(self._pods.namespace, run_id)}",
                 "no_pods",
                 reason=reason,

@@ -1,4 +1,4 @@
-"""The pipeline before the pipeline: from recordings as they are to a corpus to train on."""
+"""The pipeline before training: from recordings to a corpus to train on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from stt_bootstrap.pipelines.tasks import add_task
 
 
 def _add_import(values: Mapping[str, Any]) -> None:
-    """Add the import of a source and all that comes behind it."""
+    """Add the import of a source and all steps after it."""
     imported = add_task(dataset_import, values).set_display_name("Import and split")
-    # What lies behind a URI can change while its name stays.
+    # The content behind a URI can change.
     imported.set_caching_options(False)
     validated = dataset_validation(
         dataset_uri=imported.outputs["dataset_uri"],
@@ -134,11 +134,11 @@ def prepare(
     with dsl.If(align_checkpoint_uri != "", name="align"):
         aligned = add_task(forced_alignment, values, checkpoint_uri=align_checkpoint_uri)
         aligned.set_display_name("Align and cut")
-        # What lies behind a URI can change while its name stays.
+        # The content behind a URI can change.
         aligned.set_caching_options(False)
-        # Clips appear when all are cut: a pod that was lost leaves none in the way of the next.
+        # Clips appear only when all are cut, so a lost pod leaves none that would stop the next.
         budget = cluster.Budget(alignment_cpu, alignment_memory, hours=96, retries=2)
         cluster.place(aligned, budget)
-        # The text is written already, and the table is of our own making.
+        # The texts are normalised already, and the table is one that alignment wrote.
         plain = {"normalise": "", "columns": "", "encoding": "", "tier": "", "format": "table"}
         _add_import({**values, **plain, "source_uri": aligned.outputs["manifest_uri"]})

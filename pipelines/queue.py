@@ -19,7 +19,7 @@ class QueueError(BootstrapError):
 def join_queue(package: str, queue: str) -> str:
     """Return a compiled pipeline, YAML, whose pods carry the label of a LocalQueue.
 
-    The drivers of Kubeflow, which ask for next to nothing, are left out. Raises QueueError.
+    Kubeflow's drivers, which request almost nothing, do not get it. Raises QueueError.
     """
     if not _NAME.fullmatch(queue):
         raise QueueError(

@@ -18,13 +18,13 @@ from stt_bootstrap.pipelines.cluster import NAME_LABEL, PROJECT
 from stt_bootstrap.pipelines.kubeconfig import cluster_configuration
 
 LINES = 200
-"""Of a log, from its end."""
+"""Number of lines that are read from the end of a log."""
 
 CONTAINER = "main"
-"""What Argo names the container of a task."""
+"""Argo's name for the container of a task."""
 
 LOOK_ERRORS = (kubernetes.client.ApiException, urllib3.exceptions.HTTPError, ConfigException)
-"""What a look at the cluster may raise."""
+"""Exceptions of requests to the cluster."""
 
 _NODE_NAME = "workflows.argoproj.io/node-name"
 _WORKFLOWS = {"group": "argoproj.io", "version": "v1alpha1", "plural": "workflows"}
@@ -32,13 +32,13 @@ _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the answer
 
 
 class RunPods:
-    """Reads what Kubernetes knows of runs in one namespace.
+    """Reads what Kubernetes knows about runs in one namespace.
 
-    Its methods raise one of LOOK_ERRORS where the cluster cannot be reached or refuses.
+    Its methods raise one of LOOK_ERRORS if the cluster cannot be reached or refuses.
     """
 
     def __init__(self, namespace: str, context: str = "") -> None:
-        """Use the cluster of the kubeconfig's ``context``, or that around this pod."""
+        """Use the cluster of the kubeconfig's ``context``, or the one that this pod is in."""
         self.namespace = namespace
         self._context = context
         self._client: ApiClient | None = None
@@ -60,7 +60,7 @@ class RunPods:
         return list(found.items)
 
     def log(self, pod: str) -> list[str]:
-        """Return the last lines that a pod's task printed."""
+        """Return the last lines of a task's log."""
         content = CoreV1Api(self._connect()).read_namespaced_pod_log(
             pod,
             self.namespace,
@@ -73,7 +73,7 @@ class RunPods:
         return [line.rstrip() for line in text.splitlines()]
 
     def workflow_nodes(self, run_id: str) -> dict[str, dict[str, Any]]:
-        """Return the nodes of Argo's workflow of a run by id; none where it is gone."""
+        """Return the nodes of a run's Argo workflow by id; none if the workflow was deleted."""
         found = CustomObjectsApi(self._connect()).list_namespaced_custom_object(
             **_WORKFLOWS,
             namespace=self.namespace,
@@ -90,7 +90,7 @@ class RunPods:
 
 
 def _nodes(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the nodes of a workflow's status, which Argo compresses where they are many."""
+    """Return the nodes of a workflow's status, which Argo compresses if there are many."""
     packed = status.get("compressedNodes")
     if packed:
         return dict(json.loads(gzip.decompress(base64.b64decode(packed))))
@@ -98,7 +98,7 @@ def _nodes(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def task_of(node_name: str) -> str:
-    """Return which task a node of Argo's workflow belongs to: ``training`` or ``training-driver``.
+    """Return the task of a node of Argo's workflow, such as ``training`` or ``training-driver``.
 
     ``node_name`` is such as ``run(0).root(0).training(0).executor(0)``; the numbers count attempts.
     """
@@ -107,14 +107,14 @@ def task_of(node_name: str) -> str:
 
 
 def title_of(task: str, titles: Mapping[str, str]) -> str:
-    """Return what a person calls a task or a driver, which prepares a task or a group of tasks."""
+    """Return the title of a task, or of a driver, which prepares a task or a group of tasks."""
     name = task.removesuffix("-driver")
     title = titles.get(name, name)
     return title if name == task else f"{title} (its driver)"
 
 
 def pod_title(pod: Any, titles: Mapping[str, str]) -> str:
-    """Return what a person calls the task that a pod is for."""
+    """Return the title of a pod's task."""
     node = (pod.metadata.annotations or {}).get(_NODE_NAME, "")
     return title_of(task_of(node), titles) if node else str(pod.metadata.name)
 
@@ -126,7 +126,7 @@ def is_driver(pod: Any) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return in one line why a look at the cluster failed."""
+    """Return in one line why a request to the cluster failed."""
     return one_line(getattr(error, "reason", None) or error)
 
 
@@ -136,16 +136,16 @@ def one_line(text: object) -> str:
 
 
 def logs_command(namespace: str, run_id: str) -> str:
-    """Return the line that shows the logs of a run's tasks."""
+    """Return the shell command that shows the logs of a run's tasks."""
     selector = f"{_all_pods(run_id)},{NAME_LABEL}={PROJECT}"
     return f"kubectl logs -n {namespace} -l {selector} -c {CONTAINER} --prefix --tail {LINES}"
 
 
 def pods_command(namespace: str, run_id: str) -> str:
-    """Return the line that shows the pods of a run, and what keeps them from starting."""
+    """Return the shell command that shows the pods of a run, and why they do not start."""
     return f"kubectl describe pods -n {namespace} -l {_all_pods(run_id)}"
 
 
 def _all_pods(run_id: str) -> str:
-    # Drivers carry this label, and none of the package's own.
+    # Drivers have this label, but none of the package's.
     return f"pipeline/runid={run_id}"

@@ -1,4 +1,4 @@
-"""What `submit` tells of a run: lines for a person, and objects for a program."""
+"""The output of `submit`: lines for people, or JSON objects for programs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class RunReport:
         self._as_json = as_json
 
     def note(self, line: str, event: str = "", **fields: Any) -> None:
-        """Tell what happens on the way; with an ``event``, a program is told its fields."""
+        """Print a line about progress; programs get the ``event`` with its fields, if any."""
         print(line, file=sys.stderr, flush=True)
         if event:
             self._object(event, fields)
 
     def result(self, *lines: str, event: str, **fields: Any) -> None:
-        """Tell what came out."""
+        """Print a result."""
         if self._as_json:
             self._object(event, fields)
         else:
             print(*lines, sep="\n", flush=True)
 
     def only_for_programs(self, event: str, **fields: Any) -> None:
-        """Tell a program what a person sees in another way."""
+        """Print an event for programs that people see in another form."""
         self._object(event, fields)
 
     def _object(self, event: str, fields: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from stt_bootstrap.pipelines.run_report import RunReport
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 5.0
 _MORE_LOOKS = 4
-"""After the end: the states of the tasks may lag behind the state of the run."""
+"""Waits after the end, since the states of tasks can lag behind the state of the run."""
 _PATIENCE = tenacity.stop_after_delay(15 * 60)  # seconds without a server
 _WAIT = tenacity.wait_exponential(max=60)  # seconds
 
@@ -34,11 +34,11 @@ class RunResult:
     failed: tuple[str, ...]
     """Titles of the tasks that failed, or whose driver did."""
     reasons: Mapping[str, str]
-    """Why, by the title, as far as known."""
+    """The known reasons, by title."""
     message: str
     """Kubeflow's own message, often empty."""
     lost: tuple[str, ...]
-    """Titles of the tasks that failed because their pods were lost, where nothing else failed."""
+    """Titles of the tasks that failed because their pods were lost, if nothing else failed."""
 
     @property
     def succeeded(self) -> bool:
@@ -55,7 +55,7 @@ class RunResult:
         ]
         if self.lost and not self.reasons:
             told = [f"{title}: its pod was lost" for title in self.lost]
-        return "; ".join(told) or self.message or "see its page"
+        return "; ".join(told) or self.message or "see the run's page"
 
 
 class RunWatch:
@@ -82,7 +82,7 @@ class RunWatch:
         self._shown: dict[str, str] = {}
 
     def wait(self) -> RunResult:
-        """Wait for the end of the run, also while the server is unreachable for minutes.
+        """Wait for the end of the run, even if the server is unreachable for some minutes.
 
         Raises KubeflowError if it stays unreachable, or refuses.
         """
@@ -97,7 +97,7 @@ class RunWatch:
 
         Raises KubeflowError.
         """
-        with explained(f"trying run {self._run_id} again"):
+        with explained(f"retrying run {self._run_id}"):
             self._runs.run_service_retry_run(self._run_id, _request_timeout=TIMEOUT)
         self._states = {key: s for key, s in self._states.items() if s == "SUCCEEDED"}
         self._pods.reasons.clear()
@@ -125,10 +125,10 @@ class RunWatch:
 
     def _say_again(self, attempt: tenacity.RetryCallState) -> None:
         if attempt.outcome:
-            self._report.note(f"{attempt.outcome.exception()}; asking again")
+            self._report.note(f"{attempt.outcome.exception()}; trying again")
 
     def _ask(self) -> Any:
-        with explained(f"looking at run {self._run_id}"):
+        with explained(f"reading run {self._run_id}"):
             return self._runs.run_service_get_run(self._run_id, _request_timeout=TIMEOUT)
 
     def _say_changes(self, details: list[Any]) -> None:
@@ -162,7 +162,7 @@ class RunWatch:
             )
 
     def _title(self, detail: Any) -> str | None:
-        """Return the title of a task; None for tasks that nobody needs to see."""
+        """Return the title of a task; None for tasks that are not shown."""
         name = re.sub(r"\(\d+\)$", "", detail.display_name or "")
         if name == detail.display_name and name in self._titles:
             return self._titles[name]

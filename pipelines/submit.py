@@ -1,4 +1,4 @@
-"""Bring the package to a Kubeflow Pipelines and start a run of it."""
+"""Upload the package to Kubeflow Pipelines and start a run of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stt_bootstrap.pipelines.kubeflow import TIMEOUT, Kubeflow, explained
 from stt_bootstrap.pipelines.package import PACKAGE, package_name
 
 _DIGITS = 16
-"""Of the package's SHA-256, in the name of its version."""
+"""Digits of the package's SHA-256 in the name of its version."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,9 @@ class Version:
 
 
 def upload(kubeflow: Kubeflow, package: Path = PACKAGE) -> Version:
-    """Make sure that the server has this package, and return which version it is.
+    """Upload the package unless the server has it, and return its version.
 
-    Versions are named by the digest of their package: one that is there is not sent again.
-    Raises KubeflowError.
+    Versions are named by the digest of their package. Raises KubeflowError.
     """
     pipeline = package_name(package)
     name = f"{pipeline}-{hashlib.sha256(package.read_bytes()).hexdigest()[:_DIGITS]}"
@@ -94,7 +93,7 @@ def _find_pipeline(kubeflow: Kubeflow, name: str) -> str | None:
 
 
 def _create_pipeline(kubeflow: Kubeflow, name: str) -> str:
-    # An upload would make the pipeline too, with a first version that is not named by its digest.
+    # An upload would create the pipeline too, but name its first version otherwise.
     body = api.V2beta1Pipeline(name=name, display_name=name, namespace=kubeflow.namespace or None)
     with explained(f"creating the pipeline {name}"):
         made = api.PipelineServiceApi(kubeflow.client).pipeline_service_create_pipeline(

@@ -1,4 +1,4 @@
-"""What ``stt-bootstrap submit`` does."""
+"""The command ``submit``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from stt_model.base import BootstrapError
 
 
 class SubmitError(BootstrapError):
-    """A run on a cluster that did not come to its end."""
+    """A run on a cluster failed, or cannot be followed."""
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the package on a cluster; exit as the run ends.
+    """Run the package on a cluster; return 0 if the run succeeds or is not waited for.
 
     Raises:
-        SubmitError: the run failed, or cannot be watched any more.
+        SubmitError: the run failed, or can no longer be followed.
         KubeflowError, PackageError, ParameterError: no run was started.
     """
     report = RunReport(as_json=args.output == "json")
@@ -40,8 +40,8 @@ def main(args: argparse.Namespace) -> int:
     values = _given_parameters(args)
     if local := [each for each in package_images(args.package) if each.startswith("localhost/")]:
         report.note(
-            f"the package names {', '.join(local)}, which only clusters that have them loaded can "
-            "start; `stt-bootstrap compile --registry` writes one for your registry"
+            f"the package names {', '.join(local)}, which start only on clusters that have them "
+            "loaded; `stt-bootstrap compile --registry` writes a package for your registry"
         )
     kubeflow = connect(args.endpoint, args.namespace)
     version = upload(kubeflow, args.package)
@@ -71,13 +71,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _given_parameters(args: argparse.Namespace) -> dict[str, Value]:
-    """Return what was given, flags over the file, checked in one go."""
+    """Return the given parameters, flags before those of the file, all checked."""
     values = read_parameters(args.parameters) if args.parameters else {}
     flags = {name: getattr(args, name, None) for name in package_parameters(args.package)}
     values |= {name: value for name, value in flags.items() if value is not None}
-    # A path that does not start at the root means something on this machine only.
+    # A relative path has a meaning on this machine only.
     problems = [
-        f"parameter {name!r}: expected what pods can read, such as s3://BUCKET/KEY, found {value!r}"
+        f"parameter {name!r}: expected a URI that pods can read, such as s3://BUCKET/KEY, found"
+        f" {value!r}"
         for name, value in values.items()
         if name.endswith("_uri") and re.match(r"(?!/|\w+://).", str(value))
     ]
@@ -100,10 +101,10 @@ def _watch(args: argparse.Namespace, report: RunReport, kubeflow: Kubeflow, run_
     try:
         result = _wait(watch, report, args.retries)
     except KeyboardInterrupt:
-        report.note(f"the run goes on; to watch it again: {again}")
+        report.note(f"the run continues; to follow it again: {again}")
         raise
     except KubeflowError as error:
-        raise SubmitError(f"{error}; the run may go on, to watch it again: {again}") from error
+        raise SubmitError(f"{error}; the run may continue; to follow it again: {again}") from error
     _tell_end(report, result, run_id)
     if not result.succeeded:
         if not args.follow:
@@ -113,14 +114,14 @@ def _watch(args: argparse.Namespace, report: RunReport, kubeflow: Kubeflow, run_
 
 
 def _wait(watch: RunWatch, report: RunReport, retries: int) -> RunResult:
-    """Wait for the end, and try again what failed only because its pod was lost."""
+    """Wait for the end, and retry a run that failed only because pods were lost."""
     result = watch.wait()
     for attempt in range(1, retries + 1):
         if not result.lost:
             break
         lost = ", ".join(result.lost)
         report.note(
-            f"{lost}: the pod was lost or evicted; the run goes on with what is done "
+            f"{lost}: the pod was lost or evicted; the run continues from its finished tasks "
             f"(retry {attempt} of {retries})",
             "retry",
             tasks=list(result.lost),

@@ -9,7 +9,7 @@ from stt_bootstrap.components.sweep_winner.component import sweep_winner
 from stt_bootstrap.pipelines import cluster
 
 AT_ONCE = 4
-"""Trainings that run at the same time; Kubeflow takes no parameter for it."""
+"""Trainings that run at the same time; in Kubeflow this cannot be a parameter."""
 
 
 @dsl.pipeline(name="stt-bootstrap-sweep-rung")
@@ -23,16 +23,16 @@ def train_all(
     gpu_type: str,
     gpu_count: str,
 ) -> None:
-    """Train all remaining members, some of them at a time.
+    """Train all remaining members, a few at a time.
 
-    A pipeline of its own, since a loop on this machine finds what it goes over only among the
-    inputs of the DAG around it.
+    This is a nested pipeline because kfp.local finds a loop's items only among the inputs of the
+    DAG around it.
     """
     with dsl.ParallelFor(members, name="members", parallelism=AT_ONCE) as member:
         trained = sweep_member(
             prepared=prepared, member=member, sweep_uri=sweep_uri, rung=rung
         ).set_display_name("Train")
-        # What was finished is looked up at sweep_uri.
+        # Finished trainings are looked up at sweep_uri.
         trained.set_caching_options(False)
         cluster.place(
             trained,
@@ -118,7 +118,7 @@ def sweep(
         random_seed=random_seed,
         sweep_uri=sweep_uri,
     ).set_display_name("Validate and fetch")
-    # What lies behind a URI can change while its name stays.
+    # The content behind a URI can change.
     started.set_caching_options(False)
     cluster.place(started, work)
     prepared, remaining = started.outputs["prepared"], started.outputs["members"]

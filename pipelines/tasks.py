@@ -1,4 +1,4 @@
-"""Tasks that take what the pipeline has by the names of their inputs."""
+"""Tasks whose inputs come from the pipeline's values of the same names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kfp.dsl.base_component import BaseComponent
 
 
 def add_task(component: BaseComponent, values: Mapping[str, Any], **given: Any) -> dsl.PipelineTask:
-    """Run a component with what is given, and with what the pipeline has by its inputs' names."""
+    """Run a component with the ``given`` inputs, and the others from ``values`` by name."""
     inputs = component.component_spec.inputs or {}
     taken = {name: values[name] for name in inputs if name in values and name not in given}
     return component(**taken, **given)

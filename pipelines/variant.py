@@ -1,7 +1,7 @@
-"""What a package is compiled with that no run can change.
+"""Choices that are compiled into a package.
 
-Choices of the package, not parameters of the run: they put other components into the graph, and a
-condition on a parameter would put one more level around each branch, and a pod for each driver.
+They are not parameters of the run, because they put other components into the graph: a condition on
+a parameter would add a level to each branch, and a pod for its driver.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class VariantError(BootstrapError):
 
 @dataclass(frozen=True)
 class Variant:
-    """What is other than in the packages of the project."""
+    """The choices; the defaults are those of the project's packages."""
 
     nodes: int = 1
-    """How many nodes training is spread over."""
+    """Number of nodes that training uses."""
     model_registry: str = ""
-    """Address of the Model Registry that a last step registers the export in; empty for none."""
+    """Address of the Model Registry in which a last step registers the export; empty for none."""
 
     def check(self) -> None:
-        """Raise VariantError unless there can be such a package."""
+        """Raise VariantError for an invalid choice."""
         if self.nodes < 1:
             raise VariantError(f"--nodes {self.nodes}: expected a number of nodes, at least 1")
         if self.model_registry and not self.model_registry.startswith(("http://", "https://")):
@@ -44,7 +44,7 @@ _CURRENT: ContextVar[Variant] = ContextVar("variant", default=PLAIN)
 
 @contextmanager
 def defining(variant: Variant) -> Iterator[None]:
-    """Have pipelines that are defined in the block be of this variant. Raises VariantError."""
+    """Use this variant for the pipelines that the block defines. Raises VariantError."""
     variant.check()
     token = _CURRENT.set(variant)
     try:
@@ -54,5 +54,5 @@ def defining(variant: Variant) -> Iterator[None]:
 
 
 def current_variant() -> Variant:
-    """Return what the pipeline that is being defined is to be."""
+    """Return the variant of the pipeline that is being defined."""
     return _CURRENT.get()

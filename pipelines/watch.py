@@ -40,7 +40,7 @@ class Watch(io.TextIOBase):
     """Stands in for stdout while kfp.local runs.
 
     Attributes:
-        tasks: what was started, in order, by the names in the compiled pipeline.
+        tasks: the tasks that started, in order, by the names in the compiled pipeline.
         failures: one line for each task that failed.
     """
 
@@ -62,7 +62,7 @@ class Watch(io.TextIOBase):
         logging.getLogger().addHandler(handler)
         try:
             with warnings.catch_warnings(), contextlib.redirect_stdout(self):
-                # It warns of images and display names, which a local run ignores.
+                # It warns that images and display names are ignored in a local run.
                 warnings.filterwarnings("ignore", module=r"kfp\.local")
                 yield
         finally:

@@ -1,6 +1,6 @@
-"""Write what components repeat of others, since Kubeflow needs every interface written out.
+"""Write the parts of components that repeat others: Kubeflow needs every interface written out.
 
-``run_settings`` has as outputs the parameters of the full pipeline that the form does not ask for;
+The outputs of ``run_settings`` are the parameters of the full pipeline that the form does not have;
 ``distributed_training`` has the parameters of ``training``, and more.
 """
 
@@ -19,14 +19,14 @@ from stt_model.jobs import all_parameters, default_settings
 _COMPONENTS = Path(__file__).parents[1] / "components"
 
 _DIGESTS = {
-    "dataset_digest": "Digest of the manifests and of which version of each clip they name.",
+    "dataset_digest": "Digest of the manifests and of the versions of all clips that they name.",
     "checkpoint_digest": "Digest of the checkpoint's files, or of their versions.",
-    "alphabet_digest": "Digest of the alphabet; empty without one.",
-    "scorer_digest": "Digest of the scorer; empty without one.",
-    "unlabelled_digest": "Digest of the recordings without transcripts; empty without any.",
+    "alphabet_digest": "Digest of the alphabet file; empty if none is given.",
+    "scorer_digest": "Digest of the scorer; empty if none is given.",
+    "unlabelled_digest": "Digest of the recordings without transcripts; empty if none are given.",
 }
 _TEMPLATE = '''\
-"""What Kubeflow sees of the first step of the pipeline that people fill in a form for.
+"""Kubeflow component: the first step of the pipeline that is started from a form.
 
 Made by ``make compile`` from the parameters of both pipelines; change them there.
 """
@@ -55,7 +55,7 @@ def run_settings(
 {outputs}
     ],
 ):
-    """Look which version of everything lies behind these URIs, and check the settings of a run.
+    """Detect the versions behind URIs, and check the settings of a run.
 
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
@@ -97,8 +97,8 @@ def run_settings(
 
 
 def setting_names() -> list[str]:
-    """Return the parameters of jobs that the full pipeline has and the form does not ask for."""
-    # Not imported: the form runs the component that is to be written.
+    """Return the parameters of jobs that the full pipeline has and the form does not."""
+    # Not imported, since the form runs the component that is being written.
     form = ast.parse(Path(__file__).with_name("form.py").read_text(encoding="utf-8"))
     asked = {
         argument.arg
@@ -111,7 +111,7 @@ def setting_names() -> list[str]:
 
 
 def written() -> dict[Path, str]:
-    """Return the sources that are made, by their path."""
+    """Return the written sources by path."""
     return {
         _COMPONENTS / "run_settings" / "component.py": _run_settings(),
         _COMPONENTS / "distributed_training" / "component.py": _distributed_training(),

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of the choice between fine-tuning and transfer-learning."""
+"""Kubeflow component: the choice between fine-tuning and transfer-learning."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component alphabet_analysis."""
+"""Example: a pipeline with the component alphabet_analysis."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of checkpoint fetching."""
+"""Kubeflow component: checkpoint fetching."""
 
 from typing import NamedTuple
 

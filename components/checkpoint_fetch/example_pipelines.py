@@ -1,4 +1,4 @@
-"""How another pipeline takes the component checkpoint_fetch."""
+"""Example: a pipeline with the component checkpoint_fetch."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of the import of recordings."""
+"""Kubeflow component: the import of recordings."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ def dataset_import(
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("dataset_uri", str), ("dataset_digest", str)]
 ):
-    """Import recordings and texts into a corpus, or add new ones to it.
+    """Import recordings and texts into a corpus, or add new ones to an existing corpus.
 
     Never cache this component: the content of source_uri can change.
 

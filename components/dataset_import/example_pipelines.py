@@ -1,4 +1,4 @@
-"""How another pipeline takes the component dataset_import."""
+"""Example: a pipeline with the component dataset_import."""
 
 from kfp import components, dsl
 
@@ -8,5 +8,5 @@ dataset_import = components.load_component_from_file("components/dataset_import/
 @dsl.pipeline(name="import-only")
 def import_only(source_uri: str, corpus_uri: str) -> None:
     imported = dataset_import(source_uri=source_uri, corpus_uri=corpus_uri)
-    # What lies behind an address can change.
+    # The content behind a URI can change.
     imported.set_caching_options(False)

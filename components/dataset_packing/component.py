@@ -1,4 +1,4 @@
-"""What Kubeflow sees of packing a dataset."""
+"""Kubeflow component: packing a dataset."""
 
 from kfp import dsl
 

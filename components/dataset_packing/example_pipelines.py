@@ -1,4 +1,4 @@
-"""How another pipeline takes the component dataset_packing."""
+"""Example: a pipeline with the component dataset_packing."""
 
 from kfp import components, dsl
 

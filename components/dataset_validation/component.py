@@ -1,4 +1,4 @@
-"""What Kubeflow sees of dataset validation."""
+"""Kubeflow component: dataset validation."""
 
 from kfp import dsl
 

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component dataset_validation."""
+"""Example: a pipeline with the component dataset_validation."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of training on several nodes."""
+"""Kubeflow component: training on several nodes."""
 
 from kfp import dsl
 
@@ -43,9 +43,9 @@ def distributed_training(
 ) -> None:
     """Train from a checkpoint on every GPU of several nodes, as a TrainJob of Kubeflow Trainer.
 
-    This pod makes the job, passes on what its first node prints, and deletes it in the end, also
-    where SIGTERM ends it, with code 75. A job that is restarted with the same run_state_uri resumes
-    from what it saved there.
+    This pod creates the job, prints the log of its first node, and deletes the job at the end. On
+    SIGTERM it deletes the job too, and exits with code 75. With the same run_state_uri, a restarted
+    component resumes the training.
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them.

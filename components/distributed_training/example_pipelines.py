@@ -1,4 +1,4 @@
-"""How another pipeline takes the component distributed_training."""
+"""Example: a pipeline with the component distributed_training."""
 
 from kfp import components, dsl, kubernetes
 

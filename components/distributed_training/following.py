@@ -1,4 +1,4 @@
-"""A TrainJob from its start to its end: made or found, followed, and always deleted."""
+"""Create a TrainJob or find the one that is running, follow it, and delete it at the end."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from stt_model.base import StoppedError, one_line, parse_json
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TICK = 2.0  # seconds between looks at the job
-_PATIENCE = 600.0  # seconds for an API that does not answer, and for a job to go
-_LONG = 60.0  # seconds without a pod before it is said
+_PATIENCE = 600.0  # seconds to wait for an API that does not answer, and for a deletion
+_LONG = 60.0  # seconds without a pod before that is reported
 _NOT_INSTALLED = (
     "the cluster has no TrainJobs: install Kubeflow Trainer 2.2 or newer, or compile the pipeline"
     " without --nodes"
@@ -36,7 +36,7 @@ _NOT_INSTALLED = (
 
 
 class TrainJobs:
-    """The TrainJobs of a namespace, and what belongs to them."""
+    """The TrainJobs of a namespace."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._objects = client.CustomObjectsApi(api)
@@ -45,24 +45,24 @@ class TrainJobs:
 
     @classmethod
     def around_this_pod(cls) -> TrainJobs:
-        """Return those of the namespace that this process's pod is in; TrainJobError if none."""
+        """Return those of this pod's namespace; TrainJobError outside of a pod."""
         configuration = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)
             namespace = NAMESPACE_FILE.read_text(encoding="utf-8").strip()
         except (config.ConfigException, OSError) as error:
             raise TrainJobError(
-                f"training on several nodes is done from a pod of a cluster, not here: {error}"
+                f"training on several nodes must start in a pod of a cluster: {error}"
             ) from error
         return cls(client.ApiClient(configuration), namespace)
 
     def queue_of(self, pod: Owner) -> str:
-        """Return the LocalQueue of Kueue that a pod waited in, empty for none."""
+        """Return the LocalQueue of Kueue that a pod waited in; empty for none."""
         found = self._ask(self.core.read_namespaced_pod, pod.name, self.namespace)
         return (found.metadata.labels or {}).get(QUEUE_LABEL, "") if found else ""
 
     def create(self, body: Mapping[str, Any]) -> bool:
-        """Make a job; False if one of this name is there."""
+        """Create a job; return False if one of this name exists."""
         try:
             self._objects.create_namespaced_custom_object(
                 GROUP, VERSION, self.namespace, PLURAL, body
@@ -74,17 +74,17 @@ class TrainJobs:
         return True
 
     def get(self, name: str) -> dict[str, Any] | None:
-        """Return a job; None where there is none."""
+        """Return a job; None if there is none."""
         found = self._ask(self._objects.get_namespaced_custom_object, *self._place(name))
         return cast("dict[str, Any] | None", found)
 
     def give_to(self, name: str, owner: Mapping[str, Any]) -> None:
-        """Have a job go with another pod than the one that made it."""
+        """Make another pod the owner of a job."""
         body = {"metadata": {"ownerReferences": [owner]}}
         self._ask(self._objects.patch_namespaced_custom_object, *self._place(name), body)
 
     def delete(self, name: str) -> None:
-        """Delete a job and its pods; nothing if it is gone."""
+        """Delete a job and its pods, if it exists."""
         self._ask(
             self._objects.delete_namespaced_custom_object,
             *self._place(name),
@@ -112,7 +112,7 @@ class TrainJobs:
         if error.status in (401, 403):
             return TrainJobError(
                 f"may not {verb} in the namespace {self.namespace}: {said}; apply"
-                " manifests/overlays/nodes, which allows it to the account of the run"
+                " manifests/overlays/nodes, which allows it to the run's service account"
             )
         return TrainJobError(f"cannot {verb} the TrainJob: {said}")
 
@@ -124,11 +124,11 @@ def train_on_nodes(
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     tick: float = _TICK,
 ) -> None:
-    """Have a TrainJob done, whose pods save what they do; it is gone when this returns or raises.
+    """Run a TrainJob, whose pods save their state; it is deleted when this returns or raises.
 
     Raises:
-        StoppedError: SIGTERM came.
-        TrainJobError: the job cannot be made, or it failed.
+        StoppedError: on SIGTERM.
+        TrainJobError: the job cannot be created, or it failed.
     """
     name = body["metadata"]["name"]
     with _termination_noted() as stop:
@@ -155,16 +155,16 @@ def _begin(
             continue
         is_going = "deletionTimestamp" in found["metadata"]
         if not is_going and _condition(found, "Failed") is None:
-            # Of a pod that was lost, and that this one takes the place of.
+            # It belongs to a lost pod, which this pod replaces.
             jobs.give_to(name, body["metadata"]["ownerReferences"][0])
-            tell(f"{name}: goes on with the job that is under way")
+            tell(f"{name}: continuing the job that is running")
             return
         if not is_going:
             jobs.delete(name)
         if time.monotonic() > until:
-            raise TrainJobError(f"{name}: an earlier job of this name does not go; delete it")
+            raise TrainJobError(f"{name}: an earlier job of this name is still there; delete it")
         time.sleep(tick)
-    tell(f"{name}: made, for {nodes} nodes")
+    tell(f"{name}: created, for {nodes} nodes")
 
 
 def _follow(
@@ -187,7 +187,7 @@ def _follow(
             stop.wait(tick)
             continue
         if job is None:
-            raise TrainJobError(f"{name}: somebody else has deleted it")
+            raise TrainJobError(f"{name}: deleted by somebody else")
         if _condition(job, "Complete"):
             pods.look()
             pods.stop()
@@ -200,16 +200,16 @@ def _follow(
             tell(f"{name}: waiting: no pods yet; {_why_not(job)}")
         stop.wait(tick)
     raise StoppedError(
-        f"{name}: stopped by SIGTERM, and the job with it; what it saved stays in run_state_uri:"
-        " start again with the same arguments to resume"
+        f"{name}: stopped by SIGTERM, and the job with it; its state is in run_state_uri: start"
+        " again with the same arguments to resume"
     )
 
 
 def _why_not(job: Mapping[str, Any]) -> str:
     suspended = _condition(job, "Suspended")
     if suspended or job["spec"].get("suspend"):
-        return "the job is suspended, as Kueue has it until there is room"
-    return "look whether Trainer's controller and JobSet's run, and at the quota"
+        return "the job is suspended, as by Kueue until there is room"
+    return "check that the controllers of Trainer and JobSet run, and the quota"
 
 
 def _mind_silence(error: Exception, answered: float, tell: Callable[[str], None]) -> None:
@@ -217,8 +217,8 @@ def _mind_silence(error: Exception, answered: float, tell: Callable[[str], None]
     if status is not None and status < 500 and status != 429:
         said = one_line(_message(error))
         raise TrainJobError(
-            f"may not look at the pods of the job: {said}; apply manifests/overlays/nodes, which"
-            " allows it to the account of the run"
+            f"may not read the pods of the job: {said}; apply manifests/overlays/nodes, which"
+            " allows it to the run's service account"
         ) from error
     if time.monotonic() - answered > _PATIENCE:
         raise TrainJobError(
@@ -232,8 +232,8 @@ def _delete(jobs: TrainJobs, name: str, tell: Callable[[str], None]) -> None:
         jobs.delete(name)
     except (urllib3.exceptions.HTTPError, client.ApiException, TrainJobError) as error:
         tell(
-            f"warning: {name}: cannot be deleted ({one_line(_message(error))}); it goes when this"
-            " pod is removed"
+            f"warning: {name}: cannot be deleted ({one_line(_message(error))}); Kubernetes deletes"
+            " it with this pod"
         )
 
 
@@ -255,10 +255,10 @@ def _message(error: Exception) -> str:
 
 @contextmanager
 def _termination_noted() -> Iterator[threading.Event]:
-    """Yield what is set when SIGTERM comes while the block lasts."""
+    """Yield an event that SIGTERM sets during the block."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        # Only the main thread can be told of signals.
+        # Only the main thread can handle signals.
         yield stop
         return
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())

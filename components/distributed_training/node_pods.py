@@ -1,4 +1,4 @@
-"""The pods of a TrainJob: what holds them up, what they print, how they ended."""
+"""The pods of a TrainJob: why they wait, their logs, how they ended."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PAUSE = 1.0  # seconds between attempts to read a log
 
 
 class NodePods:
-    """Looks at the pods of one job whenever it is told to, and tells what is new.
+    """Reads the pods of a job on request, and reports changes.
 
-    What the first node prints is passed on as it comes; of the others the end is kept.
+    The log of the first node is passed on as it comes; of the other logs the end is kept.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class NodePods:
         self._failures: dict[str, tuple[datetime, str]] = {}
 
     def look(self) -> bool:
-        """Tell what is new; return whether there are any pods."""
+        """Report changes; return whether there are any pods."""
         pods = self._core.list_namespaced_pod(
             self._namespace, label_selector=f"{JOB_LABEL}={self._job}"
         ).items
@@ -55,13 +55,13 @@ class NodePods:
         return bool(pods)
 
     def first_failure(self) -> str:
-        """Return why the first pod to fail did so: the others fail for want of it."""
+        """Return why the first failed pod failed; the others fail as a consequence."""
         for log in self._logs.values():
             log.join()
         return min(self._failures.values())[1] if self._failures else ""
 
     def stop(self) -> None:
-        """Return when what was printed has been passed on."""
+        """Wait until the logs have been passed on."""
         for log in self._logs.values():
             log.join()
 
@@ -78,7 +78,7 @@ class NodePods:
         node = f"node {_index(pod)}"
         if ended.reason == "OOMKilled":
             limits = next(c for c in pod.spec.containers if c.name == NODE).resources.limits
-            return f"{node}: killed for want of memory, of which it may have {limits['memory']}"
+            return f"{node}: killed: out of memory (its limit is {limits['memory']})"
         log = self._logs[pod.metadata.uid]
         log.join()
         said = [line for line in log.tail if line.startswith("error: ")] or list(log.tail)[-1:]
@@ -86,7 +86,7 @@ class NodePods:
 
 
 class _Log:
-    """Reads what a pod prints, in a thread of its own, until the pod has ended."""
+    """Reads the log of a pod in its own thread, until the pod has ended."""
 
     def __init__(
         self,
@@ -99,12 +99,12 @@ class _Log:
         self.tail: deque[str] = deque(maxlen=_TAIL)
         self.pod_has_ended = threading.Event()
         self._last = ""
-        """Time of the last line that was read, as the API writes it."""
+        """Time of the last line that was read, in the API's format."""
         self._thread = threading.Thread(target=self._read_all, daemon=True)
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until everything is read of a pod that has ended, for a while."""
+        """Wait until the log of an ended pod is read, but not forever."""
         if self.pod_has_ended.is_set():
             self._thread.join(10)
 
@@ -119,7 +119,7 @@ class _Log:
                 if error.status == 404:
                     return
             except urllib3.exceptions.HTTPError:
-                pass  # The connection broke off: the next attempt goes on from the last line.
+                pass  # The connection broke: the next attempt continues after the last line.
             if was_over:
                 return
             if time.monotonic() - started < _PAUSE:
@@ -158,7 +158,7 @@ class _Log:
 
 
 def _seconds_since(stamp: str) -> int:
-    # Of the nine digits that the API writes, Python 3.10 reads six.
+    # The API writes nine digits, of which Python 3.10 reads six.
     moment = datetime.fromisoformat(stamp[:19]).replace(tzinfo=timezone.utc)
     return max(1, int((datetime.now(timezone.utc) - moment).total_seconds()) + 2)
 

@@ -1,4 +1,4 @@
-"""The task of the component: offer a training, have a TrainJob do it, collect what came of it."""
+"""The work of the component: offer a training, run a TrainJob that takes it, collect results."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def train_distributed(
     cluster: TrainJobs | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, float]:
-    """Train on several nodes of the cluster that this process's pod is in; return the figures.
+    """Train on several nodes of this pod's cluster; return the metrics.
 
-    ``cluster`` is where the job is made, by default around this pod.
+    ``cluster`` is where the job is created; by default in this pod's namespace.
 
     Raises:
-        StoppedError: SIGTERM ended it; what it did is saved.
-        BootstrapError: any other failure that a person can mend.
+        StoppedError: on SIGTERM, after the state was saved.
+        BootstrapError: any other failure that a person can fix.
     """
     if nodes < 2:
         raise TrainJobError(
@@ -75,5 +75,5 @@ def train_distributed(
     try:
         jobs.withdraw_offer(offer)
     except StorageError as error:
-        log.warning("%s; what was offered is of no more use, and stays for now", error)
+        log.warning("%s; the offer is no longer needed, but could not be removed", error)
     return figures

@@ -1,4 +1,4 @@
-"""What a TrainJob of Kubeflow Trainer consists of, for training on several nodes."""
+"""The definition of a TrainJob of Kubeflow Trainer, for training on several nodes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 RUNTIME = "stt-bootstrap"
 """The ClusterTrainingRuntime of ``manifests/training-runtime``."""
 NODE = "node"
-"""What Trainer calls the job and the container that train."""
+"""Trainer's name for the job and the container that train."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _PROJECT = "stt-bootstrap"
-# No password or token: who may read TrainJobs may not need to know those.
+# No password or token, since people who may read TrainJobs must not see them.
 _HANDED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 
 
@@ -27,7 +27,7 @@ class TrainJobError(BootstrapError):
 
 @dataclass(frozen=True)
 class NodeSize:
-    """What each node gets, quantities as Kubernetes writes them, and which machines it may be."""
+    """Resources of each node, as Kubernetes quantities, and the machines that may be used."""
 
     cpu: str
     memory: str
@@ -38,7 +38,7 @@ class NodeSize:
     tolerations: Sequence[Mapping[str, Any]] = ()
 
     def resources(self) -> dict[str, dict[str, str]]:
-        """Return it as a container has it; what may be used is also what is asked for."""
+        """Return the resources of a container, whose requests equal its limits."""
         amounts = {"cpu": self.cpu, "memory": self.memory}
         if self.gpu_type:
             amounts[self.gpu_type] = self.gpu_count
@@ -47,24 +47,24 @@ class NodeSize:
 
 @dataclass(frozen=True)
 class Owner:
-    """The pod that the job belongs to: when Kubernetes removes it, the job goes too."""
+    """The pod that owns the job: Kubernetes deletes the job together with it."""
 
     name: str
     uid: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Owner:
-        """Return the pod that this process is in, as Kubeflow names it; TrainJobError if none."""
+        """Return this process's pod from Kubeflow's variables; TrainJobError if there is none."""
         name, uid = environ.get("KFP_POD_NAME", ""), environ.get("KFP_POD_UID", "")
         if not (name and uid):
             raise TrainJobError(
-                "KFP_POD_NAME and KFP_POD_UID are not set: training on several nodes is done by a"
-                " pod of Kubeflow Pipelines; on one machine, train with the component training"
+                "KFP_POD_NAME and KFP_POD_UID are not set: training on several nodes must start in"
+                " a pod of Kubeflow Pipelines; on one machine, use the component training"
             )
         return cls(name, uid)
 
     def reference(self) -> dict[str, Any]:
-        """Return it as an entry of ``ownerReferences``; not its controller, which Kueue minds."""
+        """Return an entry of ``ownerReferences``, not as controller, since Kueue would object."""
         return {"apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.uid}
 
 
@@ -78,10 +78,10 @@ def describe_train_job(
     queue: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the TrainJob that has ``nodes`` nodes take up an offer.
+    """Return the TrainJob in which ``nodes`` nodes train what an offer describes.
 
-    The same offer on the same nodes has the same name, so that a pod that takes the place of
-    another one finds the job that is under way. ``queue`` is the LocalQueue of Kueue to wait in.
+    The same offer on the same nodes has the same name, so that a pod that replaces another one
+    finds the running job. ``queue`` is the LocalQueue of Kueue to wait in; empty for none.
     """
     trainer: dict[str, Any] = {
         "numNodes": nodes,
@@ -130,7 +130,7 @@ def _placement(size: NodeSize) -> dict[str, Any]:
 
 
 def _patch(pod_spec: dict[str, Any]) -> dict[str, Any]:
-    """Return what Trainer is to change in the runtime's pods for this job alone."""
+    """Return the changes to the runtime's pods for this job alone."""
     job = {"name": NODE, "template": {"spec": {"template": {"spec": pod_spec}}}}
     return {
         "manager": f"{_PROJECT}/pipeline",

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of evaluation."""
+"""Kubeflow component: evaluation."""
 
 from typing import NamedTuple
 
@@ -83,7 +83,7 @@ def evaluation(
 
     splits = find_splits(dataset.path)
     test_files, note = jobs.test_split(splits)
-    # The file is there in any case, as an artifact has to be.
+    # An artifact's file must exist in any case.
     Path(suspects.path).touch()
     result = jobs.evaluate(
         test_files,

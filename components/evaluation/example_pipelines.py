@@ -1,4 +1,4 @@
-"""How another pipeline takes the component evaluation."""
+"""Example: a pipeline with the component evaluation."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of the alignment of long recordings."""
+"""Kubeflow component: the alignment of long recordings."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ def forced_alignment(
     romanise: str = "auto",
     epochs: str = "auto",
 ) -> NamedTuple("Outputs", [("manifest_uri", str)]):  # type: ignore[valid-type]
-    """Cut long recordings into clips by their text, which only has to match roughly.
+    """Cut long recordings into clips by their text, which needs to match only roughly.
 
     Never cache this component: the content of source_uri can change.
 

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component forced_alignment."""
+"""Example: a pipeline with the component forced_alignment."""
 
 from kfp import components, dsl
 
@@ -10,5 +10,5 @@ def align_only(source_uri: str, checkpoint_uri: str, clips_uri: str) -> None:
     aligned = forced_alignment(
         source_uri=source_uri, checkpoint_uri=checkpoint_uri, clips_uri=clips_uri, rounds=2
     )
-    # What lies behind an address can change.
+    # The content behind a URI can change.
     aligned.set_caching_options(False)

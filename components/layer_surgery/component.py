@@ -1,4 +1,4 @@
-"""What Kubeflow sees of layer surgery."""
+"""Kubeflow component: layer surgery."""
 
 from kfp import dsl
 
@@ -15,7 +15,7 @@ def layer_surgery(
     warm_start: bool = True,
     random_seed: int = 4568,
 ) -> None:
-    """Replace the last layers of a checkpoint by new ones, the output sized to another alphabet.
+    """Replace the last layers of a checkpoint, with an output layer for another alphabet.
 
     Args:
         checkpoint: Checkpoint folder in Coqui's layout.

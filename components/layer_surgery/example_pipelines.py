@@ -1,4 +1,4 @@
-"""How another pipeline takes the component layer_surgery."""
+"""Example: a pipeline with the component layer_surgery."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of model export."""
+"""Kubeflow component: model export."""
 
 from kfp import dsl
 
@@ -30,7 +30,7 @@ def model_export(
     export_contact_info: str = "",
     export_description: str = "",
 ) -> None:
-    """Write a checkpoint as what deployed runtimes load, and compare it with the checkpoint.
+    """Export a checkpoint for deployed runtimes, and compare the export with the checkpoint.
 
     Args:
         dataset: Clean manifests, as dataset_validation writes them; export and checkpoint are

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component model_export."""
+"""Example: a pipeline with the component model_export."""
 
 from kfp import components, dsl
 

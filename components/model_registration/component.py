@@ -1,4 +1,4 @@
-"""What Kubeflow sees of registration."""
+"""Kubeflow component: registration."""
 
 from typing import NamedTuple
 
@@ -16,9 +16,10 @@ def model_registration(
     wer: float = -1.0,
     cer: float = -1.0,
 ) -> NamedTuple("Outputs", [("model", str), ("version", str)]):  # type: ignore[valid-type]
-    """Register an export in Kubeflow's Model Registry. Alpha: so is the registry's own interface.
+    """Register an export in Kubeflow's Model Registry (alpha, as is the registry's interface).
 
-    The same export registered twice is one version. A model that is not released is left out.
+    Registering an export again creates no new version. A model that is not released is not
+    registered.
 
     Args:
         exported_model: Folder that model_export wrote.

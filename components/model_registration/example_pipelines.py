@@ -1,4 +1,4 @@
-"""How another pipeline takes the component model_registration."""
+"""Example: a pipeline with the component model_registration."""
 
 from kfp import components, dsl
 

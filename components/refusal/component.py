@@ -1,4 +1,4 @@
-"""What Kubeflow sees of a refusal."""
+"""Kubeflow component: a refusal."""
 
 from kfp import dsl
 

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component refusal."""
+"""Example: a pipeline with the component refusal."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of the first step of the pipeline that people fill in a form for.
+"""Kubeflow component: the first step of the pipeline that is started from a form.
 
 Made by ``make compile`` from the parameters of both pipelines; change them there.
 """
@@ -77,7 +77,7 @@ def run_settings(
         ("warm_start", bool),
     ],
 ):
-    """Look which version of everything lies behind these URIs, and check the settings of a run.
+    """Detect the versions behind URIs, and check the settings of a run.
 
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path, file://
@@ -96,11 +96,11 @@ def run_settings(
             that need one node, or that lack what several nodes need.
 
     Returns:
-        dataset_digest: Digest of the manifests and of which version of each clip they name.
+        dataset_digest: Digest of the manifests and of the versions of all clips that they name.
         checkpoint_digest: Digest of the checkpoint's files, or of their versions.
-        alphabet_digest: Digest of the alphabet; empty without one.
-        scorer_digest: Digest of the scorer; empty without one.
-        unlabelled_digest: Digest of the recordings without transcripts; empty without any.
+        alphabet_digest: Digest of the alphabet file; empty if none is given.
+        scorer_digest: Digest of the scorer; empty if none is given.
+        unlabelled_digest: Digest of the recordings without transcripts; empty if none are given.
         augment: Augmentations of the training split: Coqui's specifications separated by spaces,
             such as volume[p=0.1,dbfs=-10:-40] tempo[factor=1~0.2]; auto depends on the corpus, none
             or empty for no change.

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component run_settings."""
+"""Example: a pipeline with the component run_settings."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of everything between the sources and training, in one pod."""
+"""Kubeflow component: everything between the sources and training, in one pod."""
 
 from typing import NamedTuple
 
@@ -39,8 +39,8 @@ def source_analysis(
 ) -> NamedTuple("Outputs", [("mode", str), ("reason", str)]):  # type: ignore[valid-type]
     """Validate a dataset, fetch a checkpoint, choose the mode, and replace layers for a transfer.
 
-    It does what dataset_validation, checkpoint_fetch, alphabet_analysis and layer_surgery do, which
-    are there for other pipelines; in one pod, since each pod costs some 20 seconds.
+    This does the work of dataset_validation, checkpoint_fetch, alphabet_analysis and layer_surgery
+    in one pod, since each pod costs about 20 seconds; those are for other pipelines.
 
     Args:
         dataset_uri: Folder with train.csv, dev.csv and test.csv in Coqui's form, as a path,

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component source_analysis."""
+"""Example: a pipeline with the component source_analysis."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of the look for changes."""
+"""Kubeflow component: the look for changes."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ def source_digests(
         ("unlabelled_digest", str),
     ],
 ):
-    """Detect the versions behind URIs, for steps that may be cached, and try where results go.
+    """Detect the versions behind URIs, for steps that may be cached, and test the output folders.
 
     Never cache this component: pass its outputs to the steps that read the URIs, and cache those.
 

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component source_digests."""
+"""Example: a pipeline with the component source_digests."""
 
 from kfp import components, dsl
 

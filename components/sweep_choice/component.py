@@ -1,4 +1,4 @@
-"""What Kubeflow sees of a rung of a sweep."""
+"""Kubeflow component: a rung of a sweep."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ def sweep_choice(
     keep: float = 0.5,
     choose_by: str = "cer",
 ) -> NamedTuple("Outputs", [("remaining", list)]):  # type: ignore[valid-type]
-    """Choose the best-ranked of the trainings that have reached a rung.
+    """Choose the best-ranked trainings of those that have reached a rung.
 
     Args:
         prepared: The output of sweep_preparation.

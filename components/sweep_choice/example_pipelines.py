@@ -1,4 +1,4 @@
-"""How another pipeline takes the component sweep_choice."""
+"""Example: a pipeline with the component sweep_choice."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of one training of a sweep."""
+"""Kubeflow component: one training of a sweep."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ def sweep_member(
 ) -> NamedTuple("Outputs", [("done", str)]):  # type: ignore[valid-type]
     """Train one member of a sweep up to an epoch, or to its end, and measure it on the dev split.
 
-    What was done before, by this run or another with the same sweep_uri, is not done again.
+    Work that was done before, by this run or another with the same sweep_uri, is not repeated.
 
     Args:
         prepared: The output of sweep_preparation.

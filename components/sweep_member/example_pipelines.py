@@ -1,4 +1,4 @@
-"""How another pipeline takes the component sweep_member."""
+"""Example: a pipeline with the component sweep_member."""
 
 from kfp import components, dsl
 

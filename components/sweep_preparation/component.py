@@ -1,4 +1,4 @@
-"""What Kubeflow sees of the start of a sweep."""
+"""Kubeflow component: the start of a sweep."""
 
 from typing import NamedTuple
 

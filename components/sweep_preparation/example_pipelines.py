@@ -1,4 +1,4 @@
-"""How another pipeline takes the component sweep_preparation."""
+"""Example: a pipeline with the component sweep_preparation."""
 
 from kfp import components, dsl
 

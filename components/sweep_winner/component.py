@@ -1,4 +1,4 @@
-"""What Kubeflow sees of the end of a sweep."""
+"""Kubeflow component: the end of a sweep."""
 
 from typing import NamedTuple
 

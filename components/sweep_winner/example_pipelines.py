@@ -1,4 +1,4 @@
-"""How another pipeline takes the component sweep_winner."""
+"""Example: a pipeline with the component sweep_winner."""
 
 from kfp import components, dsl
 

@@ -1,4 +1,4 @@
-"""What Kubeflow sees of training."""
+"""Kubeflow component: training."""
 
 from kfp import dsl
 
@@ -40,7 +40,7 @@ def training(
 ) -> None:
     """Train from a checkpoint on every GPU of the node, or on the CPU.
 
-    If it is restarted with the same run_state_uri, it resumes from there. On SIGTERM it saves its
+    If it is restarted with the same run_state_uri, it resumes the training. On SIGTERM it saves its
     state and exits with code 75.
 
     Args:

@@ -1,4 +1,4 @@
-"""How another pipeline takes the component training."""
+"""Example: a pipeline with the component training."""
 
 from kfp import components, dsl
 

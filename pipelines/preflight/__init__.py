@@ -1,1 +1,1 @@
-"""Look at a cluster, its object store and the sources of a run, before a run costs anything."""
+"""Check a cluster, its object store and the sources of a run before the run costs anything."""

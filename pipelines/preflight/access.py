@@ -1,4 +1,4 @@
-"""Checks on the way in: the API, the namespace, accounts, permissions, secrets and images."""
+"""Checks of access: the API, the namespace, accounts, permissions, secrets and images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EKS_ROLE = "eks.amazonaws.com/role-arn"
 GKE_ACCOUNT = "iam.gke.io/gcp-service-account"
 
 OLDEST_VERSION = (1, 25)
-"""Pod Security's levels are stable from here on."""
+"""The first version with stable Pod Security levels."""
 
 # Group, resource, name ("" for any), verbs: what manifests/base/role.yaml grants.
 RUNNER_PERMISSIONS = (
@@ -26,12 +26,12 @@ RUNNER_PERMISSIONS = (
     ("", "pods", "", ("get",)),
     ("", "configmaps", "kfp-launcher", ("get",)),
 )
-# Group, resource, subresource, verb, what is done with it.
+# Group, resource, subresource, verb, purpose.
 OWN_PERMISSIONS = (
     ("", "pods", "", "list", "watch a run's pods"),
     ("", "pods", "log", "get", "read the log of a failed task"),
     ("", "events", "", "list", "see why a pod does not start"),
-    ("argoproj.io", "workflows", "", "list", "see that a pod was lost, and try again"),
+    ("argoproj.io", "workflows", "", "list", "see that a pod was lost, and retry"),
 )
 _PULL_SECRETS = {
     "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
@@ -52,7 +52,7 @@ def check_version(plan: Plan, cluster: Cluster) -> Findings:
 
 
 def check_namespace(plan: Plan, cluster: Cluster) -> Findings:
-    """The namespace is there to stay."""
+    """The namespace exists, and is not being deleted."""
     name = cluster.namespace
     try:
         phase = cluster.ask(cluster.core.read_namespace, name).status.phase
@@ -64,11 +64,11 @@ def check_namespace(plan: Plan, cluster: Cluster) -> Findings:
     if phase == "Active":
         yield ok(name)
     else:
-        yield failed(f"{name} is {phase}", "wait until it is gone, and make it anew")
+        yield failed(f"{name} is {phase}", "wait until it is deleted, and create it again")
 
 
 def check_own_permissions(plan: Plan, cluster: Cluster) -> Findings:
-    """Whoever asks may follow a run."""
+    """The user of this command may follow a run."""
     lacking = []
     for group, resource, subresource, verb, purpose in OWN_PERMISSIONS:
         attributes = client.V1ResourceAttributes(
@@ -94,7 +94,7 @@ def check_own_permissions(plan: Plan, cluster: Cluster) -> Findings:
 
 
 def check_service_account(plan: Plan, cluster: Cluster) -> Findings:
-    """The account of the runs is there."""
+    """The runs' service account exists."""
     name = plan.service_account
     if cluster.find(cluster.core.read_namespaced_service_account, name):
         yield ok(name)
@@ -103,7 +103,7 @@ def check_service_account(plan: Plan, cluster: Cluster) -> Findings:
 
 
 def check_runner_permissions(plan: Plan, cluster: Cluster) -> Findings:
-    """The account of the runs may do what Kubeflow does in its name."""
+    """The runs' service account has the permissions that Kubeflow's launchers need."""
     lacking = [
         f"{verb} {resource}{f' {name}' if name else ''}"
         for group, resource, name, verbs in RUNNER_PERMISSIONS
@@ -119,7 +119,7 @@ def check_runner_permissions(plan: Plan, cluster: Cluster) -> Findings:
 def runner_may(
     plan: Plan, cluster: Cluster, group: str, resource: str, name: str, verb: str
 ) -> bool:
-    """Return whether the account of the runs may do this in the namespace."""
+    """Return whether the runs' service account may do this in the namespace."""
     resource, _, subresource = resource.partition("/")
     attributes = client.V1ResourceAttributes(
         namespace=cluster.namespace,
@@ -147,7 +147,7 @@ def runner_may(
 
 
 def check_secret(plan: Plan, cluster: Cluster) -> Findings:
-    """The runs have a way into the object store that is not plainly wrong: keys, or a role."""
+    """The runs have credentials for the object store: keys in the secret, or a role."""
     name, values = plan.secret, cluster.secret_values(plan.secret)
     make = (
         f"kubectl -n {cluster.namespace} create secret generic {name} --from-env-file=FILE, "
@@ -168,7 +168,7 @@ def check_secret(plan: Plan, cluster: Cluster) -> Findings:
     elif values.get("AWS_SESSION_TOKEN"):
         yield warning(
             f"{name} has temporary keys, with AWS_SESSION_TOKEN",
-            "see that they hold longer than the run takes, or give the service account a role, "
+            "make sure that they last longer than the run, or give the service account a role, "
             "which is renewed (manifests/overlays/eks)",
         )
     else:
@@ -176,45 +176,45 @@ def check_secret(plan: Plan, cluster: Cluster) -> Findings:
 
 
 def _identity(plan: Plan, cluster: Cluster, make: str) -> Finding:
-    """Return what the runs are to the store without a secret: what their account may stand for."""
-    nothing = f"no secret {plan.secret}, or an empty one"
+    """Return which role or identity the runs' service account has, without keys in the secret."""
+    nothing = f"no secret {plan.secret}, or it is empty"
     account = cluster.find(cluster.core.read_namespaced_service_account, plan.service_account)
     annotations = (account and account.metadata.annotations) or {}
     if role := annotations.get(EKS_ROLE):
-        return ok(f"{plan.service_account} takes the role {role}, with EKS's web identity")
+        return ok(f"{plan.service_account} has the role {role}, through EKS's web identity")
     if identity := annotations.get(GKE_ACCOUNT):
         return failed(
-            f"{nothing}; {plan.service_account} is {identity} to Google, whose store takes "
-            "requests as S3 has them with HMAC keys only",
+            f"{nothing}; {plan.service_account} is {identity} at Google, whose store accepts "
+            "S3 requests only with HMAC keys",
             f"gcloud storage hmac create {identity}, then {make}",
         )
     endpoint = cluster.config_values(plan.config_map).get("AWS_ENDPOINT_URL_S3", "")
     if not endpoint or "amazonaws.com" in endpoint:
         return warning(
             f"{nothing}, and {plan.service_account} has no role: only EKS Pod Identity or the "
-            "node's own role could let the runs in, which cannot be seen from here",
+            "node's own role, which cannot be seen from here, could give the runs access",
             f"{make}; or annotate the service account with {EKS_ROLE}",
         )
     return failed(nothing, make)
 
 
 def check_config_map(plan: Plan, cluster: Cluster) -> Findings:
-    """The place of the object store is there."""
+    """The config map with the address of the object store exists."""
     name, values = plan.config_map, cluster.config_values(plan.config_map)
     missing = [key for key in STORE_CONFIG_KEYS if not values.get(key)]
     if not values:
-        yield failed(f"no config map {name}, or an empty one", APPLY)
+        yield failed(f"no config map {name}, or it is empty", APPLY)
     elif missing:
         yield warning(
             f"{name} lacks {', '.join(missing)}",
-            f"{APPLY}; without them the store is taken to be Amazon's",
+            f"{APPLY}; without them Amazon S3 is used",
         )
     else:
         yield ok(f"{name}: {values['AWS_ENDPOINT_URL_S3']}, region {values['AWS_REGION']}")
 
 
 def check_images(plan: Plan, cluster: Cluster) -> Findings:
-    """The images can be pulled, as far as their registry and the pull secrets tell."""
+    """The images can be pulled, as far as their registries and the pull secrets show."""
     images = plan.images()
     registries = {image.partition("/")[0] for image in images}
     if "localhost" in registries:

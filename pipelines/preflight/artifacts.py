@@ -1,4 +1,4 @@
-"""Check that a run's account may read the keys to where Kubeflow keeps artifacts."""
+"""Check that the runs may read the keys to the store in which Kubeflow keeps artifacts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _CONFIG_MAP = "kfp-launcher"
 
 
 def check_artifacts(plan: Plan, cluster: Cluster) -> Findings:
-    """Launchers find the keys to Kubeflow's own store, without which the first step fails."""
+    """Launchers may read the keys to Kubeflow's own store; otherwise the first step fails."""
     name = _secret_name(cluster)
     if not name:
-        yield ok(f"{_CONFIG_MAP} takes the keys from the pods' surroundings")
+        yield ok(f"{_CONFIG_MAP} takes the keys from the pods' environment")
         return
     may = runner_may(plan, cluster, "", "secrets", name, "get")
-    # Whoever asks may not be allowed to look: that is told as any other refusal.
+    # If the user may not read them, that is reported like any other refusal.
     is_there = cluster.find(cluster.core.read_namespaced_secret, name) is not None
     if not may:
         yield failed(
@@ -32,15 +32,15 @@ def check_artifacts(plan: Plan, cluster: Cluster) -> Findings:
         )
     if not is_there:
         yield failed(
-            f"no secret {name}, with the keys to where Kubeflow keeps artifacts",
-            f"install Kubeflow Pipelines, which makes it, or name another in {_CONFIG_MAP}",
+            f"no secret {name}, with the keys to the store of Kubeflow's artifacts",
+            f"install Kubeflow Pipelines, which creates it, or name another in {_CONFIG_MAP}",
         )
     if may and is_there:
         yield ok(f"{plan.service_account} may get secrets {name}")
 
 
 def _secret_name(cluster: Cluster) -> str:
-    """Return which secret the launcher reads; "" for none."""
+    """Return the name of the secret that the launcher reads; "" for none."""
     values = cluster.config_values(_CONFIG_MAP)
     scheme = (values.get("defaultPipelineRoot") or "minio://").partition("://")[0]
     try:

@@ -1,4 +1,4 @@
-"""Checks on room: nodes, quotas, limits, and the volume of the cache."""
+"""Checks of capacity: nodes, quotas, limits, and the volume of the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEEPING_OUT = {"NoSchedule", "NoExecute"}
 
 
 def check_nodes(plan: Plan, cluster: Cluster) -> Findings:
-    """For each step some node offers what it asks for, lets it in, and has it free."""
+    """For each step, some node has the resources, admits the pod, and has them free."""
     nodes = cluster.ask(cluster.core.list_node).items
     free = {node.metadata.name: free_on(cluster, node) for node in nodes}
     good = True
@@ -38,7 +38,7 @@ def check_nodes(plan: Plan, cluster: Cluster) -> Findings:
 def _trouble(
     step: Step, plan: Plan, nodes: list[Any], free: Mapping[str, Mapping[str, Decimal]]
 ) -> Finding | None:
-    """Return what keeps a step from every node, or None if there is one for it."""
+    """Return why no node can run a step, or None if one can."""
     asked, change = step.asked, " or ".join(step.parameters) or "the package"
     large = [node for node in nodes if covers(quantities(node.status.allocatable), asked)]
     open_to = [node for node in large if not obstacles(node, plan, step)]
@@ -54,7 +54,7 @@ def _trouble(
             f"{node.metadata.name}: {', '.join(obstacles(node, plan, step))}" for node in large
         )
         return failed(
-            f"{step.name}: nodes offer {shown_all(asked)}, but keep the pod out: {reasons}",
+            f"{step.name}: nodes offer {shown_all(asked)}, but do not admit the pod: {reasons}",
             "change the parameters node_selector and tolerations, or the nodes' labels and taints"
             if step.is_placed
             else "change the nodes' taints",
@@ -66,17 +66,16 @@ def _trouble(
 
 
 def _no_room(step: Step, left: str, change: str) -> Finding:
-    """Return the finding that other pods have what a step asks for."""
+    """Return the finding that other pods use what a step requests."""
     return warning(
-        f"{step.name}: nodes offer {shown_all(step.asked)}, but other pods have it now; at most"
+        f"{step.name}: nodes offer {shown_all(step.asked)}, but other pods use it now; at most"
         f" {left} are free",
-        f"the step will wait for them, for ever where they stay; ask for less ({change}), or add a "
-        "node",
+        f"the step will wait until these pods end; request less ({change}), or add a node",
     )
 
 
 def free_on(cluster: Cluster, node: Any) -> dict[str, Decimal]:
-    """Return what the pods on a node leave of what it offers."""
+    """Return the resources of a node that its pods leave free."""
     free = quantities(node.status.allocatable)
     pods = cluster.ask(
         cluster.core.list_pod_for_all_namespaces,
@@ -91,7 +90,7 @@ def free_on(cluster: Cluster, node: Any) -> dict[str, Decimal]:
 
 
 def obstacles(node: Any, plan: Plan, step: Step) -> list[str]:
-    """Return what keeps a step's pod from a node, as it would be said to its owner."""
+    """Return the reasons why a node does not admit a step's pod."""
     labels = node.metadata.labels or {}
     selector = plan.node_selector if step.is_placed else {}
     tolerations = plan.tolerations if step.is_placed else ()
@@ -122,7 +121,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: Any) -> bool:
 
 
 def check_quota(plan: Plan, cluster: Cluster) -> Findings:
-    """The namespace's quotas leave what the largest steps ask for."""
+    """The namespace's quotas leave enough for the largest steps."""
     asked = {"pods": Decimal(1), **_largest(plan)}
     quotas = cluster.ask(cluster.core.list_namespaced_resource_quota, cluster.namespace).items
     good = True
@@ -135,19 +134,19 @@ def check_quota(plan: Plan, cluster: Cluster) -> Findings:
                     continue
                 good = False
                 text = (
-                    f"quota {quota.metadata.name}: {name} {shown(name, amount)} is asked for, "
+                    f"quota {quota.metadata.name}: {name} {shown(name, amount)} is requested, "
                     f"{shown(name, left)} of {shown(name, hard[name])} are left"
                 )
                 if hard[name] < amount:
-                    yield failed(text, "raise the quota, or ask for less")
+                    yield failed(text, "raise the quota, or request less")
                 else:
-                    yield warning(text, "the task will wait; raise the quota, or ask for less")
+                    yield warning(text, "the task will wait; raise the quota, or request less")
     if good:
         yield ok(f"{len(quotas)} quotas leave {shown_all(asked)}" if quotas else "no quota")
 
 
 def _largest(plan: Plan) -> dict[str, Decimal]:
-    """Return the most that any step asks for, of each resource."""
+    """Return the largest request of any step for each resource."""
     most: dict[str, Decimal] = {}
     for step in plan.steps():
         for name, amount in step.asked.items():
@@ -156,7 +155,7 @@ def _largest(plan: Plan) -> dict[str, Decimal]:
 
 
 def check_limits(plan: Plan, cluster: Cluster) -> Findings:
-    """The namespace's limit ranges let a container be as large as the largest steps'."""
+    """The namespace's limit ranges allow containers as large as the largest steps."""
     asked = _largest(plan)
     good = True
     for limits in cluster.ask(cluster.core.list_namespaced_limit_range, cluster.namespace).items:
@@ -167,23 +166,23 @@ def check_limits(plan: Plan, cluster: Cluster) -> Findings:
                     good = False
                     yield failed(
                         f"limit range {limits.metadata.name}: {name} {shown(name, amount)} is "
-                        f"asked for, at most {shown(name, largest[name])} is allowed",
-                        "raise its max, or ask for less",
+                        f"requested, at most {shown(name, largest[name])} is allowed",
+                        "raise its max, or request less",
                     )
     if good:
         yield ok(f"containers may have {shown_all(asked)}")
 
 
 def check_cache(plan: Plan, cluster: Cluster) -> Findings:
-    """The volume of the cache is there, or will be as soon as a pod wants it."""
+    """The volume of the cache exists, or will be created for the first pod."""
     name = plan.cache_claim
     claim = cluster.find(cluster.core.read_namespaced_persistent_volume_claim, name)
     if claim is None:
-        yield warning(f"no volume claim {name}: each pod fetches for itself", APPLY)
+        yield warning(f"no volume claim {name}: each pod fetches clips for itself", APPLY)
     elif claim.status.phase == "Bound":
         yield ok(f"{name} is bound, {claim.status.capacity['storage']}")
     elif claim.status.phase == "Pending" and _waits_for_a_pod(claim, cluster):
-        yield ok(f"{name} is bound when the first pod wants it")
+        yield ok(f"{name} will be bound for the first pod")
     else:
         yield failed(
             f"{name} is {claim.status.phase}",
@@ -193,7 +192,7 @@ def check_cache(plan: Plan, cluster: Cluster) -> Findings:
 
 
 def cache_bytes(plan: Plan, cluster: Cluster) -> int:
-    """Return the size of the cache's volume, or what is asked for; 0 if there is none."""
+    """Return the size of the cache's volume, or the requested size; 0 without a volume."""
     claim = cluster.find(cluster.core.read_namespaced_persistent_volume_claim, plan.cache_claim)
     if claim is None:
         return 0
@@ -217,7 +216,7 @@ def _waits_for_a_pod(claim: Any, cluster: Cluster) -> bool:
 
 
 def quantities(resources: Mapping[str, str] | None) -> dict[str, Decimal]:
-    """Return what Kubernetes takes the texts for."""
+    """Return Kubernetes quantities as numbers."""
     return {name: parse_quantity(text) for name, text in (resources or {}).items()}
 
 
@@ -238,12 +237,12 @@ def _most_free(offers: Sequence[Mapping[str, Decimal]], asked: Mapping[str, Deci
 
 
 def shown_all(resources: Mapping[str, Decimal]) -> str:
-    """Return quantities as a person writes them."""
+    """Return quantities for people."""
     return ", ".join(f"{name} {shown(name, amount)}" for name, amount in resources.items())
 
 
 def shown(name: str, amount: Decimal) -> str:
-    """Return one quantity as a person writes it."""
+    """Return a quantity for people."""
     if name.endswith("memory"):
         return f"{amount / GIB:.4g}Gi"
     return f"{amount.normalize():f}"

@@ -1,4 +1,4 @@
-"""Runs every check, one after the other, and brings all findings together."""
+"""Run all checks in order, and collect their findings."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ OF_THE_STORE = (
 
 
 def preflight(plan: Plan, cluster: Cluster) -> list[Finding]:
-    """Return the findings of every check; what cannot be looked at is a finding too.
+    """Return the findings of all checks; what cannot be checked is a finding too.
 
     Raises:
-        PreflightError: a plan that asks for what no cluster understands.
+        PreflightError: the plan holds an invalid quantity.
     """
     plan.steps()
     plan.training_memory_bytes()
@@ -82,13 +82,13 @@ def _check_sources(given: sources.Sources) -> Iterator[Finding]:
     is_closed = store[0].status in (Status.FAILED, Status.WARNING)
     for check in OF_THE_STORE:
         if is_closed and given.stored:
-            yield _named(check, skipped("the store cannot be looked into"))
+            yield _named(check, skipped("the store cannot be read"))
         else:
             yield from _run(check, given)
 
 
 def _run(check: Callable[..., Findings], *args: object) -> Iterator[Finding]:
-    """Yield a check's findings under its name; an answer that ends it is its last one."""
+    """Yield a check's findings under its name; an error that ends it is the last finding."""
     try:
         for finding in check(*args):
             yield _named(check, finding)
@@ -112,11 +112,11 @@ def _run(check: Callable[..., Findings], *args: object) -> Iterator[Finding]:
 def _refused(error: ApiException) -> Finding:
     if error.status == 403:
         return warning(
-            f"you may not look: {message(error)}", "ask for that right, or whoever has it to look"
+            f"you may not read it: {message(error)}", "ask for that permission, or ask an admin"
         )
     if error.status == 401:
-        return failed(f"who you are is not known: {message(error)}", "log in to the cluster again")
-    return failed(f"the Kubernetes API answers {message(error)}", "run it again later")
+        return failed(f"not logged in: {message(error)}", "log in to the cluster again")
+    return failed(f"the Kubernetes API answers {message(error)}", "try again later")
 
 
 def _named(check: Callable[..., Findings], finding: Finding) -> Finding:

@@ -1,4 +1,4 @@
-"""The Kubernetes API, as far as the checks ask it."""
+"""The parts of the Kubernetes API that the checks use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stt_bootstrap.pipelines.kubeconfig import cluster_configuration
 from stt_bootstrap.pipelines.preflight.plan import PreflightError
 
 _TIMEOUT = 15
-"""Seconds that one answer may take."""
+"""Timeout of a request in seconds."""
 
 
 class Cluster:
-    """One namespace of a cluster. Answers are those of the ``kubernetes`` package."""
+    """A namespace of a cluster. Responses are objects of the ``kubernetes`` package."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self.namespace = namespace
@@ -30,21 +30,21 @@ class Cluster:
 
     @classmethod
     def connect(cls, namespace: str, context: str = "") -> Cluster:
-        """Return what ``$KUBECONFIG`` or ``~/.kube/config`` leads to, or the cluster around a pod.
+        """Return the cluster of ``$KUBECONFIG`` or ``~/.kube/config``, or the one around this pod.
 
         Raises:
-            PreflightError: neither is there, or there is no such context.
+            PreflightError: there is no cluster, or no such context.
         """
         try:
             configuration = cluster_configuration(context)
         except config.ConfigException as error:
             raise PreflightError(
-                f"no cluster to look at: {error}; set KUBECONFIG, or give --context"
+                f"no cluster to check: {error}; set KUBECONFIG, or give --context"
             ) from error
         return cls(client.ApiClient(configuration), namespace)
 
     def ask(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return the API's answer, or raise what the client raises."""
+        """Return the API's response; the client's exceptions pass through."""
         return function(*args, **options, _request_timeout=_TIMEOUT)
 
     def find(self, function: Callable[..., Any], name: str, namespace: str = "") -> Any:
@@ -57,9 +57,9 @@ class Cluster:
             raise
 
     def secret_values(self, name: str) -> dict[str, str]:
-        """Return keys and decoded values of a secret, or nothing if there is none.
+        """Return keys and decoded values of a secret; empty if there is none.
 
-        The values are for use, never for show.
+        The values must never be shown.
         """
         secret = self.find(self.core.read_namespaced_secret, name)
         data = (secret.data or {}) if secret else {}
@@ -69,7 +69,7 @@ class Cluster:
         }
 
     def config_values(self, name: str) -> dict[str, str]:
-        """Return keys and values of a config map, or nothing if there is none."""
+        """Return keys and values of a config map; empty if there is none."""
         found = self.find(self.core.read_namespaced_config_map, name)
         return dict((found.data or {}) if found else {})
 

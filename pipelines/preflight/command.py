@@ -1,4 +1,4 @@
-"""What ``stt-bootstrap preflight`` does."""
+"""The command ``preflight``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stt_bootstrap.pipelines.preflight.plan import Plan, PreflightError
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print what every check found.
+    """Print the findings of all checks.
 
     Raises:
-        PreflightError: after the findings, if one of them would end a run.
+        PreflightError: after printing, if a run would fail.
     """
     findings = preflight(_plan(args), Cluster.connect(args.namespace, args.context))
     print(as_json(findings) if args.output == "json" else as_table(findings))

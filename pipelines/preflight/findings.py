@@ -1,4 +1,4 @@
-"""What a check found, and how all findings are shown."""
+"""Findings of checks, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Status(str, enum.Enum):
 
     OK = "ok"
     WARNING = "warning"
-    """A run may still go well."""
+    """A run may still succeed."""
     FAILED = "failed"
-    """A run would fail, or wait for ever."""
+    """A run would fail, or wait forever."""
     SKIPPED = "skipped"
-    """Not looked at, because of another finding or because nobody asked."""
+    """Not checked, because of another finding or because it was not asked for."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found and, unless all is well, what to do. Neither holds the value of a secret."""
+    """What was found and, unless it is fine, what to do. Neither holds the value of a secret."""
 
     status: Status
     found: str
@@ -36,27 +36,27 @@ Findings: TypeAlias = Iterator[Finding]
 
 
 def ok(found: str) -> Finding:
-    """Return a finding that needs nothing to be done."""
+    """Return a finding that needs no action."""
     return Finding(Status.OK, found)
 
 
 def warning(found: str, remedy: str) -> Finding:
-    """Return a finding that a run may survive."""
+    """Return a finding with which a run may still succeed."""
     return Finding(Status.WARNING, found, remedy)
 
 
 def failed(found: str, remedy: str) -> Finding:
-    """Return a finding that no run would survive."""
+    """Return a finding with which a run would fail."""
     return Finding(Status.FAILED, found, remedy)
 
 
 def skipped(why: str) -> Finding:
-    """Return a finding in place of those that were not made."""
+    """Return a finding that says why nothing was checked."""
     return Finding(Status.SKIPPED, why)
 
 
 def as_table(findings: Sequence[Finding], width: int = 100) -> str:
-    """Return one paragraph a finding: status, check, what was found, and below it the remedy."""
+    """Return one paragraph per finding: status, check, what was found, and below it the remedy."""
     names = max((len(finding.check) for finding in findings), default=0)
     indent = " " * (len(Status.WARNING.value) + names + 4)
     lines = []

@@ -1,4 +1,4 @@
-"""Checks on training over several nodes: room for all of them at once, and a state they share."""
+"""Checks for training on several nodes: room for all of them at once, and shared state."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from stt_model.storage import is_stored
 
 
 def check_run_state(plan: Plan, cluster: Cluster) -> Findings:
-    """Where training is kept while it lasts outlives its pod, and all nodes reach it."""
+    """The folder for the state of training outlives its pod, and all nodes reach it."""
     uri, nodes = plan.run_state_uri, package_nodes(plan.package)
-    remedy = "give --run_state_uri as s3:// URI of a folder"
+    remedy = "give --run_state_uri as the s3:// URI of a folder"
     if is_stored(uri):
         yield ok(redact(uri))
     elif nodes > 1:
-        what = f"{redact(uri)} is a path, which each pod has for itself" if uri else "none is given"
-        yield failed(f"{what}: {nodes} nodes keep one training where all of them reach it", remedy)
+        what = f"{redact(uri)} is a path inside each pod" if uri else "none is given"
+        yield failed(f"{what}: {nodes} nodes need a folder that all of them reach", remedy)
     elif uri:
-        yield warning(f"{redact(uri)} is a path: unless on a volume, it goes with the pod", remedy)
+        yield warning(f"{redact(uri)} is a path: without a volume, it is lost with the pod", remedy)
     else:
-        yield skipped("no --run_state_uri was given: a training that loses its pod begins anew")
+        yield skipped("no --run_state_uri was given: a training that loses its pod starts over")
 
 
 def check_node_room(plan: Plan, cluster: Cluster) -> Findings:
-    """All nodes of a TrainJob find room at the same time: they wait for each other."""
+    """All nodes of a TrainJob, which wait for each other, have room at the same time."""
     count = package_nodes(plan.package)
     if count == 1:
         yield ok("the package trains on one node")
@@ -50,18 +50,18 @@ def check_node_room(plan: Plan, cluster: Cluster) -> Findings:
     ever = sum(_fitting(quantities(each.status.allocatable), asked) for each in open_to)
     now = {each.metadata.name: _fitting(free_on(cluster, each), asked) for each in open_to}
     change = (
-        "ask for less (training_cpu, training_memory), compile with fewer --nodes, or add nodes"
+        "request less (training_cpu, training_memory), compile with fewer --nodes, or add nodes"
     )
     text = f"{count} nodes of {shown_all(asked)} each"
     holding = ", ".join(f"{n} on {name}" for name, n in now.items() if n)
     if ever < count:
         yield failed(
-            f"{text}: the cluster has room for {ever}, if nothing else runs there",
+            f"{text}: the cluster has room for {ever} if nothing else runs there",
             f"{change}; an autoscaler may",
         )
     elif sum(now.values()) < count:
         found = f"room for {sum(now.values())} now{f', {holding}' if holding else ''}"
-        yield warning(f"{text}: {found}", f"those that start wait for the others; {change}")
+        yield warning(f"{text}: {found}", f"the first nodes will wait for the others; {change}")
     elif sum(1 for each in now.values() if each) < count:
         yield warning(
             f"{text}: there is room, {holding}, but not on {count} machines",
@@ -73,7 +73,7 @@ def check_node_room(plan: Plan, cluster: Cluster) -> Findings:
 
 
 def _node(plan: Plan) -> Step:
-    """Return what one node asks for, as the component makes it of the parameters."""
+    """Return what one node requests, by the component's parameters."""
     asked = {
         "cpu": quantity("training_cpu", plan.training_cpu),
         "memory": quantity("training_memory", plan.training_memory),
@@ -84,7 +84,7 @@ def _node(plan: Plan) -> Step:
 
 
 def _fitting(offered: Mapping[str, Decimal], asked: Mapping[str, Decimal]) -> int:
-    """Return how many times what is asked for fits."""
+    """Return how many such requests fit."""
     if not covers(offered, asked):
         return 0
     return min(int(offered[name] // amount) for name, amount in asked.items() if amount)
@@ -99,16 +99,16 @@ def _check_quotas(count: int, asked: Mapping[str, Decimal], cluster: Cluster) ->
                 f" {shown(name, left)} of {shown(name, hard)} are left"
             )
             yield (
-                failed(text, "raise the quota, or ask for less")
+                failed(text, "raise the quota, or request less")
                 if hard < needed
-                else warning(text, "the nodes will wait; raise the quota, or ask for less")
+                else warning(text, "the nodes will wait; raise the quota, or request less")
             )
 
 
 def _lacking(
     count: int, asked: Mapping[str, Decimal], quota: Any
 ) -> Iterator[tuple[str, Decimal, Decimal, Decimal]]:
-    """Yield what a quota does not leave: its name, what is needed, what is left, what there is."""
+    """Yield resources that a quota does not leave: name, needed, left, and the quota."""
     hard, used = quantities(quota.status.hard), quantities(quota.status.used)
     for resource, amount in {**asked, "pods": Decimal(1)}.items():
         for name in (resource, f"requests.{resource}", f"limits.{resource}"):

@@ -1,4 +1,4 @@
-"""Check on training over several nodes: Kubeflow Trainer, the runtime, and who may make the job."""
+"""Checks for training on several nodes: Kubeflow Trainer, its runtime, permissions for the job."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_training_runtime(plan: Plan, cluster: Cluster) -> Findings:
     runtime = _runtime(cluster)
     if runtime is None:
         yield failed(
-            f"no ClusterTrainingRuntime {RUNTIME}: there can be no TrainJob",
+            f"no ClusterTrainingRuntime {RUNTIME}, which the TrainJob needs",
             "install Kubeflow Trainer, and `kubectl apply -k manifests/training-runtime`; or"
             " compile the package without --nodes",
         )
@@ -48,16 +48,16 @@ def check_training_runtime(plan: Plan, cluster: Cluster) -> Findings:
         yield ok(f"ClusterTrainingRuntime {RUNTIME} of version {found}")
     else:
         yield warning(
-            f"ClusterTrainingRuntime {RUNTIME} has an image {found}, and the package {wanted}",
-            "nodes refuse what another version offers: change manifests/training-runtime",
+            f"ClusterTrainingRuntime {RUNTIME} has image version {found}, the package {wanted}",
+            "nodes refuse another version's training: change manifests/training-runtime",
         )
 
 
 def check_nodes_permissions(plan: Plan, cluster: Cluster) -> Findings:
-    """The account of the runs may make TrainJobs, if the package does."""
+    """The runs' service account may create TrainJobs, if the package does."""
     executors = read_pipeline(plan.package)["deploymentSpec"]["executors"]
     if not any("distributed-training" in name for name in executors):
-        yield ok("the package makes no TrainJob")
+        yield ok("the package creates no TrainJob")
         return
     lacking = [
         f"{verb} {resource}"
@@ -71,7 +71,7 @@ def check_nodes_permissions(plan: Plan, cluster: Cluster) -> Findings:
             "kubectl apply -k manifests/overlays/nodes",
         )
     else:
-        yield ok(f"{plan.service_account} may make TrainJobs and look at their pods")
+        yield ok(f"{plan.service_account} may create TrainJobs and read their pods")
 
 
 def _runtime(cluster: Cluster) -> dict[str, Any] | None:
@@ -96,5 +96,5 @@ def _image(runtime: dict[str, Any]) -> str:
 
 
 def _tag(image: str) -> str:
-    """Return what of a reference tells the version."""
+    """Return the tag or digest of a reference."""
     return image.rpartition("/")[2].partition(":")[2] or image

@@ -1,4 +1,4 @@
-"""What a run would ask of a cluster."""
+"""What a run would need from a cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Plan", "PreflightError"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is looked for: names of objects in the namespace, and parameters of the pipeline."""
+    """What is checked: names of objects in the namespace, and parameters of the pipeline."""
 
     dataset_uri: str = ""
     checkpoint_uri: str = ""
@@ -42,30 +42,30 @@ class Plan:
     config_map: str = cluster.STORE_CONFIG_MAP
     cache_claim: str = "stt-bootstrap-cache"
     store_endpoint: str = ""
-    """Where the store is reached from here, if the cluster's own name for it leads nowhere here."""
+    """Address of the store as seen from here, if the cluster's address is not reachable here."""
     package: Path = PACKAGE
     sizes: Mapping[str, str] = field(default_factory=dict)
-    """The package's other parameters that say how much a step may use, by name."""
+    """The package's other parameters for resources of steps, by name."""
     kubeflow_namespace: str = "kubeflow"
-    """Where Kubeflow Pipelines itself is."""
+    """Namespace of Kubeflow Pipelines itself."""
 
     @property
     def uris(self) -> dict[str, str]:
-        """What is read or written, by the parameter's name; without those that are empty."""
+        """The URIs that are read or written, by parameter; without empty ones."""
         read = ("dataset_uri", "checkpoint_uri", "alphabet_uri", "scorer_uri", "unlabelled_uri")
         names = (*read, "run_state_uri", "export_uri")
         return {name: uri for name in names if (uri := getattr(self, name))}
 
     def steps(self) -> list[Step]:
-        """Return what the steps of the package ask for, the largest first.
+        """Return the resources that the steps of the package request, the largest first.
 
         Raises:
-            PreflightError: a quantity that Kubernetes would not understand.
+            PreflightError: an invalid quantity.
         """
         return package_steps(self.package, self._value)
 
     def training_memory_bytes(self) -> int:
-        """Return what training may use.
+        """Return the memory limit of training in bytes.
 
         Raises:
             PreflightError: as ``steps``.
@@ -77,7 +77,7 @@ class Plan:
         return package_images(self.package)
 
     def _value(self, parameter: str) -> str:
-        """Return what a parameter of the pipeline is set to."""
+        """Return the value of a parameter of the pipeline."""
         value = self.sizes.get(parameter, getattr(self, parameter, None))
         if value is None:
             value = package_parameters(self.package)[parameter].default

@@ -1,4 +1,4 @@
-"""Check on Kueue: the queue that a package's pods wait in is there, or they wait for ever."""
+"""Check that the Kueue queue of a package's pods exists; otherwise they would wait forever."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stt_bootstrap.pipelines.queue import package_queue
 
 GROUP = "kueue.x-k8s.io"
 VERSIONS = ("v1beta2", "v1beta1")
-"""Of Kueue's objects, the newest first."""
+"""Versions of Kueue's API, the newest first."""
 
 
 def check_queue(plan: Plan, cluster: Cluster) -> Findings:
-    """The LocalQueue that the package names is in the namespace, and takes pods."""
+    """The LocalQueue that the package names is in the namespace, and admits pods."""
     name = package_queue(plan.package.read_text(encoding="utf-8"))
     if not name:
         yield ok("the package names no queue")
@@ -27,8 +27,8 @@ def check_queue(plan: Plan, cluster: Cluster) -> Findings:
     if queue is None:
         yield failed(
             f"no LocalQueue {name}: pods with its label would never start",
-            "install Kueue and make the queue, name another with `stt-bootstrap compile --queue`,"
-            " or leave --queue out",
+            "install Kueue and create the queue, or compile the package with another --queue, or"
+            " without one",
         )
         return
     behind = queue.get("spec", {}).get("clusterQueue", "")
@@ -36,7 +36,7 @@ def check_queue(plan: Plan, cluster: Cluster) -> Findings:
     stopped = [c for c in conditions if c["type"] == "Active" and c["status"] != "True"]
     if stopped:
         yield failed(
-            f"LocalQueue {name} lets no pod through: {stopped[0].get('message', '')}",
+            f"LocalQueue {name} admits no pods: {stopped[0].get('message', '')}",
             f"see its ClusterQueue {behind}",
         )
     else:
@@ -56,7 +56,7 @@ def _find(cluster: Cluster, name: str) -> dict[str, Any] | None:
                 name,
             )
         except ApiException as error:
-            # The same for a queue and for a version that is not there.
+            # Status 404 means that the queue or the version of the API is missing.
             if error.status != 404:
                 raise
         else:

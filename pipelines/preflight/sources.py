@@ -1,4 +1,4 @@
-"""Checks on what a run reads: the object store, and the dataset and the checkpoint in it."""
+"""Checks of a run's sources: the object store, and the dataset and the checkpoint in it."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from stt_model.storage import (
 
 _TIMEOUT = 10  # seconds
 _COLUMNS = ("wav_filename", "wav_filesize", "transcript")
-_HEAD = 2**16  # bytes of a manifest that are looked at
+_HEAD = 2**16  # bytes of a manifest that are read
 # Weights, gradients and Adam's two moments, each as large as the weights, and TensorFlow itself:
 # the demo's training, of a checkpoint of 7 MiB, was measured at 419 MiB.
 _COPIES, _RUNTIME = 4, 400 * 2**20
 
 
 class Sources:
-    """What a run reads, by way of the store and with the credentials that its tasks would have."""
+    """The sources of a run, read with the credentials that its tasks would have."""
 
     def __init__(self, plan: Plan, cluster: Cluster) -> None:
         self.plan = plan
@@ -60,10 +60,10 @@ class Sources:
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
-        """The variables of the tasks: those of the secret and the config map.
+        """The variables of the tasks, from the secret and the config map.
 
-        Without keys in the secret the tasks have a role, which cannot be taken from here: then
-        those of this machine, as far as they say who asks.
+        Without keys in the secret the tasks have a role, which cannot be used from here; then this
+        machine's credentials are used.
         """
         secret = self.cluster.secret_values(self.plan.secret)
         if not secret:
@@ -71,31 +71,31 @@ class Sources:
         variables = {**secret, **self.cluster.config_values(self.plan.config_map)}
         if self.plan.store_endpoint:
             variables[ENDPOINT_VARIABLES[0]] = self.plan.store_endpoint
-        # A store with certificates of its own: where they lie on this machine.
+        # The place of the store's certificates on this machine, if it has its own.
         if bundle := os.environ.get("AWS_CA_BUNDLE"):
             variables.setdefault("AWS_CA_BUNDLE", bundle)
         return variables
 
     def store_of(self, uri: str) -> Store:
-        """Return the object store that a URI leads into."""
+        """Return the object store of a URI."""
         return store_of(uri, self.environment)
 
     @property
     def who_asks(self) -> str:
-        """What lets the checks into the store, in words."""
+        """Description of the credentials that the checks use."""
         source = credential_source(self.environment).name
         if self.cluster.secret_values(self.plan.secret):
             return f"the runs' keys, of the secret {self.plan.secret}"
         return f"this machine's {source}, not the runs' own role"
 
     def objects(self, uri: str) -> list[StoredObject]:
-        """Return what lies at or below a URI."""
+        """Return the objects at or below a URI."""
         if uri not in self._listed:
             self._listed[uri] = list(self.store_of(uri).list(uri)) or [self.store_of(uri).stat(uri)]
         return self._listed[uri]
 
     def size(self, name: str) -> int:
-        """Return the bytes of a source in the store; 0 where it is not there."""
+        """Return the size of a source in the store in bytes; 0 if it does not exist."""
         try:
             return sum(each.size for each in self.objects(self.stored[name]))
         except (KeyError, MissingError):
@@ -107,7 +107,7 @@ class Sources:
 
 
 def check_store(sources: Sources) -> Findings:
-    """The store answers, and knows the keys and the buckets."""
+    """The store answers, accepts the keys, and has the buckets."""
     if not sources.stored:
         yield skipped("no s3:// URI was given")
         return
@@ -122,8 +122,8 @@ def check_store(sources: Sources) -> Findings:
     except StoreError:
         yield warning(
             f"no keys in the secret {sources.plan.secret}, and none on this machine: the store is "
-            "not looked into",
-            "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY here, to look with",
+            "not checked",
+            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on this machine",
         )
         return
     roots = sorted({split_root(uri)[0] for uri in sources.stored.values()})
@@ -134,7 +134,7 @@ def check_store(sources: Sources) -> Findings:
 
 
 def _unreachable(endpoint: str) -> str:
-    """Return why nothing listens at an endpoint, or "" if something does."""
+    """Return why an endpoint cannot be reached, or "" if it can."""
     parts = urlsplit(endpoint)
     port = parts.port or {"http": 80}.get(parts.scheme, 443)
     try:
@@ -158,7 +158,7 @@ def _explain_unreachable(endpoint: str, reason: str) -> Findings:
 
 
 def check_dataset(sources: Sources) -> Findings:
-    """The manifests are there and readable, and so is the first clip."""
+    """The manifests and the first clip exist and are readable."""
     uri = sources.uris.get("dataset_uri", "")
     if finding := _not_stored(uri, "dataset_uri"):
         yield finding
@@ -174,7 +174,7 @@ def check_dataset(sources: Sources) -> Findings:
         yield failed(
             f"{redact(root)}/train.csv: expected the columns {','.join(_COLUMNS)}, found "
             f"{','.join(rows[0]) if rows else 'an empty file'}",
-            "write manifests in Coqui's form: stt-bootstrap validate says more",
+            "write manifests in Coqui's form; stt-bootstrap validate checks them",
         )
         return
     if len(rows) > 1:
@@ -195,7 +195,7 @@ def _first_rows(sources: Sources, uri: str) -> Iterator[list[str]]:
 
 
 def check_checkpoint(sources: Sources) -> Findings:
-    """The checkpoint is there, and looks like one."""
+    """The checkpoint exists, and looks like one."""
     uri = sources.uris.get("checkpoint_uri", "")
     if uri.startswith(("http://", "https://")):
         yield _look_at_web(uri)
@@ -220,7 +220,7 @@ def check_checkpoint(sources: Sources) -> Findings:
 def _look_at_web(uri: str) -> Finding:
     label = redact(uri)
     try:
-        # Not a HEAD: an address that is signed for GET refuses it.
+        # Not a HEAD request: addresses that are signed for GET refuse it.
         with requests.get(uri, stream=True, timeout=_TIMEOUT) as response:
             status, size = response.status_code, int(response.headers.get("Content-Length", 0))
     except requests.RequestException as error:
@@ -229,12 +229,12 @@ def _look_at_web(uri: str) -> Finding:
             "check the address, and that the cluster may reach it",
         )
     if status >= 400:
-        return failed(f"{label} answers {status}", "check the address, or sign it anew")
+        return failed(f"{label} answers {status}", "check the address, or sign it again")
     return ok(f"{label}, {size / GIB:.2f} GiB")
 
 
 def check_further_sources(sources: Sources) -> Findings:
-    """The alphabet, the scorer and recordings without transcripts are there, if asked for."""
+    """The alphabet, the scorer and recordings without transcripts exist, if given."""
     further = ("alphabet_uri", "scorer_uri", "unlabelled_uri")
     names = [name for name in further if name in sources.uris]
     if not names:
@@ -251,19 +251,19 @@ def check_further_sources(sources: Sources) -> Findings:
 
 
 def _not_stored(uri: str, name: str) -> Finding | None:
-    """Return what is to be said of a URI that does not lead into the store."""
+    """Return the finding for a URI that is not in the store; None if it is."""
     if is_stored(uri):
         return None
     if not uri:
         return skipped(f"no --{name} was given")
     return warning(
-        f"{redact(uri)} is a path, which only the pods could look up",
-        f"give {name} as s3://, or be sure that the pods have it at that path",
+        f"{redact(uri)} is a path, which only the pods can check",
+        f"give {name} as an s3:// URI, or make sure that the pods have it at that path",
     )
 
 
 def check_sizes(sources: Sources) -> Findings:
-    """Training's memory holds the model, and the cache the dataset."""
+    """The memory of training suffices for the model, and the cache for the dataset."""
     plan, cluster = sources.plan, sources.cluster
     model, dataset = sources.size("checkpoint_uri"), sources.size("dataset_uri")
     if not model and not dataset:
@@ -290,7 +290,7 @@ def _compare(needed: int, given: int, what: str, where: str, *, is_fatal: bool) 
 
 
 def missing(error: Exception) -> Finding:
-    """Return the finding of a check that the store's answer ended."""
+    """Return the finding of a check that ended with an error of the store."""
     remedy = (
         "upload it, or check the URI"
         if isinstance(error, MissingError)

@@ -1,4 +1,4 @@
-"""What each step of a compiled pipeline asks of a node: its limits, which are its requests."""
+"""The resources that each step of a compiled pipeline requests: its limits."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from kubernetes.utils.quantity import parse_quantity
 from stt_bootstrap.pipelines.package import read_pipeline
 from stt_model.base import BootstrapError
 
-# A value that is one of the pipeline's parameters, however deep the task stands.
+# A value that is one of the pipeline's parameters, at any depth of DAGs.
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(?:\w+--)*(\w+)'\]\}\}")
 
 
 class PreflightError(BootstrapError):
-    """A cluster on which a run would fail, or that cannot be looked at."""
+    """A run would fail on the cluster, or the cluster cannot be read."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Steps that ask for the same."""
+    """Steps with the same requests."""
 
     titles: tuple[str, ...]
     asked: Mapping[str, Decimal]
     """Quantity by resource, such as cpu, memory, pods and nvidia.com/gpu."""
     parameters: tuple[str, ...]
-    """Parameters of the pipeline that say how much."""
+    """Parameters of the pipeline that set these quantities."""
     is_placed: bool
-    """Whether the parameters node_selector and tolerations hold for it."""
+    """Whether the parameters node_selector and tolerations apply."""
 
     @property
     def name(self) -> str:
-        """What to call them."""
+        """The titles in one line."""
         return ", ".join(self.titles)
 
 
 def package_steps(package: Path, value: Callable[[str], str]) -> list[Step]:
-    """Return the steps of a package, those that ask alike together, the largest first.
+    """Return the steps of a package, grouped by their requests, the largest first.
 
-    ``value`` says what a parameter of the pipeline is set to. Raises PreflightError for what is no
+    ``value`` returns the value of a parameter of the pipeline. Raises PreflightError for an invalid
     quantity.
     """
     pipeline = read_pipeline(package)
@@ -101,7 +101,7 @@ def _tasks(pipeline: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def quantity(name: str, text: str) -> Decimal:
-    """Return what Kubernetes takes ``text`` for; PreflightError about ``name`` if for nothing."""
+    """Return a Kubernetes quantity as a number; PreflightError, with ``name``, if invalid."""
     try:
         parsed: Decimal = parse_quantity(text)
     except ValueError as error:

@@ -72,7 +72,7 @@ def test_a_job_is_done_and_what_its_first_node_prints_is_passed_on(server):
         "epoch 1: loss 3.0",
     ]
     for line in (
-        f"{NAME}: made, for 2 nodes",
+        f"{NAME}: created, for 2 nodes",
         "node 0: starting",
         "node 1: running on machine-1",
         "node 1: done",
@@ -107,7 +107,7 @@ def test_the_first_node_that_failed_says_why(server):
 def test_a_node_without_memory_says_how_much_it_had(server):
     killed = ended(137, reason="OOMKilled")
     server.moments = [([], both(RUNNING, RUNNING)), (FAILED, both(killed, RUNNING))]
-    with pytest.raises(TrainJobError, match=r"node 0: killed for want of memory, .* have 32Gi"):
+    with pytest.raises(TrainJobError, match=r"node 0: killed: out of memory .*limit is 32Gi"):
         follow(server)
 
 
@@ -153,7 +153,7 @@ def test_a_pod_that_takes_the_place_of_another_goes_on_with_its_job(server):
     server.moments = [([], both(RUNNING))] * 2 + [(COMPLETE, both(DONE))]
     server.on_look = lambda number: seen.append(server.jobs[NAME]["metadata"]["ownerReferences"])
     told = follow(server)
-    assert f"{NAME}: goes on with the job that is under way" in told
+    assert f"{NAME}: continuing the job that is running" in told
     assert server.made == []
     assert seen[-1] == JOB["metadata"]["ownerReferences"]
 
@@ -177,7 +177,7 @@ def test_an_api_that_is_away_for_a_moment_is_asked_again(server):
     [
         (("POST", JOBS), 404, "the cluster has no TrainJobs: install Kubeflow Trainer"),
         (("POST", JOBS), 403, "may not create .*apply manifests/overlays/nodes"),
-        (("GET", PODS), 403, "may not look at the pods .*apply manifests/overlays/nodes"),
+        (("GET", PODS), 403, "may not read the pods .*apply manifests/overlays/nodes"),
         (("POST", JOBS), 422, "cannot create the TrainJob: .* is refused"),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_refusal_of_the_cluster_says_what_to_do(server, refused, status, messa
 def test_a_job_that_somebody_deletes_is_missed(server):
     server.moments = [([], both(RUNNING))]
     server.on_look = lambda number: server.jobs.clear()
-    with pytest.raises(TrainJobError, match="somebody else has deleted it"):
+    with pytest.raises(TrainJobError, match="deleted by somebody else"):
         follow(server)
 
 

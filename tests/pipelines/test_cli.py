@@ -190,7 +190,7 @@ def test_one_manifest_is_divided_where_shares_are_given(run, tmp_path):
 @pytest.mark.parametrize(
     ("what", "flags", "message"),
     [
-        ("single", (), "found only train.csv; to have it divided, with no text and no speaker in"),
+        ("single", (), "found only train.csv; to divide it, with no text and no speaker in"),
         ("single/train.csv", (), "found only train.csv"),
         ("whole", ("--dev_share", 0.2), "--dev_share: expected one CSV file to divide"),
         (

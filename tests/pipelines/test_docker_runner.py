@@ -97,7 +97,7 @@ def test_runs_of_kfp_use_it_while_it_is_asked_for_and_not_after():
     ("failure", "expected"),
     [
         (ImageNotFound("x", explanation="no such image: light"), "`make images` builds them"),
-        (APIError("500\nServer Error"), "docker: 500 Server Error; does it run"),
+        (APIError("500\nServer Error"), "docker: 500 Server Error; check that it runs"),
     ],
 )
 def test_errors_of_the_engine_are_one_line(failure, expected):

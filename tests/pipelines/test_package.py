@@ -70,7 +70,7 @@ def test_other_types_are_refused(name, value, wanted):
 
 def test_credentials_are_no_parameters():
     values = {"dataset_uri": "/data", "checkpoint_uri": "https://me:hush@host/x.zip?token=hush"}
-    with pytest.raises(ParameterError, match="'checkpoint_uri' has credentials in it") as caught:
+    with pytest.raises(ParameterError, match="'checkpoint_uri' contains credentials") as caught:
         check_parameters(values)
     assert "https://host/x.zip " in str(caught.value) and "hush" not in str(caught.value)
 

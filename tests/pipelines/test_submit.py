@@ -91,7 +91,7 @@ def test_uploads_starts_waits_and_succeeds(submit, server):
     ]
     said = outcome.err.splitlines()
     assert said[0].startswith("the package names localhost/")
-    assert said[1].startswith("the pods cannot be looked at (")
+    assert said[1].startswith("the pods cannot be read (")
     assert said[2:] == [
         "Look for changes: running",
         "Look for changes: done in 7 s",
@@ -136,7 +136,7 @@ def test_a_run_that_did_not_succeed_fails_the_command(submit, server, state):
     server.states = [(state, [])]
     outcome = submit(*SOURCES)
     assert outcome.code == 1
-    assert outcome.err.endswith(f"error: the run ended as {state.lower()}: see its page\n")
+    assert outcome.err.endswith(f"error: the run ended as {state.lower()}: see the run's page\n")
 
 
 def test_not_waiting(submit, server):
@@ -170,9 +170,7 @@ def test_without_a_way_to_the_pods_says_so_once_and_goes_on(submit, server, kube
     server.states = [("RUNNING", []), ("RUNNING", []), ("SUCCEEDED", [])]
     outcome = submit(*SOURCES, "--follow")
     assert outcome.code == 0
-    said = (
-        "the pods cannot be looked at (Forbidden); see why one waits or failed with: kubectl logs"
-    )
+    said = "the pods cannot be read (Forbidden); to see why one waits or failed: kubectl logs"
     assert outcome.err.count(said) == 1
 
 
@@ -180,7 +178,7 @@ def test_without_a_kubeconfig(submit, server, monkeypatch, tmp_path):
     use_kubeconfig(monkeypatch, tmp_path / "nowhere")
     outcome = submit(*SOURCES)
     assert outcome.code == 0
-    assert outcome.err.count("the pods cannot be looked at (") == 1
+    assert outcome.err.count("the pods cannot be read (") == 1
     assert "kubectl describe pods -n kubeflow -l pipeline/runid=run-1" in outcome.err
 
 
@@ -236,7 +234,7 @@ def test_a_token_that_expires_while_waiting_says_how_to_go_on(submit, server):
     outcome = submit(*SOURCES)
     assert outcome.code == 1
     again = f"stt-bootstrap submit --attach run-1 --endpoint {server.endpoint}"
-    assert outcome.err.rstrip().endswith(f"the run may go on, to watch it again: {again}")
+    assert outcome.err.rstrip().endswith(f"the run may continue; to follow it again: {again}")
 
 
 def test_a_server_that_is_away_for_a_moment_is_waited_for(submit, server, monkeypatch):
@@ -244,7 +242,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(submit, server, monkey
     server.refuse("GET", "/apis/v2beta1/runs/run-1", 503, "upstream is away", times=3)
     outcome = submit(*SOURCES)
     assert outcome.code == 0
-    assert outcome.err.count("503 Service Unavailable: upstream is away; asking again") == 3
+    assert outcome.err.count("503 Service Unavailable: upstream is away; trying again") == 3
 
 
 def test_attach_watches_without_sending_anything(submit, server):
@@ -263,7 +261,9 @@ def test_an_interrupt_stops_the_waiting_and_says_how_to_go_on(submit, server, mo
     server.states = [("RUNNING", [])]
     outcome = submit(*SOURCES)
     assert outcome.code == 130
-    assert "the run goes on; to watch it again: stt-bootstrap submit --attach run-1" in outcome.err
+    assert (
+        "the run continues; to follow it again: stt-bootstrap submit --attach run-1" in outcome.err
+    )
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_an_interrupt_stops_the_waiting_and_says_how_to_go_on(submit, server, mo
     [
         ("POST", "pipelines", 403, "creating the pipeline stt-bootstrap: 403 Forbidden: no way;"),
         ("POST", "pipelines/upload_version", 500, "bootstrap.yaml: 500 Internal Server Error: no"),
-        ("POST", "pipelines/upload_version", 413, "the server takes no upload of this size"),
+        ("POST", "pipelines/upload_version", 413, "the server accepts no upload of this size"),
         ("GET", "pipelines/p-1/versions", 502, "502 Bad Gateway: no way"),
         ("POST", "experiments", 400, "experiment stt-bootstrap: 400 Bad Request: no way"),
         ("POST", "runs", 400, "starting the run: 400 Bad Request: no way"),
@@ -292,7 +292,7 @@ def test_a_login_page_is_not_taken_for_the_api(submit, server):
     server.refusals["GET", "/apis/v2beta1/healthz"] = [page]
     outcome = submit(*SOURCES)
     assert outcome.code == 1
-    assert "found a page of text/html" in outcome.err
+    assert "found a page of type text/html" in outcome.err
     assert server.runs == []
 
 
@@ -367,7 +367,9 @@ def test_a_path_of_this_machine_is_refused(submit, server, tmp_path):
     outcome = submit("--parameters", tmp_path / "run.yaml")
     assert outcome.code == 1
     assert "parameter 'gpu_count': expected a quantity" in outcome.error
-    assert "parameter 'dataset_uri': expected what pods can read, such as s3://" in outcome.error
+    assert (
+        "parameter 'dataset_uri': expected a URI that pods can read, such as s3://" in outcome.error
+    )
     assert server.requests == []
 
 
@@ -375,7 +377,7 @@ def test_a_path_of_this_machine_is_refused(submit, server, tmp_path):
     ("content", "message"),
     [
         (None, "found: No such file or directory"),
-        ("a: [", "found: no YAML"),
+        ("a: [", "found: something else than YAML"),
         ("a: 1", "found other YAML"),
         ("", "found other YAML"),
     ],

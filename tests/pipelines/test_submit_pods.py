@@ -145,7 +145,7 @@ def test_events_that_may_not_be_listed_hide_nothing_else(server, attach):
     server.states = [("RUNNING", [task("training", "RUNNING")]), ("SUCCEEDED", [])]
     err = attach().err
     assert "Train: waiting (Unschedulable)" in err
-    assert err.count("cannot be looked at (Forbidden)") == 1
+    assert err.count("cannot be read (Forbidden)") == 1
     assert "Train: starting" in err
 
 
@@ -161,7 +161,7 @@ def test_a_cluster_that_does_not_answer_does_not_hold_up_the_watch(
     monkeypatch.setattr(RunPods, "pods", no_answer)
     server.states = [("RUNNING", [task("training", "RUNNING")])] * 5 + [("SUCCEEDED", [])]
     err = attach().err
-    assert err.count("the pods cannot be looked at (no route to host)") == 1
+    assert err.count("the pods cannot be read (no route to host)") == 1
     assert "Train: running" in err
     assert len(asked) == 1
 
@@ -229,7 +229,8 @@ def test_a_run_that_lost_a_pod_is_tried_again_by_itself(server, attach):
     server.after_retry = lambda: server.states.__setitem__(0, ("SUCCEEDED", []))
     outcome = attach("--output", "json")
     assert (outcome.code, server.retries) == (0, 1)
-    said = "Train: the pod was lost or evicted; the run goes on with what is done (retry 1 of 2)"
+    lost = "Train: the pod was lost or evicted; the run continues from its finished tasks"
+    said = f"{lost} (retry 1 of 2)"
     assert said in outcome.err
     events = objects(outcome)
     assert {"event": "retry", "tasks": ["Train"], "attempt": 1, "of": 2} in events
@@ -303,7 +304,7 @@ def test_a_kubeflow_that_refuses_to_try_again(server, attach):
     server.refuse("POST", "/apis/v2beta1/runs/run-1:retry", 403, "no way")
     outcome = attach()
     assert outcome.code == 1
-    assert "error: trying run run-1 again: 403 Forbidden: no way" in outcome.err
+    assert "error: retrying run run-1: 403 Forbidden: no way" in outcome.err
 
 
 def test_killed_for_memory(server, attach):
@@ -322,7 +323,7 @@ def test_killed_for_memory(server, attach):
     server.pods = [killed]
     server.logs = {killed["metadata"]["name"]: "epoch 1\n"}
     server.states = [("FAILED", [task("training", "FAILED", 5)])]
-    said = "Train: killed for want of memory, of which it may have 3Gi"
+    said = "Train: killed: out of memory (its limit is 3Gi)"
     assert attach().err.endswith(f"error: the run ended as failed: {said}\n")
 
 

@@ -70,7 +70,7 @@ def test_a_namespace_that_goes(api, look):
 
 def test_a_forbidden_check_is_reported_and_the_others_are_made(api, look):
     api.refusals["/api/v1/nodes"] = 403
-    assert "may not look" in only(look("nodes"), Status.WARNING).found
+    assert "may not read it" in only(look("nodes"), Status.WARNING).found
     assert look("quota")[0].status is Status.OK
 
 
@@ -140,7 +140,7 @@ def test_no_keys_to_the_artifacts(api, look):
                     "providers": "s3: {default: {credentials: {fromEnv: true}}}",
                 }
             },
-            "takes the keys from the pods' surroundings",
+            "takes the keys from the pods' environment",
         ),
         (
             {"data": {"defaultPipelineRoot": "s3://b/a", "providers": "["}},
@@ -156,8 +156,8 @@ def test_which_secret_the_launcher_reads(api, look, launcher, found):
 def test_a_lost_pod_is_tried_again_by_the_stock_defaults_and_an_error_is_not(look):
     found = only(look("retries"), Status.OK).found
     assert "kubeflow/workflow-controller-configmap has retryPolicy OnError, limit 2" in found
-    assert "a pod that is lost is tried again 2 times" in found
-    assert "a step that ends with an error is not tried again, whatever the package says" in found
+    assert "a pod that is lost is retried 2 times" in found
+    assert "a step that ends with an error is not retried, whatever the package says" in found
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_a_lost_pod_is_tried_again_by_the_stock_defaults_and_an_error_is_not(loo
     [
         ("spec: {ttlStrategy: {}}", Status.OK, "has no default retries: a step that ends with an"),
         (None, Status.OK, "`submit --retries N` does that"),
-        (_strategy("Always"), Status.WARNING, "whole groups of steps are tried again"),
-        (_strategy("OnFailure"), Status.OK, "is tried again as the package says; a pod that is"),
+        (_strategy("Always"), Status.WARNING, "retry the whole groups of steps"),
+        (_strategy("OnFailure"), Status.OK, "is retried as the package says; a pod that is"),
         (_strategy("OnTransientError"), Status.OK, "only what Argo takes for passing"),
         ("{", Status.WARNING, "cannot be read as YAML"),
     ],
@@ -183,7 +183,7 @@ def test_no_defaults_of_argo_to_look_at(api, look):
     del api.objects[CONTROLLER]
     assert "--kubeflow_namespace" in only(look("retries"), Status.WARNING).remedy
     api.refusals[CONTROLLER] = 403
-    assert "you may not look" in only(look("retries"), Status.WARNING).found
+    assert "you may not read it" in only(look("retries"), Status.WARNING).found
 
 
 @pytest.mark.parametrize(
@@ -221,13 +221,13 @@ def test_temporary_keys_are_warned_of(api, look):
             {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/speech"},
             "https://s3.eu-west-1.amazonaws.com",
             Status.OK,
-            "takes the role arn:aws:iam::1:role/speech, with EKS's web identity",
+            "has the role arn:aws:iam::1:role/speech, through EKS's web identity",
         ),
         (
             {"iam.gke.io/gcp-service-account": "speech@p.iam.gserviceaccount.com"},
             "https://storage.googleapis.com",
             Status.FAILED,
-            "is speech@p.iam.gserviceaccount.com to Google, whose store takes requests as S3",
+            "is speech@p.iam.gserviceaccount.com at Google, whose store accepts S3 requests",
         ),
         ({}, "https://s3.eu-west-1.amazonaws.com", Status.WARNING, "only EKS Pod Identity or the"),
         ({}, "http://minio:9000", Status.FAILED, "no secret stt-bootstrap-store"),

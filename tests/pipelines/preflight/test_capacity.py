@@ -49,7 +49,7 @@ def test_more_gpus_than_any_node_has(look):
 
 def test_gpus_that_others_have(look):
     finding = only(look("nodes", gpu_type="nvidia.com/gpu", gpu_count="3"), Status.WARNING)
-    assert "other pods have it now" in finding.found
+    assert "other pods use it now" in finding.found
     assert "nvidia.com/gpu 2 are free" in finding.found
 
 
@@ -67,10 +67,10 @@ def test_every_step_is_looked_at_and_not_only_training(api, look, large_steps):
     sizes = {"evaluation_cpu": "1", "evaluation_memory": "2Gi"}
     findings = look("nodes", **small, sizes=sizes, package=large_steps)
     finding = of_step(findings, "Fine-tune or transfer", Status.WARNING)
-    assert "cpu 2, memory 4Gi, but other pods have it now; at most cpu 1, memory 5Gi" in (
+    assert "cpu 2, memory 4Gi, but other pods use it now; at most cpu 1, memory 5Gi" in (
         finding.found
     )
-    assert "for ever" in finding.remedy
+    assert "until these pods end" in finding.remedy
 
 
 def test_a_step_that_no_node_has_room_for_is_named_with_its_parameters(look):
@@ -124,12 +124,12 @@ def test_a_node_that_is_not_ready(api, look):
 def test_a_quota_that_is_too_small(api, look):
     api.objects[f"{NAMESPACE}/resourcequotas"][0]["status"]["hard"]["requests.cpu"] = "4"
     finding = only(look("quota"), Status.FAILED)
-    assert "requests.cpu 8 is asked for, 3 of 4 are left" in finding.found
+    assert "requests.cpu 8 is requested, 3 of 4 are left" in finding.found
 
 
 def test_a_quota_that_is_used_up(look):
     finding = only(look("quota", **{**GPU, "gpu_count": "3"}), Status.WARNING)
-    assert "requests.nvidia.com/gpu 3 is asked for, 2 of 4 are left" in finding.found
+    assert "requests.nvidia.com/gpu 3 is requested, 2 of 4 are left" in finding.found
 
 
 def test_no_quota(api, look):

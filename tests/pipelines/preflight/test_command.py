@@ -100,9 +100,7 @@ def test_the_flags_are_the_parameters_of_the_package(api, package):
     assert done.code == 1
     assert "memory 640Gi" in done.out
     done = call(*arguments, "--model_alphabet_uri", "/alphabet.txt")
-    assert "/alphabet.txt is a path, which only the pods could look up" in " ".join(
-        done.out.split()
-    )
+    assert "/alphabet.txt is a path, which only the pods can check" in " ".join(done.out.split())
 
 
 def test_a_package_that_is_none(api, tmp_path):

@@ -103,5 +103,5 @@ def test_the_state_of_a_run_is_where_all_nodes_reach_it(look, spread, package, u
     only(look("run state", package=package, run_state_uri=uri), one)
     finding = only(look("run state", package=spread, run_state_uri=uri), three)
     if three is Status.FAILED:
-        assert "3 nodes keep one training where all of them reach it" in finding.found
+        assert "3 nodes need a folder that all of them reach" in finding.found
         assert "s3://" in finding.remedy

@@ -24,7 +24,7 @@ def with_trainer(api):
 
 def test_a_package_for_one_node_needs_neither(look):
     assert only(look("training runtime"), Status.OK).found == "the package trains on one node"
-    assert only(look("nodes permissions"), Status.OK).found == "the package makes no TrainJob"
+    assert only(look("nodes permissions"), Status.OK).found == "the package creates no TrainJob"
 
 
 def test_a_runtime_that_is_there(look, with_trainer, spread):
@@ -43,7 +43,7 @@ def test_a_runtime_of_another_version(look, with_trainer, spread):
     [container] = job["template"]["spec"]["template"]["spec"]["containers"]
     container["image"] = "registry.example.org/speech/model-gpu:0.0.9"
     finding = only(look("training runtime", package=spread), Status.WARNING)
-    assert "has an image 0.0.9, and the package 0.1.0" in finding.found
+    assert "has image version 0.0.9, the package 0.1.0" in finding.found
 
 
 def test_an_account_that_may_make_jobs(look, with_trainer, spread):

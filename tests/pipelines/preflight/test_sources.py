@@ -101,7 +101,7 @@ def test_wrong_keys(bucket, api, look):
     finding = only(look("store", **URIS), Status.FAILED)
     assert "AWS_SECRET_ACCESS_KEY" in finding.found
     assert "hidden" not in str(finding)
-    assert only(look("dataset", **URIS), Status.SKIPPED).found == "the store cannot be looked into"
+    assert only(look("dataset", **URIS), Status.SKIPPED).found == "the store cannot be read"
 
 
 def test_no_bucket(bucket, look):
