@@ -60,9 +60,9 @@ Found = Union[Clip, SetAside]  # noqa: UP007 (evaluated by Python 3.10 at import
 
 
 def writable(found: Found) -> Found:
-    """Return what was found, or why it is set aside: manifests, in UTF-8, could not name it.
+    """Return what was found, or set it aside if a manifest in UTF-8 cannot hold its names and text.
 
-    Files may be called by any bytes, and JSON may hold half of a pair of surrogates.
+    File names may hold any bytes, and JSON may hold half of a surrogate pair.
     """
     texts = [found.name, found.where, found.transcript]
     if isinstance(found, Clip):
@@ -74,7 +74,7 @@ def writable(found: Found) -> Found:
     name, where, transcript = map(_shown, texts[:3])
     reason = "expected names and texts in UTF-8, found other bytes; rename the file"
     if any("\0" in text for text in texts):
-        reason = "expected names and texts, found a byte of zero; write the table again"
+        reason = "expected names and texts, found a NUL byte; write the table again"
     return SetAside(name, where, "encoding", reason, transcript)
 
 

@@ -19,4 +19,4 @@ COQUI_IMPORTERS = {
     "import_vctk": "text_beside_audio",
     "import_voxforge": "voxforge",
 }
-"""They read what was downloaded before: these names do not download."""
+"""These commands read data that was downloaded before; they do not download."""

@@ -231,7 +231,7 @@ class _Import:
         return place.removeprefix(root) if place.startswith(root) else place
 
     def _is_there(self, place: str) -> bool:
-        # Of a corpus in a store, only new clips are on this machine.
+        # If the corpus is in a store, only new clips are on this machine.
         is_elsewhere = self._target_is_stored or not place.startswith("clips/")
         return is_elsewhere or (self._corpus / place).exists()
 
@@ -283,8 +283,8 @@ class _Import:
         reasons = self._state.reasons()
         if not reasons:
             name = self._settings.format
-            hint = f"; without --format {name}, import tells the format itself" if name else ""
-            return f"{self._source.label}: expected {self._format.TITLE}, found no clip of it{hint}"
+            hint = f"; without --format {name}, import detects the format" if name else ""
+            return f"{self._source.label}: expected {self._format.TITLE}, found no clips{hint}"
         return (
             f"{self._source.label}: expected clips that can be used, found none among"
             f" {sum(count for _, count, _ in reasons)}; the most frequent reason: {reasons[0][2]}"

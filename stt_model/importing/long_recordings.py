@@ -1,4 +1,4 @@
-"""Long recordings that each have their text in a file or a table, to be cut by who calls."""
+"""Long recordings, each with its text in a file or a table, which the caller cuts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXTS = (".txt", ".text", ".md", ".lab")
 
 @dataclass(frozen=True)
 class LongRecording:
-    """A recording and what is said in it, roughly."""
+    """A recording and its rough transcript."""
 
     name: str
     """Within the source."""
@@ -33,7 +33,7 @@ class LongRecording:
 
 
 class LongRecordings:
-    """The recordings of an open source. What is converted lies on disk while it is open."""
+    """The recordings of an open source; converted ones are on disk until it is closed."""
 
     def __init__(self, tree: Tree, target: Path, columns: str, encoding: str) -> None:
         self._tree, self._target = tree, target
@@ -42,13 +42,13 @@ class LongRecordings:
         self._read: dict[str, str] = {}
 
     def close(self) -> None:
-        """Remove what was only needed meanwhile."""
+        """Remove temporary files."""
         self._cutter.close()
 
     def __iter__(self) -> Iterator[LongRecording | SetAside]:
-        """Yield every recording with its text, or why there is none.
+        """Yield every recording with its text, or the reason why it has none.
 
-        ImportSourceError where the source has no such pairs.
+        ImportSourceError if the source has no such pairs.
         """
         found = 0
         for each in self._of_tables() if self._tables() else self._of_folder():
@@ -63,7 +63,7 @@ class LongRecordings:
     def audio(self, recording: LongRecording) -> Path:
         """Return a file on this machine that can be read in parts.
 
-        UnusableError for what is not there or no audio.
+        UnusableError if it is missing or not audio.
         """
         if not self._tree.exists(recording.name):
             raise UnusableError(
@@ -140,13 +140,13 @@ class LongRecordings:
 def open_long_recordings(
     source: str, target: Path, *, columns: str = "", encoding: str = ""
 ) -> Iterator[LongRecordings]:
-    """Yield the recordings of a folder, a table or an archive, wherever it lies.
+    """Yield the recordings of a folder, a table or an archive, local or remote.
 
     Args:
         source: a path, ``file://``, ``http(s)://`` or ``s3://`` URI.
         target: folder for the clips that are cut.
-        columns: which column of a table is what, as in an import.
-        encoding: of texts; empty to tell it by their content.
+        columns: roles of a table's columns, as in an import.
+        encoding: of texts; empty to detect it.
     """
     with open_source(source, target, keep=False) as opened:
         recordings = LongRecordings(opened.tree, target, columns, encoding)

@@ -191,7 +191,7 @@ class _Converted:
             return self._paths[place]
 
     def close(self) -> None:
-        """Remove them."""
+        """Remove the files."""
         self._folder.cleanup()
 
     def _convert(self, place: str) -> Path:

@@ -78,7 +78,7 @@ _OFFICE = (".xls", ".ods", ".numbers", ".doc", ".docx", ".odt", ".rtf", ".pdf")
 
 
 def _hint(tree: Tree) -> str:
-    """Return what a source of no known format lacks, where that can be told."""
+    """Return what a source of no known format lacks, if that is clear; otherwise ""."""
     names = {PurePosixPath(name).name for name in tree.look}
     for given, lacking in (("wav.scp", "text"), ("text", "wav.scp"), ("segments", "wav.scp")):
         if given in names and lacking not in names:

@@ -1,4 +1,4 @@
-"""A part of a long recording with its text: what annotations and subtitles are made of."""
+"""Parts of long recordings with their texts, as in annotations and subtitles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Recording:
     audio: str
     """Its name in the tree; "" if there is none."""
     missing: str
-    """What to say of its segments where the recording is missing."""
+    """The reason to set its segments aside if the recording is missing."""
 
     def segment(
         self, start: float, end: float, text: str, *, where: str, tier: str = "", speaker: str = ""

@@ -120,6 +120,6 @@ def _unpacked(archive: Path, label: str, corpus: Path, keep: bool) -> Iterator[S
 
 
 def _unpack(archive: Path, target: Path, label: str) -> None:
-    # An archive that says little of what is in it must not fill the disk of everybody else.
+    # An archive can hide its real size, and must not fill a disk that others use.
     room = max(shutil.disk_usage(target).free - _SPARE, 0)
     unpack(archive, target, name=label, unpacked_limit=min(_UNPACKED, room), member_limit=_MEMBERS)

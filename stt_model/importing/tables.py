@@ -33,7 +33,7 @@ _OFFERED = (
     *("cp125", "cp86", "cp87", "cp93", "cp94", "iso8859_", "koi8", "mac_", "utf_16", "utf_32"),
     *("shift_jis", "euc_", "gb", "cp95", "tis_620"),
 )
-"""Beginnings of the names of encodings that people use; other guesses are not repeated."""
+"""Prefixes of the names of common encodings; other guesses are not shown."""
 
 
 class Row(NamedTuple):
@@ -56,9 +56,9 @@ class Table:
     quoted: bool
     has_header: bool
     sheets: tuple[str, ...] = ()
-    """Of a workbook, those that are read: their rows follow each other."""
+    """The sheets of a workbook that are read, one after another."""
     left_out: tuple[str, ...] = ()
-    """Its sheets that are not."""
+    """The sheets that are not read."""
 
     def rows(self) -> Iterator[Row]:
         """Yield all rows; ImportSourceError, with the row, if rows cannot be separated."""
@@ -196,9 +196,9 @@ def find_encoding(path: Path, given: str = "") -> str:
 
 
 def _is_mostly_utf8(sample: bytes) -> bool:
-    """Tell whether but a few bytes are wrong: a file of another encoding would have many."""
+    """Tell whether only a few bytes are wrong; in another encoding many would be."""
     beyond = [each for each in sample.decode("utf-8", "replace") if ord(each) > 0x7F]
-    # What is cut off at the end of the sample counts as wrong, once.
+    # A character that is cut off at the end of the sample counts as one wrong byte.
     return 0 < beyond.count("\ufffd") * 5 <= len(beyond)
 
 
@@ -221,7 +221,7 @@ def _reader(
 
 
 def _find_delimiter(lines: list[str]) -> str:
-    """Return the delimiter that divides the first lines most consistently into most fields."""
+    """Return the delimiter that splits the first lines most consistently into the most fields."""
 
     def score(delimiter: str) -> tuple[float, int]:
         counts = []

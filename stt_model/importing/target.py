@@ -1,4 +1,4 @@
-"""Where an imported corpus goes: a folder, or an object store by way of a folder here."""
+"""Write an imported corpus to a folder, or through a local folder to an object store."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ def corpus_folder(target: str) -> Iterator[Path]:
         raise ImportSourceError(f"{target}: expected a folder, or none, found a file")
     if not is_new and any(folder.iterdir()) and not list(folder.glob("*import*.sqlite")):
         raise ImportSourceError(
-            f"{target}: expected an empty folder, none, or a corpus that was imported; give another"
-            " target"
+            f"{target}: expected an empty folder, none, or an imported corpus; give another target"
         )
     was_empty = is_new or not any(folder.iterdir())
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,8 +51,8 @@ def _bring_state(target: str, scratch: Path) -> None:
     except MissingError:
         if next(store.list(target), None):
             raise ImportSourceError(
-                f"{redact(target)}: expected nothing stored there, or a corpus that was imported;"
-                " give another target"
+                f"{redact(target)}: expected nothing stored there, or an imported corpus; give"
+                " another target"
             ) from None
         return
     state = State(scratch)

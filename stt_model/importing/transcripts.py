@@ -1,4 +1,4 @@
-"""Prepare the transcripts of a source, and find those that cannot be right."""
+"""Prepare the transcripts of a source, and find those that cannot be used."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Change(Protocol):
 
     @property
     def before(self) -> str:
-        """The text that it found."""
+        """The text before the rule."""
 
     @property
     def after(self) -> str:
-        """The text that it made of it."""
+        """The text after the rule."""
 
 
 class Written(Protocol):

@@ -219,10 +219,10 @@ def reading(path: Path | str) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what a library says of a file; its slips over damaged ones tell nobody anything."""
+    """Return a library's message about a file; programming errors become "a damaged file"."""
     reason = " ".join(str(error).split())[:300]
     if not reason or isinstance(error, (LookupError, TypeError, AttributeError)):
-        return f"another or a damaged file ({type(error).__name__} {reason})"
+        return f"another kind of file or a damaged one ({type(error).__name__} {reason})"
     return reason
 
 

@@ -88,7 +88,9 @@ class _Server:
         async with request.form(max_files=1, max_fields=20) as form:
             audio, wanted = form.get("file"), str(form.get("response_format") or "json")
             if not isinstance(audio, UploadFile):
-                raise HTTPException(400, "expected a form with a file named file, found none")
+                raise HTTPException(
+                    400, "expected a form with a file in the field file, found none"
+                )
             if wanted not in FORMATS:
                 raise HTTPException(
                     400, f"response_format: expected {', '.join(FORMATS)}, found {wanted!r}"
@@ -128,7 +130,7 @@ class _Server:
 
     async def _transcribe(self, samples: NDArray[np.float32]) -> str:
         if self._waiting >= self.settings.most_waiting:
-            raise HTTPException(503, "busy; try again in some seconds", {"Retry-After": "5"})
+            raise HTTPException(503, "busy; try again in a few seconds", {"Retry-After": "5"})
         self._waiting += 1
         try:
             return await anyio.to_thread.run_sync(

@@ -13,7 +13,7 @@ from stt_model.importing.tree import Tree
 NAME = "common_voice"
 TITLE = "Common Voice"
 RENAMED = {"client_id": "speaker", "accents": "accent", "sex": "gender"}
-"""Its columns, and their names in a corpus here."""
+"""Its columns, and their names in the imported corpus."""
 PREFERS_NEW_SPLITS = True
 """The released splits hold one clip per sentence, a small part of the validated clips."""
 _RELEASED = ("train.tsv", "dev.tsv", "test.tsv")

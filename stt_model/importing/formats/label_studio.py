@@ -18,9 +18,9 @@ NAME = "label_studio"
 TITLE = "Label Studio's export"
 
 _MARKS = ((b'"data"', b'"annotations"'), (b'"annotation_id"', b'"lead_time"'))
-"""What the exports JSON and JSON_MIN have in every task."""
+"""Keys of every task in the exports JSON and JSON_MIN."""
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the name of a file that was uploaded."""
+"""The prefix that Label Studio puts before the name of an uploaded file."""
 
 
 def recognise(tree: Tree) -> bool:
@@ -104,7 +104,7 @@ def _joined(text: Any) -> str:
 
 
 def _audio(tree: Tree, name: str, data: Mapping[str, Any]) -> str:
-    """Return the recording that a task is about, wherever it lies now; "" if it is not there."""
+    """Return the recording of a task, even if it was moved; "" if it is missing."""
     for value in data.values():
         if not isinstance(value, str):
             continue

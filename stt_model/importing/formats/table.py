@@ -40,7 +40,7 @@ def read(tree: Tree, options: Options, notes: Notes) -> Iterator[Found]:
             notes.add(f"{name}: read as {table.encoding}, as it is not UTF-8")
         if table.left_out:
             read, left = (", ".join(map(repr, each)) for each in (table.sheets, table.left_out))
-            notes.add(f"{name}: of its sheets {read} was read, and not {left}")
+            notes.add(f"{name}: read the sheets {read}, not {left}")
         for row in table.rows():
             yield _found(tree, name, row, mapping)
     if not mapped:

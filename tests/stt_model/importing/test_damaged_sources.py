@@ -95,7 +95,7 @@ def test_a_line_of_kaldi_without_a_file(tmp_path):
 def test_slips_of_a_library_over_another_file_are_explained(module, name, tmp_path):
     pytest.importorskip("pympi")
     (tmp_path / name).write_text("<html/>")
-    with pytest.raises(DataError, match=r"another or a damaged file"):
+    with pytest.raises(DataError, match=r"another kind of file or a damaged one"):
         read(module, tmp_path)
 
 

@@ -254,7 +254,7 @@ BAD_TABLES = (
     ("web", "audio,text\nhttps://speech.org/a.wav,one\n", r"https://speech.org/a.wav: .*fetch"),
     ("windows", "audio,text\nC:\\clips\\a.wav,one\n", "Windows machine.*relative to the table"),
     ("title", "My clips,,\naudio,text,who\na.wav,one,anna\n", "no title above"),
-    ("nul", "audio,text\na\0.wav,one\n", "byte of zero"),
+    ("nul", "audio,text\na\0.wav,one\n", "NUL byte"),
     ("few", "audio,text\nfine/clips/c001.wav,one\nb.wav,two\n", r"1 clips .*1 cannot.*b.wav: No "),
 )
 
