@@ -61,7 +61,7 @@ class PreparedTraining:
     """A training whose settings and inputs passed every quick check."""
 
     config: TrainingConfig
-    """As given; ``run`` adds where the weights come from."""
+    """As given; ``run`` adds the checkpoint to start from."""
     source: Checkpoint | None
     """What training starts from, before surgery; None for training from scratch."""
     alphabet: Alphabet
@@ -76,7 +76,7 @@ class PreparedTraining:
     run_state_uri: str
     report: Path | None
     train_on: bool = False
-    """Whether a finished run in the folder is the start of another run."""
+    """Whether another run may start from a finished one in the folder."""
 
     def run(self) -> TrainingResult:
         """Train; an interrupted run resumes from what it saved.
@@ -89,12 +89,8 @@ class PreparedTraining:
         from stt_model.corpus import read_samples
 
         if self.test_files:
-            # Now, and not after hours of training.
-            read_samples(
-                self.test_files,
-                self.alphabet,
-                self.audio,
-            )
+            # Checked now, not after hours of training.
+            read_samples(self.test_files, self.alphabet, self.audio)
         target = self.config.save_checkpoint_dir
         uri = of_this_run(self.run_state_uri)
         with run_folder(uri, target, writes=is_chief()) as (folder, after_save):
@@ -126,7 +122,7 @@ class PreparedTraining:
         """Yield the checkpoint to train: the source as it is or after surgery, or a new one."""
         run = None if restart else find_run(folder)
         if run:
-            # After surgery already.
+            # Surgery was done when the run began.
             yield run[0]
             return
         source = self.source
@@ -168,7 +164,7 @@ class PreparedTraining:
         elif self.source is None or same_place(
             self.source.directory, self.config.save_checkpoint_dir
         ):
-            # The run itself has changed the files there.
+            # The run itself changes the files there.
             made_from = "the same folder as --save_checkpoint_dir"
         else:
             made_from = self.source.digest()
@@ -208,14 +204,8 @@ def prepare_training(
     """Do every quick check of a training; see ``train``."""
     target_dir = Path(save_checkpoint_dir)
     source_dir = Path(load_checkpoint_dir or save_checkpoint_dir)
-    check_output(target_dir, is_folder=True)
-    if load_train == "init":
-        check_start_from_scratch(target_dir, drop_source_layers, bool(settings.get("restart")))
-    elif drop_source_layers and same_place(source_dir, target_dir):
-        raise TrainingError(
-            f"{target_dir}: --drop_source_layers would write over its own source;"
-            " give --save_checkpoint_dir another folder than --load_checkpoint_dir"
-        )
+    restart = bool(settings.get("restart"))
+    _check_folders(source_dir, target_dir, load_train, drop_source_layers, restart)
     manifests = [[Path(path) for path in paths] for paths in (train_files, dev_files, test_files)]
     for path in (path for paths in manifests for path in paths):
         next(iter_manifest(path), None)
@@ -266,6 +256,19 @@ def prepare_training(
     )
 
 
+def _check_folders(
+    source_dir: Path, target_dir: Path, load_train: str, drop_source_layers: int, restart: bool
+) -> None:
+    check_output(target_dir, is_folder=True)
+    if load_train == "init":
+        check_start_from_scratch(target_dir, drop_source_layers, restart)
+    elif drop_source_layers and same_place(source_dir, target_dir):
+        raise TrainingError(
+            f"{target_dir}: --drop_source_layers would overwrite its own source; give"
+            " --save_checkpoint_dir another folder than --load_checkpoint_dir"
+        )
+
+
 def train(
     train_files: Sequence[str | Path],
     dev_files: Sequence[str | Path] = (),
@@ -306,12 +309,12 @@ def train(
         keep_source_labels: add the checkpoint's labels to an alphabet that is built.
         n_hidden: width of the layers, from scratch.
         layer_norm: normalise the layers, from scratch.
-        audio_sample_rate: Hz that clips are brought to, from scratch.
-        feature_win_len: milliseconds of sound in a frame, from scratch.
-        feature_win_step: milliseconds from frame to frame, from scratch.
-        run_state_uri: where the run is kept while it lasts: a path, ``file://`` or ``s3://`` URI.
-        scorer_uri: language model that the model will be tested with; one that is for another
-            alphabet is refused before training.
+        audio_sample_rate: sample rate of the model in Hz, from scratch.
+        feature_win_len: length of a frame in ms, from scratch.
+        feature_win_step: time between the starts of two frames in ms, from scratch.
+        run_state_uri: folder for the state of the run, as a path, ``file://`` or ``s3://`` URI.
+        scorer_uri: language model that the model will be tested with; one for another alphabet is
+            refused before training.
         report: where the report is written.
         train_on: if the folder holds a finished run, start another from the checkpoint that
             ``load_train`` names there, as Coqui STT does; by default nothing is done.
@@ -349,7 +352,7 @@ def _starts_another(config: TrainingConfig, folder: Path) -> bool:
     run = None if config.restart else find_run(folder)
     if not run or not run[1].is_over:
         return False
-    # With the settings that are chosen for the corpus, which are part of the run's identity.
+    # Settings that are chosen for the corpus are part of the run's identity.
     fitted = fit(config, run[0], run[1].source["lineage"])
     if not is_to_go_on_from(run[1], fitted.identity(), fitted.epochs):
         return False
