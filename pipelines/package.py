@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import difflib
 import functools
 import json
 import re
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from stt_model.base import BootstrapError, holds_credentials, redact
+from stt_model.base import BootstrapError, holds_credentials, name_hint, redact
 from stt_model.cli import boolean, reader
 from stt_model.jobs import all_parameters, check_for_nodes
 
@@ -181,7 +180,11 @@ def check_parameters(values: Mapping[str, object], package: Path = PACKAGE) -> d
         ParameterError: unknown names; values that are missing, of another type, or out of range.
     """
     known = package_parameters(package)
-    problems = [_unknown(name, known) for name in values if name not in known]
+    problems = [
+        f"unknown parameter {name!r} ({name_hint(name, known)})"
+        for name in values
+        if name not in known
+    ]
     problems += [
         f"parameter {name!r} needs a value"
         for name, parameter in known.items()
@@ -278,37 +281,3 @@ def _read_json(kind: type, text: str) -> Any:
         expected = "a JSON object" if kind is dict else "a JSON list"
         raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
     return value
-
-
-def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-    return f"unknown parameter {name!r} ({hint})"
-
-
-def read_parameters(path: Path) -> dict[str, object]:
-    """Read a YAML file of parameters, values by name, which are not checked yet.
-
-    Raises:
-        ParameterError: the file cannot be read, or is not such YAML.
-    """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_NumberLoader)
-    except OSError as error:
-        raise ParameterError(f"{path}: {error.strerror}; check the path") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        what = " ".join(str(error).split())
-        raise ParameterError(f"{path}: expected YAML, found: {what}") from error
-    if not isinstance(values, dict):
-        found = "nothing" if values is None else f"a {type(values).__name__}"
-        raise ParameterError(f"{path}: expected lines such as `epochs: 20`, found {found}")
-    return {str(name): value for name, value in values.items()}
-
-
-class _NumberLoader(yaml.SafeLoader):
-    """Reads 1e-4 as a number, as in YAML 1.2."""
-
-
-_NumberLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)

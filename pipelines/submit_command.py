@@ -13,7 +13,6 @@ from stt_bootstrap.pipelines.package import (
     package_images,
     package_parameters,
     package_tasks,
-    read_parameters,
 )
 from stt_bootstrap.pipelines.pod_watch import PodWatch
 from stt_bootstrap.pipelines.run_pods import RunPods, logs_command
@@ -21,6 +20,7 @@ from stt_bootstrap.pipelines.run_report import RunReport
 from stt_bootstrap.pipelines.run_watch import RunResult, RunWatch
 from stt_bootstrap.pipelines.submit import start, upload
 from stt_model.base import BootstrapError
+from stt_model.jobs import read_settings_file
 
 
 class SubmitError(BootstrapError):
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _given_parameters(args: argparse.Namespace) -> dict[str, Value]:
     """Return the given parameters, flags before those of the file, all checked."""
-    values = read_parameters(args.parameters) if args.parameters else {}
+    values = read_settings_file(args.parameters) if args.parameters else {}
     flags = {name: getattr(args, name, None) for name in package_parameters(args.package)}
     values |= {name: value for name, value in flags.items() if value is not None}
     # A relative path has a meaning on this machine only.

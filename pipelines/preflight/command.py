@@ -6,12 +6,14 @@ import argparse
 import dataclasses
 from typing import Any
 
-from stt_bootstrap.pipelines.package import package_parameters, read_parameters
+from stt_bootstrap.pipelines.package import package_parameters
 from stt_bootstrap.pipelines.preflight.checks import preflight
 from stt_bootstrap.pipelines.preflight.cluster import Cluster
 from stt_bootstrap.pipelines.preflight.findings import Status, as_json, as_table
 from stt_bootstrap.pipelines.preflight.flags import PARAMETERS, size_parameters
 from stt_bootstrap.pipelines.preflight.plan import Plan, PreflightError
+from stt_model.base import name_hint
+from stt_model.jobs import read_settings_file
 
 
 def main(args: argparse.Namespace) -> int:
@@ -36,11 +38,10 @@ def _plan(args: argparse.Namespace) -> Plan:
     settings: dict[str, Any] = {
         name: known[name].default for name in asked if known[name].default is not None
     }
-    given: dict[str, Any] = read_parameters(args.parameters) if args.parameters else {}
+    given = read_settings_file(args.parameters) if args.parameters else {}
     if unknown := sorted(set(given) - set(known)):
         raise PreflightError(
-            f"{args.parameters}: {', '.join(unknown)}: no such parameter; there are "
-            f"{', '.join(known)}"
+            f"{args.parameters}: {unknown[0]}: no such parameter ({name_hint(unknown[0], known)})"
         )
     settings.update({name: given[name] for name in asked if name in given})
     for name in (*asked, *(field.name for field in dataclasses.fields(Plan))):

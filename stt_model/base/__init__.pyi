@@ -27,6 +27,7 @@ from .machine import usable_cpus as usable_cpus
 from .machine import usable_memory as usable_memory
 from .markdown import cell as cell
 from .markdown import escape_markdown as escape_markdown
+from .names import name_hint as name_hint
 from .pages import page_environment as page_environment
 from .parallel import in_parallel as in_parallel
 from .parameters import AUTO as AUTO

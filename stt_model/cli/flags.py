@@ -163,6 +163,17 @@ def add_checkpoint(parser: argparse._ActionsContainer, text: str) -> None:
 AUDIO_FLAGS = ("audio_sample_rate", "feature_win_len", "feature_win_step")
 
 
+def add_aggressiveness(parser: argparse._ActionsContainer) -> None:
+    """Add the flag for cutting recordings at silence."""
+    parser.add_argument(
+        "--vad_aggressiveness",
+        type=int,
+        choices=range(4),
+        default=3,
+        help="how readily the voice activity detector takes sound for silence, 3 the most",
+    )
+
+
 def check_audio_flags(
     args: argparse.Namespace,
     directory: Path,

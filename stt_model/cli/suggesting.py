@@ -8,7 +8,13 @@ from pathlib import Path
 from stt_model import jobs
 from stt_model.base import real
 from stt_model.cli.evaluation import decoding_flags, decoding_of
-from stt_model.cli.flags import add_parameter, add_parameters, show_log, show_tensorflow
+from stt_model.cli.flags import (
+    add_aggressiveness,
+    add_parameter,
+    add_parameters,
+    show_log,
+    show_tensorflow,
+)
 from stt_model.evaluation import EvaluationConfig
 
 _MINUTES = real(0.0, "Minutes of speech to suggest; 0 for all of it.", minimum=0)
@@ -31,13 +37,7 @@ def suggest_flags(parser: argparse.ArgumentParser) -> None:
         help="new folder for the clips, suggestions.csv, label-studio.json and elan/",
     )
     add_parameter(parser, _MINUTES.metadata["parameter"], flag="--minutes")
-    parser.add_argument(
-        "--vad_aggressiveness",
-        type=int,
-        choices=range(4),
-        default=3,
-        help="how readily the voice activity detector takes sound for silence, 3 the most",
-    )
+    add_aggressiveness(parser)
     add_parameters(parser, EvaluationConfig, "test_batch_size", help="clips transcribed at once")
     decoding_flags(parser.add_argument_group("decoding"))
 

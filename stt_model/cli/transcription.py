@@ -14,6 +14,7 @@ from stt_model.cli.coqui_flags import add_coqui_flags
 from stt_model.cli.evaluation import by_file, decoding_flags, decoding_of
 from stt_model.cli.flags import (
     AUDIO_FLAGS,
+    add_aggressiveness,
     add_parameter,
     add_parameters,
     add_path,
@@ -68,13 +69,7 @@ def _tlog_flags(group: argparse._ArgumentGroup) -> None:
     add_path(group, "--dst", "FILE", "the .tlog of a single recording; by default beside it")
     add_switch(group, "--recursive", False, "also search the folders below --src")
     add_switch(group, "--force", False, "overwrite existing .tlog files")
-    group.add_argument(
-        "--vad_aggressiveness",
-        type=int,
-        choices=range(4),
-        default=3,
-        help="how readily the voice activity detector takes sound for silence, 3 the most",
-    )
+    add_aggressiveness(group)
     batch = whole(40, "Pieces of speech transcribed at once.", minimum=1)
     add_parameter(group, batch.metadata["parameter"], flag="--batch_size")
     for name in ("outlier_duration_ms", "outlier_batch_size"):

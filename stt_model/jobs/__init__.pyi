@@ -35,6 +35,7 @@ from .reports import write_report as write_report
 from .run_settings import begin_run as begin_run
 from .run_settings import default_settings as default_settings
 from .run_settings import read_run_settings as read_run_settings
+from .run_settings import read_settings_file as read_settings_file
 from .scorers import build_scorer as build_scorer
 from .scorers import tune_scorer as tune_scorer
 from .second_training import Outcome as Outcome

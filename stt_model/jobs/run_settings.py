@@ -1,14 +1,15 @@
-"""The settings of a run in one object: what people seldom change, checked like flags."""
+"""The settings of a run in one object: parameters that people seldom change, checked like flags."""
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from stt_model.base import BootstrapError
+from stt_model.base import BootstrapError, name_hint
 from stt_model.jobs.data import SourceDigests, digest_sources
 from stt_model.jobs.settings import all_parameters, check_settings
 from stt_model.storage import local_file
@@ -19,9 +20,9 @@ Value = bool | int | float | str
 
 
 def default_settings(names: Iterable[str]) -> dict[str, Value]:
-    """Return the defaults of parameters as a run has them, in the order of ``names``.
+    """Return the defaults of parameters in a run, in the order of ``names``.
 
-    A text of the model card is empty there: the card then keeps its own words.
+    Texts of the model card are empty there, so that the card keeps its own defaults.
     """
     found: dict[str, Value] = {}
     for name in names:
@@ -34,23 +35,23 @@ def default_settings(names: Iterable[str]) -> dict[str, Value]:
 def read_run_settings(
     settings: Mapping[str, Any], settings_uri: str = "", *, names: Iterable[str]
 ) -> dict[str, Value]:
-    """Return the settings of a run: those given here, over those of the file, over the defaults.
+    """Return the settings of a run: the given ones, else those of the file, else the defaults.
 
     Args:
-        settings: values by the names of the flags.
-        settings_uri: JSON or YAML file with more of them: a path, ``file://``, ``s3://`` or
+        settings: values by the names of the parameters.
+        settings_uri: JSON or YAML file with more settings: a path, ``file://``, ``s3://`` or
             ``http(s)://`` URI; empty for none.
-        names: of all settings that there are, in the order in which they are returned.
+        names: of all settings, in the order in which they are returned.
 
     Raises:
-        BootstrapError: one line for every name that is not known and every value out of range.
+        BootstrapError: one line about all unknown names and all values out of range.
     """
     values = {**(_read_file(settings_uri) if settings_uri else {}), **settings}
     chosen = default_settings(names)
     problems, taken = [], {}
     for name, value in values.items():
         if name not in chosen:
-            problems.append(_unknown(name, chosen))
+            problems.append(f"{name}: no such setting ({name_hint(name, chosen)})")
             continue
         try:
             taken[name] = _typed(name, value, type(chosen[name]))
@@ -85,26 +86,39 @@ def _typed(name: str, value: Any, wanted: type) -> Any:
     return value
 
 
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-    return f"{name}: no such setting ({hint})"
-
-
 def _read_file(uri: str) -> dict[str, Any]:
     with local_file(uri) as path:
-        try:
-            # JSON is YAML too.
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            what = " ".join(str(error).split())
-            raise BootstrapError(f"{uri}: expected JSON or YAML, found: {what}") from error
-    if not isinstance(content, dict):
-        raise BootstrapError(
-            f'{uri}: expected an object such as {{"learning_rate": 0.0001}}, found'
-            f" one {type(content).__name__}"
-        )
-    return content
+        return read_settings_file(path, uri)
+
+
+def read_settings_file(path: Path, name: str = "") -> dict[str, Any]:
+    """Return the values of a JSON or YAML file by their names; they are not checked yet.
+
+    Raises:
+        BootstrapError: the file, called ``name`` if given, cannot be read, or holds something else.
+    """
+    name = name or str(path)
+    try:
+        # JSON is YAML too.
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_NumberLoader)
+    except OSError as error:
+        raise BootstrapError(f"{name}: {error.strerror}; check the path") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        what = " ".join(str(error).split())
+        raise BootstrapError(f"{name}: expected YAML or JSON, found: {what}") from error
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise BootstrapError(f"{name}: expected lines such as `epochs: 20`, found {found}")
+    return {str(key): value for key, value in values.items()}
+
+
+class _NumberLoader(yaml.SafeLoader):
+    """Reads 1e-4 as a number, as in YAML 1.2."""
+
+
+_NumberLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
 
 
 def begin_run(

@@ -337,7 +337,7 @@ def test_wrong_parameters_are_told_together_before_anything_is_sent(submit, serv
     )
     outcome = submit("--parameters", tmp_path / "run.yaml")
     assert outcome.code == 1
-    assert "unknown parameter 'epoch' (did you mean 'epochs'?)" in outcome.error
+    assert "unknown parameter 'epoch' (did you mean epochs?)" in outcome.error
     assert "parameter 'dataset_uri' needs a value" in outcome.error
     assert "'learning_rate': expected a number above 0, or auto, found 'fast'" in outcome.error
     assert "'gpu_count' must be str, found 2 (int); write '2' in quotes" in outcome.error
