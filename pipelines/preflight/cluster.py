@@ -39,7 +39,7 @@ class Cluster:
             configuration = cluster_configuration(context)
         except config.ConfigException as error:
             raise PreflightError(
-                f"no cluster to check: {error}; set KUBECONFIG, or give --context"
+                f"no cluster to check: {str(error).rstrip('.')}; set KUBECONFIG, or give --context"
             ) from error
         return cls(client.ApiClient(configuration), namespace)
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeAlias
 
 from stt_model import __version__
-from stt_model.base import BootstrapError, have_streams, one_line, separate_stderr
+from stt_model.base import BootstrapError, have_streams, name_hint, one_line, separate_stderr
 from stt_model.cli.coqui_flags import GIVEN, report_coqui_flags
 from stt_model.cli.flags import HelpFormatter, show_log
 from stt_model.importing import COQUI_IMPORTERS
@@ -226,6 +226,13 @@ class _Parser(argparse.ArgumentParser):
         add_flags, self.add_flags = self.add_flags, None
         if add_flags:
             (load(add_flags) if isinstance(add_flags, str) else add_flags)(self)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        # argparse would list every command, those without a summary included.
+        if isinstance(action, argparse._SubParsersAction) and value not in (action.choices or ()):
+            hint = name_hint(value, [each.dest for each in action._choices_actions])
+            raise argparse.ArgumentError(None, f"unknown command {value!r} ({hint})")
+        super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see {self.prog} --help\n")

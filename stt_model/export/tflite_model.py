@@ -141,6 +141,7 @@ def _open(path: Path) -> Any:
             )
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            is_empty = not path.stat().st_size
+            reason = "an empty file" if is_empty else " ".join(str(error).split())
             raise ExportError(f"{path}: expected a .tflite model, found {reason}") from error
     return interpreter

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 CLIPS = "clips.csv"
 _FEWEST = 20
-"""Clips; with fewer, a model for the next round is not worth training."""
+"""Minimum number of clips to train a model for the next round on."""
 
 
 class Source(NamedTuple):
@@ -52,7 +52,7 @@ def align(
     training: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AlignmentResult:
-    """Cut long recordings into clips by their text, which only has to match roughly.
+    """Cut long recordings into clips by their text, which needs to match only roughly.
 
     Args:
         source: a folder with a ``.txt`` beside each recording, a table with columns for audio and
@@ -60,7 +60,7 @@ def align(
         target: folder for ``clips.csv``, the clips, and ``check`` with files for checking by hand:
             a path, ``file://`` or ``s3://`` URI. It must be empty, or not there yet.
         checkpoint: model to align with, of any language: a folder, archive or deployed model.
-        rounds: with 2 a model is trained on the confident clips, and all is aligned again with it.
+        rounds: times to align; further rounds use a model trained on the confident clips so far.
         normalise: language by whose rules the text is written, ``generic``, or a YAML file.
         numbers: what to do with digits then: ``set_aside``, ``spell`` or ``keep``.
         columns: roles of the columns of a table.

@@ -60,7 +60,7 @@ class FetchedCheckpoint:
 
     @property
     def _origin(self) -> str:
-        """The deployed model that it, or its nearest such ancestor, was read from."""
+        """The deployed model that the checkpoint, or its nearest such ancestor, was read from."""
         for each in imports_in(self.checkpoint.lineage):
             bits = ", 8-bit" if each.get("quantised") else ""
             return f"{each.get('file')} ({each.get('format')}{bits}, sha256 {each.get('sha256')})"
@@ -80,7 +80,7 @@ def fetch(
     bytes_output_mode: bool = False,
     report: Path | None = None,
 ) -> FetchedCheckpoint:
-    """Fetch a checkpoint to the folder ``target`` and open it, so that other files are refused.
+    """Fetch a checkpoint to the folder ``target``, and check that it is one by opening it.
 
     A deployed model (``.tflite``, ``.pb``, ``.pbmm``) becomes a checkpoint.
 
@@ -90,9 +90,9 @@ def fetch(
         sha256: expected digest, in hexadecimal; empty for no check.
         size_limit: maximum to fetch, in GiB.
         unpacked_limit: maximum to unpack from an archive, in GiB.
-        progress: draw a bar where there is a terminal.
+        progress: show a progress bar on a terminal.
         alphabet: the labels of its classes, if it does not hold them.
-        alphabet_uri: alphabet file with these, as any such URI; empty for none.
+        alphabet_uri: alphabet file with these labels, as a path or URI; empty for none.
         bytes_output_mode: the labels are the bytes of UTF-8.
         report: where the report is written.
 
@@ -204,7 +204,7 @@ def check_scorer_fits(
     ``vocab_file`` has the words that it may write, if its own file has none or others.
 
     Raises:
-        StorageError: it cannot be brought here.
+        StorageError: it cannot be fetched.
         ScorerError: there is none at a path, or it does not fit the model.
     """
     from stt_model.decoding import check_scorer, read_scorer

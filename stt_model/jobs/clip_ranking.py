@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 MOST_COMPARED = 2000
-"""Clips chosen one after the other; those behind them are ranked by uncertainty alone."""
+"""Clips that are chosen one after another; the others are ranked by uncertainty alone."""
 
 
 def uncertainty(logits: NDArray[np.float32], text: str) -> float:
-    """Return the entropy in nats a character of a clip with these logits, [frames, classes]."""
+    """Return the entropy in nats per character of a clip with these logits, [frames, classes]."""
     if not len(logits):
         return 0.0
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
@@ -28,7 +28,7 @@ def uncertainty(logits: NDArray[np.float32], text: str) -> float:
 
 
 def describe_sound(features: NDArray[np.float32]) -> Array:
-    """Return what a clip with these features, [frames, n], sounds like: [2 n]."""
+    """Return a vector, [2 n], that describes the sound of a clip with features [frames, n]."""
     if not len(features):
         return np.zeros(2 * features.shape[1])
     return np.concatenate([features.mean(axis=0), features.std(axis=0)]).astype(np.float64)
@@ -48,7 +48,7 @@ def rank_clips(uncertainties: Array, sounds: Array) -> list[int]:
     ranks[np.argsort(uncertainties, kind="stable")] = np.arange(1, count + 1) / count
     spread = sounds.std(axis=0)
     scaled = (sounds - sounds.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    # What is chosen first is far from nothing yet: as far as from the middle of all.
+    # For the first choice, the distance is that from the mean of all clips.
     distances = np.sqrt((scaled**2).sum(axis=1))
     usual = float(np.median(distances)) or 1.0
     left = np.ones(count, bool)

@@ -91,10 +91,10 @@ def digest_sources(
 
 
 def check_for_nodes(nodes: int, *, run_state_uri: str, unlabelled_uri: str, forecast: bool) -> None:
-    """Refuse a run on several nodes that lacks what it needs, or wants what it cannot do.
+    """Refuse a run on several nodes without shared state, or with settings that need one node.
 
     Raises:
-        BootstrapError: one line for all of it.
+        BootstrapError: one line about all problems.
     """
     if nodes == 1:
         return
@@ -110,16 +110,16 @@ def check_for_nodes(nodes: int, *, run_state_uri: str, unlabelled_uri: str, fore
         problems.append("forecast: the trainings on parts of the corpus need one node")
     if problems:
         raise BootstrapError(
-            f"training on {nodes} nodes: {'; '.join(problems)}; change that, or use a package that"
+            f"training on {nodes} nodes: {'; '.join(problems)}; change these, or use a package that"
             " is compiled without --nodes"
         )
 
 
 def check_destinations(**uris: str) -> None:
-    """Refuse places of results, by the parameters that name them, that cannot be written to.
+    """Refuse output URIs, given by parameter, that cannot be written to.
 
-    A long training would fail at its end otherwise. A store is tried with an empty object. Paths
-    are left to the steps that write to them, which may have other folders mounted.
+    Otherwise a long training would fail at its end. Stores are tested with an empty object. Paths
+    are not tested, since the steps that write to them may have other folders mounted.
 
     Raises:
         StorageError: the first that cannot be written to, and why.

@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 def divide_manifest(manifest: str | Path, folder: str | Path, **plan: Any) -> dict[str, Path]:
     """Write ``train.csv``, ``dev.csv`` and ``test.csv`` of one manifest, and return their paths.
 
-    No text, and where a column names speakers no speaker, is in two of them; ``plan`` are fields of
-    ``SplitPlan``. Where the folder holds the three already, they are taken as they are, so that a
-    run can go on.
+    No text is in two of them, and no speaker if a column names speakers. ``plan`` are fields of
+    ``SplitPlan``. If the folder holds the three files already, they are used as they are, so that a
+    run can resume.
 
     Raises:
         DataError: the manifest or a clip cannot be read, there is too little to divide, or the
@@ -97,9 +97,10 @@ def leave_out_suspects(
         )
         if rows and not kept:
             raise DataError(
-                f"{suspects}: expected something left of {manifest}, found every row dropped"
+                f"{suspects}: expected rows to keep in {manifest}, found every row marked to be"
+                " dropped"
             )
-        # Manifests of two folders may have one name.
+        # Manifests of two folders may have the same name.
         written.append(Path(folder) / f"{number}-{Path(manifest).stem}.csv")
         write_manifest(written[-1], kept)
     return written

@@ -53,7 +53,7 @@ def evaluate(
         alphabet: the checkpoint's, if it is stored elsewhere.
         n_hidden: width that the checkpoint must have.
         scorer_uri: language model to decode with: a path, ``file://``, ``s3://`` or ``http(s)://``.
-        source_checkpoint_dir: checkpoint that it was made from, tested too for comparison.
+        source_checkpoint_dir: checkpoint that it was made from; it is tested too, for comparison.
         test_output_file: JSON file for every utterance, with Coqui's keys.
         html_report: HTML page for the report, with audio of the worst utterances.
         suspects_file: CSV file for the clips whose text and audio may not match.
@@ -107,7 +107,7 @@ def evaluate(
 def _look_further(
     config: EvaluationConfig, result: EvaluationResult, manifests: Sequence[Path]
 ) -> EvaluationResult:
-    """Rank the clips of more manifests with those tested, without changing the error rates."""
+    """Rank clips of more manifests together with the tested ones; error rates stay the same."""
     from stt_model.evaluation import evaluate as run_evaluation
     from stt_model.evaluation import find_suspects, write_html_report, write_suspects
 
@@ -145,8 +145,8 @@ def check_evaluation(
         open_checkpoint(source_checkpoint_dir)
     elif settings.get("must_beat_source"):
         raise GateError(
-            "--must_beat_source: expected --source_checkpoint_dir beside it, found none;"
-            " say which checkpoint the model has to be better than"
+            "--must_beat_source: expected --source_checkpoint_dir too, found none; name the"
+            " checkpoint that the model must be better than"
         )
 
 

@@ -32,9 +32,9 @@ FORECAST = "forecast.json"
 PARTS = (8, 4, 2, 1)
 """Divisors of the corpus's size, which give the sizes to train on."""
 DRAWS = 2
-"""Times that each size is drawn, as long as the draws together are at most half of the corpus."""
+"""Draws of each size, as long as the draws together are at most half of the corpus."""
 FEWEST = 24
-"""Utterances; a smaller corpus is not divided."""
+"""Minimum number of utterances of a corpus to be divided."""
 
 
 def forecast(
@@ -162,7 +162,7 @@ def train_and_forecast(
 
 
 def amount_of(trial: Trial) -> Amount:
-    """Return the point on the learning curve that a trial gives."""
+    """Return the point of a trial on the learning curve."""
     from stt_model.evaluation import Amount
 
     return Amount(trial.hours, trial.utterances, trial.counts.word_errors, trial.counts.words)
@@ -212,7 +212,7 @@ def try_size(
     decoding: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Trial:
-    """Train on ``size`` utterances of a shuffled corpus; each draw takes others.
+    """Train on ``size`` utterances of a shuffled corpus; each draw takes different ones.
 
     The first draw of a size holds the first draw of each smaller one.
     """

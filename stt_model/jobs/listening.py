@@ -1,4 +1,4 @@
-"""What a model hears in clips, and how unsure it is of that."""
+"""Transcribe clips, with the model's uncertainty."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stt_model.jobs.clip_ranking import uncertainty
 Item = TypeVar("Item")
 
 BATCH_SIZE = 16
-"""Clips that go through the network together."""
+"""Clips transcribed at once."""
 
 
 class Heard(NamedTuple):
-    """The text of a clip, and the model's uncertainty in nats a character."""
+    """The text of a clip, and the model's uncertainty in nats per character."""
 
     text: str
     uncertainty: float
@@ -33,7 +33,7 @@ class Listener:
     Args:
         model: checkpoint, or exported ``.tflite``, for audio at 16 kHz.
         scorer: language model for the texts.
-        decoding: what else ``decoding.open_decoder`` takes.
+        decoding: further arguments of ``decoding.open_decoder``.
 
     Raises:
         BootstrapError: the model or the scorer cannot be read; DataError for another sample rate.
@@ -45,12 +45,14 @@ class Listener:
 
         alphabet, audio, beam_width, self._infer = open_model(model)
         if audio.audio_sample_rate != SAMPLE_RATE:
-            raise DataError(f"{model}: expected a model for {SAMPLE_RATE} Hz, found another")
+            raise DataError(
+                f"{model}: expected a model for {SAMPLE_RATE} Hz, found one for another rate"
+            )
         width = decoding.pop("beam_width", 0) or beam_width
         self._decoder = open_decoder(alphabet, scorer_path=scorer, beam_width=width, **decoding)
 
     def hear(self, clips: Sequence[NDArray[np.float32]]) -> list[Heard]:
-        """Return what is heard in each clip: float32 [samples] at 16 kHz, in [-1, 1]."""
+        """Transcribe clips: float32 [samples] each, at 16 kHz, in [-1, 1]."""
         logits, frames = self._infer(clips)
         texts = self._decoder.decode(logits, frames)
         return [

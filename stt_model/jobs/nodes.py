@@ -1,8 +1,8 @@
-"""A training on several machines that share nothing but an object store.
+"""A training on several machines that share only an object store.
 
-The client offers the training: its inputs and settings go into a folder beside the state of the
-run. Every machine takes the offer from there, the first one saves the run and its report, and the
-client collects both.
+The client offers the training: it puts inputs and settings into a folder beside the state of the
+run. All machines read the offer, the first one saves the run and its report, and the client
+collects both.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Offer:
     uri: str
     """Folder in the object store that holds it."""
     run_uri: str
-    """Where the state of the run is kept."""
+    """Folder for the state of the run."""
 
     @property
     def digest(self) -> str:
@@ -69,10 +69,10 @@ def offer_training(
 
     Args:
         run_uri: ``s3://`` URI of the folder for this run alone.
-        dataset: folder with train.csv and dev.csv, whose clips every machine reaches.
+        dataset: folder with train.csv and dev.csv, whose clips every machine can read.
         checkpoint: checkpoint folder to start from.
         model_alphabet: alphabet file, as ``analyse_alphabet`` writes it.
-        save_checkpoint_dir: where ``collect_training`` is to put the result.
+        save_checkpoint_dir: folder into which ``collect_training`` puts the result.
         settings: fields of ``TrainingConfig``.
 
     Raises:
@@ -80,8 +80,8 @@ def offer_training(
     """
     if not is_stored(run_uri):
         raise TrainingError(
-            f"run_state_uri={redact(run_uri)}: training on several nodes keeps its state where"
-            " all of them reach it; give an s3:// URI of a folder"
+            f"run_state_uri={redact(run_uri)}: training on several nodes keeps its state in a"
+            " folder that all of them can reach; give its s3:// URI"
         )
     splits = find_splits(dataset)
     prepare_training(
@@ -147,7 +147,7 @@ def train_offered(offer_uri: str, environ: MutableMapping[str, str] = os.environ
 def collect_training(
     offer: Offer, save_checkpoint_dir: str | Path, report: Path | None = None
 ) -> dict[str, float]:
-    """Fetch the checkpoint and the report of an offered training; return the figures.
+    """Fetch the checkpoint and the report of an offered training; return the metrics.
 
     Raises:
         StorageError: the store fails.

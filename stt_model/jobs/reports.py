@@ -18,7 +18,7 @@ def write_report(path: Path | None, report: str) -> None:
 
 
 def as_table(title: str, values: Mapping[str, object]) -> str:
-    """Return named values as a report with one table."""
+    """Return a report with one table of named values."""
     rows = [f"# {title}", "", "| | |", "| --- | --- |"]
     for name, value in values.items():
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

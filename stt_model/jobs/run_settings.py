@@ -67,7 +67,7 @@ def read_run_settings(
 
 
 def _typed(name: str, value: Any, wanted: type) -> Any:
-    """Return a value as the pipeline takes it; a text is read as a flag is."""
+    """Return a value with the pipeline's type; texts are read like those of flags."""
     declared = all_parameters().get(name)
     if isinstance(value, str) and declared is not None and wanted is not str:
         return declared.read(value)
@@ -134,10 +134,10 @@ def begin_run(
     nodes: int = 1,
     names: Iterable[str],
 ) -> tuple[SourceDigests, dict[str, Value]]:
-    """Check the settings of a run, and look which version of its sources there is.
+    """Check the settings of a run, and detect the versions of its sources.
 
-    Takes what ``digest_sources`` and ``read_run_settings`` take, and raises what they raise;
-    BootstrapError too where nothing is given, which a form takes for a text.
+    Arguments and errors are those of ``digest_sources`` and ``read_run_settings``; BootstrapError
+    too for an empty required URI, which a form accepts.
     """
     for name, uri in (("dataset_uri", dataset_uri), ("checkpoint_uri", checkpoint_uri)):
         if not uri.strip():

@@ -30,7 +30,7 @@ from stt_model.training import NO_SPECIFICATION, TrainingConfig
 
 @dataclass(frozen=True)
 class ValidationSettings:
-    """How strict validation is."""
+    """Settings of validation."""
 
     strict: bool = switch(
         False, "Stop if any row of the dataset has an error, instead of rejecting it."
@@ -76,7 +76,7 @@ class AlignmentSettings:
 
 @dataclass(frozen=True)
 class PackSettings:
-    """How clips are packed."""
+    """Settings of packing."""
 
     shard_size: int = whole(
         256,
@@ -88,7 +88,7 @@ class PackSettings:
 
 @dataclass(frozen=True)
 class FetchSettings:
-    """How much may be fetched."""
+    """Limits of a download."""
 
     size_limit: int = whole(20, "Maximum size of the download, in GiB.", minimum=1, metavar="GIB")
     unpacked_limit: int = whole(
@@ -279,7 +279,7 @@ def check_settings(values: Mapping[str, object]) -> None:
     """Refuse settings that a job would refuse later; unknown names are ignored.
 
     Raises:
-        BootstrapError: one line for all that are out of range.
+        BootstrapError: one line about all invalid values.
     """
     problems = []
     for name, value in values.items():

@@ -64,8 +64,8 @@ def analyse_sources(
 ) -> AnalysedSources:
     """Validate a dataset, fetch a checkpoint, choose the mode and replace layers for a transfer.
 
-    The same as ``validate``, ``fetch``, ``analyse_alphabet`` and ``replace_layers`` in a row, with
-    one common report.
+    This calls ``validate``, ``fetch``, ``analyse_alphabet`` and ``replace_layers`` in turn, and
+    writes one report.
 
     Args:
         dataset_uri: folder with train.csv, dev.csv and test.csv: a path, ``file://``, ``s3://``.
@@ -75,7 +75,7 @@ def analyse_sources(
         model_alphabet: file for the model's future alphabet.
         grafted_checkpoint: folder for the checkpoint with new layers; without a transfer it holds
             only a note, since each artifact must exist.
-        report: Markdown file; if something is refused, it is written up to there.
+        report: Markdown file; after a refusal it holds the part before it.
         strict: refuse a dataset with any error, instead of rejecting the row.
         sha256: expected digest of the checkpoint.
         mode: auto, fine-tune or transfer; auto decides by the characters that the checkpoint's
@@ -87,7 +87,7 @@ def analyse_sources(
         random_seed: of the new weights.
         keep_source_labels: keep the checkpoint's labels in an alphabet that is built.
         normalise: language whose rules normalise the transcripts; empty for none.
-        numbers: what becomes of digits then: ``set_aside``, ``spell`` or ``keep``.
+        numbers: what to do with digits then: ``set_aside``, ``spell`` or ``keep``.
         drop_suspects: ``suspects.csv`` of an earlier run, whose marked rows are left out.
         check_audio: whether clips in a store are read ``whole``, or by their ``header`` alone.
         checkpoint_alphabet_uri: the checkpoint's alphabet, if it does not hold its own.
@@ -159,7 +159,7 @@ def _join_reports(parts: Sequence[Path], report: Path) -> None:
 
 
 def _both(first: Callable[[], _First], second: Callable[[], _Second]) -> tuple[_First, _Second]:
-    """Do both, and raise the errors of both in one line, so that people can fix them together."""
+    """Call both, and raise the errors of both in one line, so that people can fix both at once."""
     problem = None
     try:
         one = first()

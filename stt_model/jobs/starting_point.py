@@ -23,21 +23,21 @@ def is_new_folder(source_dir: Path, target_dir: Path) -> bool:
 
 
 def same_place(first: Path, second: Path) -> bool:
-    """Tell whether two paths lead to one place."""
+    """Tell whether two paths lead to the same place."""
     return first.resolve() == second.resolve()
 
 
 def check_n_hidden(n_hidden: int | None, source: Checkpoint) -> None:
-    """Raise CheckpointError unless the width that was asked for is the checkpoint's."""
+    """Raise CheckpointError if a width is given that is not the checkpoint's."""
     if n_hidden is not None and n_hidden != source.geometry.n_hidden:
         raise CheckpointError(
-            f"{source.prefix}: --n_hidden says {n_hidden}, the checkpoint's layers are"
+            f"{source.prefix}: --n_hidden is {n_hidden}, but the checkpoint's layers are"
             f" {source.geometry.n_hidden} wide; leave --n_hidden out"
         )
 
 
 def check_start_from_scratch(target_dir: Path, drop_source_layers: int, restart: bool) -> None:
-    """Raise TrainingError where training from scratch has a source, or would replace a run."""
+    """Raise TrainingError if training from scratch needs a source, or would replace a run."""
     if drop_source_layers:
         raise TrainingError(
             "--load_train init starts without a checkpoint, but --drop_source_layers needs one;"
@@ -46,21 +46,21 @@ def check_start_from_scratch(target_dir: Path, drop_source_layers: int, restart:
     goes_on = restart or find_run(target_dir)
     if any(target_dir.glob("*.index")) and not goes_on:
         raise TrainingError(
-            f"{target_dir}: holds a checkpoint, which training from scratch would"
-            " replace; give --save_checkpoint_dir another folder, or leave --load_train init out"
+            f"{target_dir}: holds a checkpoint, which training from scratch would replace; give"
+            " another --save_checkpoint_dir, or leave --load_train init out"
         )
 
 
 def open_source(
     folder: Path, which: str, drop_source_layers: int, alphabet: Alphabet | None
 ) -> Checkpoint:
-    """Open the checkpoint to start from; CheckpointError where there is none."""
+    """Open the checkpoint to start from; CheckpointError if there is none."""
     if not folder.is_file() and (not folder.is_dir() or not any(folder.iterdir())):
         raise CheckpointError(
             f"{folder}: expected a checkpoint, found none; check the path, or train from scratch"
             " with --load_train init"
         )
-    # A checkpoint without an alphabet of its own is fine-tuned with the one given.
+    # If the checkpoint holds no alphabet, the given one is used for fine-tuning.
     bare = not drop_source_layers and not has_own_alphabet(folder)
     return open_checkpoint(folder, which=which, alphabet=alphabet if bare else None)
 

@@ -9,7 +9,7 @@ from stt_model.network import import_tensorflow_quietly
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow quietly, unless a caller that wants its messages has imported it before."""
+    """Import TensorFlow without its messages, unless a caller has imported it already."""
     if "tensorflow" in sys.modules:
         return
     import_tensorflow_quietly()

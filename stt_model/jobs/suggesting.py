@@ -24,7 +24,7 @@ from stt_model.jobs.suggestion_files import Suggestion, write_suggestions
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.5, 15.0
-"""Seconds of a clip; longer ones are cut in pauses, or else where it is quietest."""
+"""Maximum seconds of a clip; longer speech is cut in pauses, or else where it is quietest."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def suggest(
             ``label-studio.xml`` and ``elan``.
         minutes: of speech to suggest, the most useful first; 0 for all of it.
         aggressiveness: 0 to 3: how readily a sound counts as silence.
-        batch_size: clips that go through the network together.
+        batch_size: clips transcribed at once.
         scorer_uri: language model for the texts.
         decoding: further arguments of ``decoding.open_decoder``.
 
@@ -124,7 +124,7 @@ def _listen(
 
 
 def _suggestions(found: Sequence[_Candidate], minutes: float) -> list[Suggestion]:
-    """Return the clips in the order of their use, up to some minutes together; 0 for all."""
+    """Return the most useful clips first, up to ``minutes`` in total; 0 for all."""
     doubts = np.array([each.heard.uncertainty for each in found])
     order = rank_clips(doubts, np.array([each.sound for each in found]))
     suggestions: list[Suggestion] = []

@@ -1,4 +1,4 @@
-"""Suggestions as the tools of people who transcribe read them: tables, Label Studio, ELAN."""
+"""Write suggestions for transcription tools: as a table, for Label Studio and for ELAN."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ TIER = "transcript"
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A clip that somebody should transcribe, and what the model makes of it."""
+    """A clip to transcribe, with the model's text and uncertainty."""
 
     rank: int
     """1 is the most useful."""
     clip: str
     """Relative to the folder of the suggestions."""
     text: str
-    """The model's."""
+    """The model's text."""
     uncertainty: float
-    """Nats a character."""
+    """Nats per character."""
     recording: Path
     start: float
     """Seconds from the start of the recording."""

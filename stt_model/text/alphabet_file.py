@@ -1,4 +1,4 @@
-"""Alphabet files: one label a line, in UTF-8."""
+"""Alphabet files: one label per line, in UTF-8."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parse_alphabet(data: bytes, name: str = "alphabet") -> CharacterAlphabet:
             )
         labels[label] = number
     if not labels:
-        raise AlphabetError(f"{name}: expected one label a line, found none")
+        raise AlphabetError(f"{name}: expected one label per line, found none")
     return CharacterAlphabet(labels)
 
 
@@ -64,7 +64,7 @@ def read_alphabet(path: Path | str) -> CharacterAlphabet:
     if len(data) > _FILE_LIMIT:
         raise AlphabetError(
             f"{path}: expected an alphabet, found more than {_FILE_LIMIT} bytes; give a text file"
-            " with one label a line"
+            " with one label per line"
         )
     return parse_alphabet(data, name=str(path))
 

@@ -234,5 +234,5 @@ def test_no_secret_is_handed_on():
 
 
 def test_outside_of_a_pod_it_says_so():
-    with pytest.raises(TrainJobError, match="train with the component training"):
+    with pytest.raises(TrainJobError, match="use the component training"):
         Owner.from_environment({})

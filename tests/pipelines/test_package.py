@@ -21,7 +21,7 @@ def test_only_dataset_and_checkpoint_have_no_default():
 
 def test_types_and_defaults_are_pythons():
     parameters = package_parameters()
-    description = "Utterances of a step over the dev split."
+    description = "Utterances per batch of the dev split."
     assert parameters["dev_batch_size"] == Parameter("dev_batch_size", int, 16, description)
     assert type(parameters["dev_batch_size"].default) is int
     assert parameters["warm_start"].default is True
@@ -110,5 +110,5 @@ def test_all_problems_are_told_at_once():
 def test_the_table_has_a_row_for_each_parameter():
     lines = parameter_table().splitlines()
     assert len(lines) == len(package_parameters()) + 2
-    assert "| `dev_batch_size` | int | `16` | Utterances of a step over the dev split. |" in lines
+    assert "| `dev_batch_size` | int | `16` | Utterances per batch of the dev split. |" in lines
     assert lines[2].startswith("| `checkpoint_uri` | str | required | ")

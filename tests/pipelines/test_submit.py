@@ -349,7 +349,7 @@ def test_wrong_parameters_are_told_together_before_anything_is_sent(submit, serv
     [
         ("- a\n", "expected lines such as `epochs: 20`, found a list"),
         ("", "expected lines such as `epochs: 20`, found nothing"),
-        ("a: [", "expected YAML, found: "),
+        ("a: [", "expected YAML or JSON, found: "),
     ],
 )
 def test_files_that_hold_no_parameters(submit, server, tmp_path, content, message):

@@ -167,8 +167,8 @@ def test_a_lost_pod_is_tried_again_by_the_stock_defaults_and_an_error_is_not(loo
         (None, Status.OK, "`submit --retries N` does that"),
         (_strategy("Always"), Status.WARNING, "retry the whole groups of steps"),
         (_strategy("OnFailure"), Status.OK, "is retried as the package says; a pod that is"),
-        (_strategy("OnTransientError"), Status.OK, "only what Argo takes for passing"),
-        ("{", Status.WARNING, "cannot be read as YAML"),
+        (_strategy("OnTransientError"), Status.OK, "only errors that Argo takes for temporary"),
+        ("{", Status.WARNING, "is not valid YAML"),
     ],
 )
 def test_other_defaults_of_argo(api, look, defaults, status, found):

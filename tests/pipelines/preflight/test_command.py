@@ -43,7 +43,11 @@ def test_the_command_takes_the_parameters_of_the_overlay(api, package):
 
 @pytest.mark.parametrize(
     ("content", "error"),
-    [("gpus: 2", "gpus: no such parameter"), ("- 2", "expected lines"), ("{", "expected YAML")],
+    [
+        ("gpus: 2", "gpus: no such parameter"),
+        ("- 2", "expected lines"),
+        ("{", "expected YAML or JSON"),
+    ],
 )
 def test_parameters_that_cannot_be_read(api, tmp_path, content, error):
     (tmp_path / "parameters.yaml").write_text(content)

@@ -42,7 +42,7 @@ def test_machines_that_are_too_few(room):
     # Each has room for one: 40 GiB.
     machines = [node(name, memory="40Gi") for name in ("a", "b")]
     finding = only(room(machines), Status.FAILED)
-    assert finding.found.endswith("the cluster has room for 2, if nothing else runs there")
+    assert finding.found.endswith("the cluster has room for 2 if nothing else runs there")
     assert "fewer --nodes" in finding.remedy
 
 
@@ -64,7 +64,7 @@ def test_machines_that_keep_the_pods_out(room):
     machines = [node(name) for name in ("a", "b", "c")]
     machines[0]["spec"]["taints"] = [{"key": "gpu", "effect": "NoSchedule"}]
     plan = {"training_memory": "40Gi"}
-    assert "room for 2, if" in only(room(machines, **plan), Status.FAILED).found
+    assert "room for 2 if" in only(room(machines, **plan), Status.FAILED).found
     tolerant = {"tolerations": [{"operator": "Exists"}]}
     only(room(machines, **plan, **tolerant), Status.OK)
 
@@ -73,7 +73,7 @@ def test_gpus_of_each_node(room):
     machines = [node(name, **{"nvidia.com/gpu": "2"}) for name in ("a", "b", "c")]
     only(room(machines, **GPU), Status.OK)
     machines[2]["status"]["allocatable"]["nvidia.com/gpu"] = "1"
-    assert "room for 2, if" in only(room(machines, **GPU), Status.FAILED).found
+    assert "room for 2 if" in only(room(machines, **GPU), Status.FAILED).found
 
 
 def test_a_quota_that_holds_one_node_and_not_all(room, api):

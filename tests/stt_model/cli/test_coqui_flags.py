@@ -109,5 +109,5 @@ def test_names_of_deepspeech_mean_the_same(command):
         one, other = (vars(parse(command, name, value)) for name in (f"--{old}", new))
         assert {**one, "parser": None} == {**other, "parser": None}
     mind(parse(command, "--limit_train", "0"))
-    with pytest.raises(BootstrapError, match="--limit_dev 5: not supported: every row"):
+    with pytest.raises(BootstrapError, match="--limit_dev 5: not supported: all rows"):
         mind(parse(command, "--limit_dev", "5"))

@@ -69,7 +69,8 @@ RUN = ("run", "--output", "o", "--dataset_uri", "d", "--checkpoint_uri", "c")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("bootstrap",), "invalid choice: 'bootstrap' (choose from"),
+        (("bootstrap",), "unknown command 'bootstrap' (there are import, align,"),
+        (("trian",), "unknown command 'trian' (did you mean train?)"),
         (("inspect",), "the following arguments are required: DIR"),
         ((*TRAIN, "--epoch", "3"), "unrecognized arguments: --epoch 3"),
         (

@@ -65,8 +65,8 @@ def test_parse_follows_coquis_form():
         (b"a\nch\n", "a.txt, line 2: expected one code point, found 2: 'ch'"),
         (b"a\n\n# x\na\n", "a.txt, line 4: 'a' U+0061 LATIN SMALL LETTER A is on line 1 already"),
         (b"a\n\xff\n", "a.txt, line 2: expected UTF-8"),
-        (b"# only a comment\n", "a.txt: expected one label a line, found none"),
-        (b"", "a.txt: expected one label a line, found none"),
+        (b"# only a comment\n", "a.txt: expected one label per line, found none"),
+        (b"", "a.txt: expected one label per line, found none"),
         (b"a\n\0\n", "a.txt, line 2: U+0000 cannot be a label"),
     ],
 )
