@@ -31,7 +31,7 @@ def check_n_hidden(n_hidden: int | None, source: Checkpoint) -> None:
     """Raise CheckpointError if a width is given that is not the checkpoint's."""
     if n_hidden is not None and n_hidden != source.geometry.n_hidden:
         raise CheckpointError(
-            f"{source.prefix}: --n_hidden is {n_hidden}, but the checkpoint's layers are"
+            f"{source.prefix}: --n_hidden says {n_hidden}, the checkpoint's layers are"
             f" {source.geometry.n_hidden} wide; leave --n_hidden out"
         )
 
