@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ printed = io.StringIO()
 with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
     import stt_model
 
-    checked = stt_model.validate("tones", "clean")
+    checked = stt_model.validate("tones", "clean", report="reports/data.md")
     data = stt_model.find_splits("clean")
     letters = stt_model.build_alphabet(stt_model.transcripts_of(data.values()))
     trained = stt_model.train(
@@ -33,9 +34,19 @@ with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         epochs=1,
         train_batch_size=4,
         show_progressbar=False,
+        feature_cache="features",
+        report="reports/training.md",
     )
     decision = stt_model.decide(stt_model.transcripts_of([data["dev"]]), "model")
-    result = stt_model.evaluate([data["test"]], "model", show_progressbar=False)
+    result = stt_model.evaluate(
+        [data["test"]],
+        "model",
+        show_progressbar=False,
+        test_output_file="samples.json",
+        html_report="reports/test.html",
+        suspects_file="suspects.csv",
+        report="reports/test.md",
+    )
     clip, silence = "tones/test-clips/1.wav", np.zeros(8000, np.int16)
     texts = list(stt_model.transcribe("model", [clip, silence], sample_rate=8000))
 assert checked.metrics()["train_utterances"] == 4
@@ -96,6 +107,27 @@ def test_a_notebook_needs_nothing_of_the_checkout(run, installed, tmp_path):
     write_tone_dataset(tmp_path / "tones", train=4, other=2)
     (tmp_path / "notebook.py").write_text(NOTEBOOK)
     assert run("notebook.py").strip() == str(installed / "stt_model" / "__init__.py")
+    reports = {path.name for path in (tmp_path / "reports").iterdir()}
+    assert reports == {"data.md", "training.md", "test.html", "test.md"}
+    assert all((tmp_path / name).exists() for name in ("samples.json", "suspects.csv", "features"))
+
+
+def python_of(document):
+    """Return the blocks of Python in a document, one after the other."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+def test_the_documented_python_runs(document, run, tmp_path):
+    write_tone_dataset(tmp_path / "my-corpus", train=4, other=2)
+    shutil.copy(tmp_path / "my-corpus" / "test-clips" / "1.wav", tmp_path / "clip.wav")
+    with tarfile.open(tmp_path / "coqui-stt-1.0.0-checkpoint.tar.gz", "w:gz") as archive:
+        archive.add(ROOT / "demo" / "source_checkpoint", "checkpoint")
+    (tmp_path / "documented.py").write_text(python_of(document))
+    run("documented.py")
+    assert (tmp_path / "model" / "lineage.json").is_file()
 
 
 def test_the_program_works_from_another_folder(run, installed, tmp_path):

@@ -144,10 +144,11 @@ def check_name(path: Path) -> None:
         ) from None
 
 
-def check_output(path: Path | None, *, is_folder: bool = False) -> None:
+def check_output(place: Path | str | None, *, is_folder: bool = False) -> None:
     """Refuse a place that cannot be written to, before any work is done for it."""
-    if path is None:
+    if place is None:
         return
+    path = Path(place)
     check_name(path)
     if not is_folder and path.is_dir():
         raise BootstrapError(f"{path}: expected the name of a file, found a folder; add a name")

@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from stt_model.base.errors import BootstrapError
@@ -192,15 +193,23 @@ def check_parameters(config: Any, error: type[BootstrapError]) -> None:
 
 
 def configure(config: Callable[..., _Config], /, **values: Any) -> _Config:
-    """Make a configuration; parameters may be given as text.
+    """Make a configuration; parameters and paths may be given as text.
 
     Raises:
         BootstrapError: a text is not a valid value.
     """
     assert isinstance(config, type)
     declared = parameters_of(config)
+    paths = {
+        field.name for field in dataclasses.fields(config) if field.type in ("Path", "Path | None")
+    }
     read = {name: _read(declared.get(name), name, value) for name, value in values.items()}
-    return config(**read)
+    return config(
+        **{
+            name: Path(value) if name in paths and isinstance(value, str) else value
+            for name, value in read.items()
+        }
+    )
 
 
 def _read(parameter: Parameter | None, name: str, value: Any) -> Any:

@@ -78,7 +78,7 @@ def fetch(
     alphabet: Alphabet | None = None,
     alphabet_uri: str = "",
     bytes_output_mode: bool = False,
-    report: Path | None = None,
+    report: str | Path | None = None,
 ) -> FetchedCheckpoint:
     """Fetch a checkpoint to the folder ``target``, and check that it is one by opening it.
 
@@ -197,7 +197,7 @@ def analyse_alphabet(
 
 
 def check_scorer_fits(
-    scorer_uri: str | Path | None, alphabet: Alphabet, vocab_file: Path | None = None
+    scorer_uri: str | Path | None, alphabet: Alphabet, vocab_file: str | Path | None = None
 ) -> None:
     """Refuse a scorer that cannot be read, or that is for another alphabet.
 
@@ -213,7 +213,7 @@ def check_scorer_fits(
         if scorer:
             if not scorer.exists():
                 raise ScorerError(f"{scorer}: no such scorer; give the path of a .scorer package")
-            opened = read_scorer(scorer, alphabet, vocab_file)
+            opened = read_scorer(scorer, alphabet, Path(vocab_file) if vocab_file else None)
             # The light image has no decoder: only the package itself is checked there.
             if importlib.util.find_spec("flashlight"):
                 check_scorer(opened)
@@ -227,7 +227,7 @@ def replace_layers(
     drop_source_layers: int = 1,
     warm_start: bool = True,
     random_seed: int = 4568,
-    report: Path | None = None,
+    report: str | Path | None = None,
 ) -> Surgery:
     """Replace the last layers of a checkpoint by new ones for another alphabet.
 

@@ -142,7 +142,7 @@ def validate(
     numbers: str = "set_aside",
     drop_suspects: str | Path = "",
     check_audio: str = "header",
-    report: Path | None = None,
+    report: str | Path | None = None,
     show: Callable[[Finding], object] = lambda finding: None,
 ) -> ValidationResult:
     """Check a dataset; write its clean manifests, ``rejected.csv`` and ``report.md``.

@@ -31,11 +31,11 @@ def export_model(
     n_hidden: int | None = None,
     scorer_uri: str | Path = "",
     identity: Mapping[str, str] | None = None,
-    zip_path: Path | None = None,
+    zip_path: str | Path | None = None,
     released: bool = True,
     gate: str = "",
     export_uri: str = "",
-    report: Path | None = None,
+    report: str | Path | None = None,
     **settings: Any,
 ) -> ExportResult:
     """Export a checkpoint for deployed runtimes, and compare the export with the checkpoint.

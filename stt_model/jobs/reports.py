@@ -10,7 +10,7 @@ from stt_model.base import atomic_write, cell
 from stt_model.storage import local_file
 
 
-def write_report(path: Path | None, report: str) -> None:
+def write_report(path: Path | str | None, report: str) -> None:
     """Write a report, whole or not at all; nothing if the path is None."""
     if path:
         with atomic_write(path) as beside:

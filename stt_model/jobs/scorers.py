@@ -31,10 +31,10 @@ def build_scorer(
     package: str | Path,
     alphabet: Alphabet,
     *,
-    input_txt: Path | None = None,
-    lm: Path | None = None,
-    vocab: Path | None = None,
-    kenlm_bins: Path | None = None,
+    input_txt: str | Path | None = None,
+    lm: str | Path | None = None,
+    vocab: str | Path | None = None,
+    kenlm_bins: str | Path | None = None,
     **settings: Any,
 ) -> int:
     """Make a scorer from text, or from a language model and its words; return the word count.
@@ -63,8 +63,8 @@ def build_scorer(
     if lm and vocab:
         return write_package(
             target,
-            lm,
-            read_words(vocab),
+            Path(lm),
+            read_words(Path(vocab)),
             alphabet,
             lm_alpha=config.default_alpha,
             lm_beta=config.default_beta,
@@ -75,13 +75,13 @@ def build_scorer(
 def tune_scorer(
     test_files: Sequence[str | Path],
     checkpoint: str | Path,
-    scorer_path: Path,
+    scorer_path: str | Path,
     *,
-    package: Path | None = None,
+    package: str | Path | None = None,
     load_evaluate: str = "auto",
     alphabet: Alphabet | None = None,
     n_hidden: int | None = None,
-    vocab_file: Path | None = None,
+    vocab_file: str | Path | None = None,
     **settings: Any,
 ) -> TuningResult:
     """Search for the weights of a scorer with the fewest errors.
@@ -103,15 +103,16 @@ def tune_scorer(
     check_output(package)
     opened = open_checkpoint(checkpoint, which=load_evaluate, alphabet=alphabet)
     check_n_hidden(n_hidden, opened)
-    check_scorer(read_scorer(scorer_path, opened.alphabet, vocab_file))
+    scorer, words = Path(scorer_path), Path(vocab_file) if vocab_file else None
+    check_scorer(read_scorer(scorer, opened.alphabet, words))
     config = configure(
         TuningConfig,
         test_files=tests,
         load_checkpoint_dir=Path(checkpoint),
         load_evaluate=load_evaluate,
         alphabet=alphabet,
-        scorer_path=scorer_path,
-        vocab_file=vocab_file,
+        scorer_path=scorer,
+        vocab_file=words,
         **settings,
     )
     config.check()
@@ -120,5 +121,5 @@ def tune_scorer(
 
     result = tune(config)
     if package:
-        copy_with_weights(scorer_path, package, result.lm_alpha, result.lm_beta)
+        copy_with_weights(scorer, Path(package), result.lm_alpha, result.lm_beta)
     return result

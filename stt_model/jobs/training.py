@@ -74,7 +74,7 @@ class PreparedTraining:
     audio: AudioSettings
     """How the model's features are computed from audio."""
     run_state_uri: str
-    report: Path | None
+    report: str | Path | None
     train_on: bool = False
     """Whether another run may start from a finished one in the folder."""
 
@@ -197,7 +197,7 @@ def prepare_training(
     run_state_uri: str = "",
     scorer_uri: str | Path = "",
     vocab_file: Path | None = None,
-    report: Path | None = None,
+    report: str | Path | None = None,
     train_on: bool = False,
     **settings: Any,
 ) -> PreparedTraining:
@@ -288,7 +288,7 @@ def train(
     feature_win_step: int | None = None,
     run_state_uri: str = "",
     scorer_uri: str | Path = "",
-    report: Path | None = None,
+    report: str | Path | None = None,
     train_on: bool = False,
     **settings: Any,
 ) -> TrainingResult:

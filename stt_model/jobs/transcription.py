@@ -28,8 +28,8 @@ def transcribe(
     *,
     sample_rate: int = SAMPLE_RATE,
     batch_size: int = 16,
-    scorer_path: Path | None = None,
-    vocab_file: Path | None = None,
+    scorer_path: str | Path | None = None,
+    vocab_file: str | Path | None = None,
     **decoding: Any,
 ) -> Iterator[str]:
     """Yield the text of each recording, processed in batches.
@@ -49,9 +49,10 @@ def transcribe(
         BootstrapError: the model, the scorer or a file cannot be read.
     """
     path = Path(model)
+    scorer, words = (Path(each) if each else None for each in (scorer_path, vocab_file))
     if not path.is_file():
         # Before TensorFlow starts.
-        check_scorer_fits(scorer_path, open_checkpoint(path).alphabet, vocab_file)
+        check_scorer_fits(scorer, open_checkpoint(path).alphabet, words)
     startup.start_tensorflow()
     from stt_model.decoding import open_decoder
     from stt_model.jobs.recognition import open_model
@@ -59,7 +60,7 @@ def transcribe(
     alphabet, audio_settings, beam_width, infer = open_model(path)
     # Coqui STT's runtime uses the beam width of the file.
     decoding["beam_width"] = decoding.get("beam_width") or beam_width
-    decoder = open_decoder(alphabet, scorer_path=scorer_path, vocab_file=vocab_file, **decoding)
+    decoder = open_decoder(alphabet, scorer_path=scorer, vocab_file=words, **decoding)
     wanted = audio_settings.audio_sample_rate
     recordings = iter(audio)
     while batch := list(itertools.islice(recordings, batch_size)):

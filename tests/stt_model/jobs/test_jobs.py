@@ -1,5 +1,8 @@
+import inspect
+
 import pytest
 
+import stt_model
 from stt_model import jobs
 from stt_model.base.errors import (
     AlphabetError,
@@ -196,3 +199,14 @@ def test_without_a_test_split_the_report_says_what_was_measured(dataset, source,
 def test_refusal():
     with pytest.raises(RefusedError, match=r"^not allowed$"):
         jobs.refuse("not allowed")
+
+
+def test_the_public_functions_take_paths_as_text():
+    functions = [getattr(stt_model, name) for name in stt_model.__all__]
+    public = [each for each in functions if inspect.isfunction(each)]
+    assert jobs.evaluate in public
+    for function in public:
+        if function.__module__.startswith("stt_model.jobs"):
+            for name, parameter in inspect.signature(function).parameters.items():
+                kind = str(parameter.annotation)
+                assert "Path" not in kind or "str" in kind, (function.__name__, name, kind)
