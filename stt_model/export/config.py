@@ -25,7 +25,8 @@ class ExportConfig:
     """Settings of an export. Names are Coqui STT's, where it has them.
 
     ``test_files`` hold the utterances to compare on. There the word error rate of a quantised model
-    may be higher by ``max_wer_change``, or by one error if that is less than one.
+    may be higher by ``max_wer_change``, by one error if that is less than one, or by what may be
+    chance: the 95 % confidence interval of the increase, over utterances, includes 0.
     ``released`` and its reason ``gate`` are written into the model card.
     """
 
