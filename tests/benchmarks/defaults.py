@@ -316,7 +316,8 @@ def report(results: Path) -> str:
         mode, corpus, clips = place
         medians[place] = {way: statistics.median(values) for way, values in rates.items()}
         shown = [_shown(rates.get(way, [])) for way in ways]
-        relative = f"{beside_best(medians[place]):+.0%}" if RULE in rates else ""
+        compared = RULE in rates and len(rates) > 1
+        relative = f"{beside_best(medians[place]):+.0%}" if compared else ""
         lines.append(f"| {corpus}, {mode}, {clips} | " + " | ".join([*shown, relative]) + " |")
     measured = [each for each in medians.values() if RULE in each]
     if measured:
@@ -352,6 +353,7 @@ def _against_the_rule(measured: Sequence[Mapping[str, float]], ways: Iterable[st
 
 
 def _summary(measured: Sequence[Mapping[str, float]]) -> list[str]:
+    measured = [each for each in measured if len(each) > 1]
     close = sum(beside_best(each) <= CLOSE for each in measured)
     beside = [each for each in measured if SCRATCH in each]
     worse = sum(each[RULE] > each[SCRATCH] for each in beside)

@@ -58,10 +58,12 @@ def test_the_report_compares_medians_with_the_best_and_with_scratch(tmp_path):
         for seed, cer in seeds.items()
     ]
     lines += [{**line, "corpus": "b", "cer": 0.5 - line["cer"]} for line in lines]
+    lines.append({**lines[0], "corpus": "c"})
     results.write_text("\n".join(map(json.dumps, lines)))
     text = report(results)
     assert "| a, transfer, 50 | 11.0% (3) | 10.0% (1) | 44.0% (1) | +10% |" in text
     assert "| b, transfer, 50 | 39.0% (3) | 40.0% (1) | 6.0% (1) | +550% |" in text
+    assert "| c, transfer, 50 | 20.0% (1) |  |  |  |" in text, "compared with nothing"
     assert "| rate x 3 | -3% | 0 | 0 | 2 |" in text
     assert "within 10% of the best in 1 of 2 cases" in text
     assert "worse than training from scratch in 1 of 2" in text
