@@ -119,7 +119,7 @@ bench-decoding: $(INSTALLED) ## measure decoding with a scorer beside Coqui's (a
 bench-reading: $(INSTALLED) ## measure reading from an S3 server, packed against loose
 	$(BIN)/python -m tests.benchmarks.reading_speed
 
-bench-defaults: $(INSTALLED) ## measure the settings that the rule chooses beside others, in some hours
+bench-defaults: $(INSTALLED) ## measure the settings that the rule chooses beside others, in a day or so
 	$(BIN)/python -m tests.benchmarks.defaults build/defaults
 
 bench-forecast: $(INSTALLED) ## measure how far forecasts can be trusted, in an hour or two (needs apt-get)
