@@ -169,6 +169,7 @@ def _draw(speech: Speech, plan: SplitPlan, by: str) -> _Splits:
     pool.splits[pool.splits == NEW] = TRAIN
     splits = pool.splits[units]
     if pool.texts:
+        pool.texts = None  # to save memory
         owners = _owners(plan, texts, splits, seconds, speech.previous)
         splits = np.where(owners[texts] == splits, splits, np.int8(SET_ASIDE))
     return np.where(speech.previous >= 0, speech.previous, splits).astype(np.int8)
@@ -194,13 +195,16 @@ class _Texts:
     ) -> None:
         count = int(texts.max()) + 1
         pairs, inverse = np.unique(units * count + texts, return_inverse=True)
-        self._texts = pairs % count
         self._seconds = np.bincount(inverse, seconds)
-        self._starts = np.searchsorted(pairs // count, np.arange(int(units.max()) + 2))
+        # The pairs of a unit begin where its first one would be.
+        self._starts = np.searchsorted(pairs, np.arange(int(units.max()) + 2) * count)
+        # In their place: of a large corpus, each array of this length counts.
+        self._texts = np.remainder(pairs, count, out=pairs)
+        del inverse
         self._placed = _placed(texts, previous, count)
         unit_splits = _placed(units, previous, int(units.max()) + 1)
-        at = np.where(unit_splits[units] < 0, TRAIN, unit_splits[units])
-        self._audio = np.bincount(texts * 3 + at, seconds, count * 3).reshape(count, 3)
+        unit_splits[unit_splits < 0] = TRAIN
+        self._audio = _by_split(texts, unit_splits[units], seconds)
 
     def try_out(self, unit: int, split: int) -> tuple[float, float]:
         """Return what ``split`` gains, and what is lost in total, if the unit moves there."""
@@ -221,6 +225,13 @@ class _Texts:
         after[:, TRAIN] -= self._seconds[part]
         after[:, split] += self._seconds[part]
         return before, after
+
+
+def _by_split(texts: NDArray[np.int64], splits: _Splits, seconds: _Seconds) -> _Seconds:
+    """Return how much audio of each text is in each split, [texts, 3]."""
+    count = int(texts.max()) + 1
+    audio = np.bincount(texts * 3 + splits, seconds, count * 3)
+    return audio.astype(np.float64, copy=False).reshape(count, 3)
 
 
 def _kept(audio: _Seconds, placed: _Splits, split: int | None = None) -> float:
@@ -317,10 +328,8 @@ def _owners(
     previous: _Splits,
 ) -> _Splits:
     """Return the split that keeps each text: where it was, or where most of its audio is."""
-    count = int(texts.max()) + 1
-    by_place = np.bincount(texts * 3 + splits, seconds, count * 3)
-    audio = by_place.astype(np.float64).reshape(count, 3)
-    placed = _placed(texts, previous, count)
+    audio = _by_split(texts, splits, seconds)
+    placed = _placed(texts, previous, len(audio))
     owners = np.where(placed >= 0, placed, _majority(audio)).astype(np.int8)
     for split in _HELD_OUT:
         target = plan.seconds(split, float(seconds.sum())) * _LEAST_TEXTS

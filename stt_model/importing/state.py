@@ -67,8 +67,9 @@ class State:
         self._rows = sqlite3.connect(self._path, timeout=1)
         try:
             # The file is renamed when it is complete; until then it need not survive a power cut.
+            # What could be undone is kept on disk: when clips are placed, that is the whole file.
             self._rows.execute("PRAGMA synchronous = OFF")
-            self._rows.execute("PRAGMA journal_mode = MEMORY")
+            self._rows.execute("PRAGMA journal_mode = DELETE")
             if is_new:
                 self._rows.executescript(_SCHEMA)
                 self.tell("version", _VERSION)
