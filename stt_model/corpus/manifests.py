@@ -248,7 +248,11 @@ def find_splits(root: Path | str) -> dict[str, Path]:
         folder = local_path(str(root))
         if not folder.is_dir():
             raise DataError(f"{root}: expected a folder with train.csv and dev.csv, found none")
-        found = {path.name: path for path in folder.glob("*.csv") if path.is_file()}
+        try:
+            paths = [path for path in folder.iterdir() if path.suffix == ".csv"]
+            found = {path.name: path for path in paths if path.is_file()}
+        except OSError as error:
+            raise DataError(f"{root}: cannot be read: {error.strerror}") from error
     if missing := [name for name in ("train.csv", "dev.csv") if name not in found]:
         held = ", ".join(sorted(found)) or "no CSV file"
         hint = f"; to split one file: stt-bootstrap import {root}/{_only(found)} TARGET"

@@ -66,6 +66,8 @@ def find_format(tree: Tree, name: str = "") -> Format:
         return _load("table")  # its own message then says which column is missing
     general = next((each for each in map(_load, GENERAL) if each.recognise(tree)), None)
     if general is None:
+        for name in tree.seen(*TABLE_SUFFIXES):
+            tree.head(name, 1)  # one that cannot be read is the reason
         shown = ", ".join(tree.look[:5])
         raise ImportSourceError(
             f"{tree.label}: expected one of {', '.join(known_formats())}, found files of no known"

@@ -64,8 +64,8 @@ class State:
         if not self._path.exists() and self._final.exists():
             shutil.copyfile(self._final, self._path)
         is_new = not self._path.exists()
-        self._rows = sqlite3.connect(self._path, timeout=1)
         try:
+            self._rows = sqlite3.connect(self._path, timeout=1)
             # The file is renamed when it is complete; until then it need not survive a power cut.
             # What could be undone is kept on disk: when clips are placed, that is the whole file.
             self._rows.execute("PRAGMA synchronous = OFF")
@@ -76,7 +76,8 @@ class State:
             found = self.told("version")
         except sqlite3.OperationalError as error:
             raise ImportSourceError(
-                f"{folder}: another import is writing to it, or there is no room: {error}"
+                f"{folder}: another import is writing to it, there is no room, or you have no right"
+                f" to write there: {error}"
             ) from error
         except sqlite3.DatabaseError as error:
             raise ImportSourceError(

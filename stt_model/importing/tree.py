@@ -5,6 +5,7 @@ Names are relative to the source, with ``/``. Listings are streamed: a million f
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -54,7 +55,7 @@ class Tree:
         if self.only:
             yield self.only
             return
-        for folder, folders, files in os.walk(self.root, followlinks=True):
+        for folder, folders, files in os.walk(self.root, onerror=_refuse, followlinks=True):
             folders[:] = sorted(each for each in folders if not _is_hidden(each))
             inside = Path(folder).relative_to(self.root)
             for name in sorted(files):
@@ -220,6 +221,9 @@ def reading(path: Path | str) -> Iterator[None]:
 
 def reason_of(error: Exception) -> str:
     """Return a library's message about a file; programming errors become "a damaged file"."""
+    if isinstance(error, OSError) and error.strerror:
+        # Without the number and the file, which is named anyway.
+        return error.strerror
     reason = " ".join(str(error).split())[:300]
     if not reason or isinstance(error, (LookupError, TypeError, AttributeError)):
         return f"another kind of file or a damaged one ({type(error).__name__} {reason})"
@@ -227,4 +231,14 @@ def reason_of(error: Exception) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in ("__MACOSX", "lost+found")
+
+
+def _refuse(error: OSError) -> None:
+    """Refuse a folder that cannot be listed: its clips would be left out without a word."""
+    if error.errno == errno.ELOOP:
+        return  # links in a circle end here
+    raise ImportSourceError(
+        f"{error.filename}: expected a folder that can be read, found: {error.strerror}; give"
+        " yourself the right to read it, or move it out of the source"
+    ) from error
