@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stt_bootstrap.components import images
 from stt_model.base import BootstrapError, GateError, StorageError, check_output
-from stt_model.corpus import find_splits
+from stt_model.corpus import SPLITS, find_splits
 from stt_model.storage import check_readable, is_remote, local_file, local_path
 from stt_model.text import read_alphabet
 
@@ -100,6 +100,7 @@ def _check_inputs(args: argparse.Namespace) -> Path | None:
     Returns the single manifest to divide, if there is one.
     """
     check_output(args.output, is_folder=True)
+    _check_output_folder(args.output)
     manifest = _manifest_to_divide(args)
     if manifest is None:
         find_splits(args.dataset_uri)
@@ -113,6 +114,40 @@ def _check_inputs(args: argparse.Namespace) -> Path | None:
             except StorageError as error:
                 raise RunError(f"--{name}: {error}") from error
     return manifest
+
+
+def _check_output_folder(folder: Path) -> None:
+    """Refuse a folder that holds something else than runs: their results would be among it."""
+    try:
+        # Hidden files are the system's, as lost+found is where a whole disk was given.
+        held = sorted(
+            each.name
+            for each in (folder.iterdir() if folder.exists() else ())
+            if not each.name.startswith(".") and each.name != "lost+found"
+        )
+        if not held or _holds_runs(folder) or _holds_divided_corpus(folder, held):
+            return
+    except OSError as error:
+        raise RunError(f"--output: {folder}: cannot be read: {error.strerror}") from error
+    more = f" and {len(held) - 1} more" if len(held) > 1 else ""
+    raise RunError(
+        f"--output: {folder}: expected a new or empty folder, or that of earlier runs, found"
+        f" {held[0]}{more}; give another folder, such as {folder / 'run'}"
+    )
+
+
+def _holds_runs(folder: Path) -> bool:
+    """Return whether an earlier run was begun there; tools of others name a folder runs too."""
+    runs = folder / "runs"
+    made = list(runs.iterdir()) if runs.is_dir() else []
+    return any((each / "tasks").is_dir() and (each / "logs").is_dir() for each in made)
+
+
+def _holds_divided_corpus(folder: Path, held: list[str]) -> bool:
+    """Return whether all there is are the splits of a run that came no further."""
+    corpus, splits = folder / "corpus", {f"{split}.csv" for split in SPLITS}
+    is_alone = held == [corpus.name] and corpus.is_dir()
+    return is_alone and {each.name for each in corpus.iterdir()} <= splits
 
 
 def compile_packages(args: argparse.Namespace) -> int:

@@ -118,7 +118,8 @@ def run(monkeypatch, dataset, tmp_path):
             return outcome
 
         monkeypatch.setattr(local, "run", pretend)
-        needed = ("--dataset_uri", dataset, "--checkpoint_uri", COQUI, "--output", tmp_path)
+        folder = ("--output", tmp_path / "out")
+        needed = ("--dataset_uri", dataset, "--checkpoint_uri", COQUI, *folder)
         called = call("run", *needed, *flags)
         return called, *(asked[0] if asked else (None, None))
 
@@ -169,7 +170,7 @@ def test_run_hands_on_its_flags_and_shows_the_outcome(run, dataset, tmp_path):
     assert (parameters["epochs"], parameters["learning_rate"]) == ("3", "1e-3")
     assert (parameters["warm_start"], parameters["strict_validation"]) == (False, False)
     assert parameters["mode"] == "transfer"
-    assert settings == {"output_dir": tmp_path, "runner": "subprocess", "verbose": True}
+    assert settings == {"output_dir": tmp_path / "out", "runner": "subprocess", "verbose": True}
 
 
 def test_one_manifest_is_divided_where_shares_are_given(run, tmp_path):
@@ -185,6 +186,48 @@ def test_one_manifest_is_divided_where_shares_are_given(run, tmp_path):
         assert sum(counts.values()) == 20
         assert counts["train"] > counts["dev"] > 1
         assert counts["test"] > 1
+
+
+def put(folder, *names):
+    """Write files, and folders where a name ends in a slash."""
+    for name in names:
+        path = folder / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.write_text("mine", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["notes.txt"], "found notes.txt;"),
+        (["src/code.py", "runs/events.out"], "found runs and 1 more;"),
+        (["runs/today/logs/"], "found runs;"),
+        (["corpus/train.csv", "corpus/clips/a.wav"], "found corpus;"),
+        (["model/"], "found model;"),
+    ],
+)
+def test_a_run_refuses_a_folder_of_something_else(run, tmp_path, names, found):
+    put(tmp_path / "out", *names)
+    before = tree(tmp_path)
+    outcome, begun, _ = run(outcome_of_run(tmp_path))
+    assert (outcome.code, begun) == (1, None)
+    assert "or that of earlier runs" in outcome.error and found in outcome.error
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        [".DS_Store", "lost+found/"],
+        ["runs/20260101-000000-ab/tasks/", "runs/20260101-000000-ab/logs/", "my notes.txt"],
+        ["corpus/train.csv", "corpus/dev.csv"],
+    ],
+)
+def test_a_run_goes_on_in_a_folder_of_runs_or_an_empty_one(run, tmp_path, names):
+    put(tmp_path / "out", *names)
+    assert run(outcome_of_run(tmp_path))[0].code == 0
 
 
 @pytest.mark.parametrize(
@@ -253,6 +296,6 @@ def test_an_interrupted_run_ends_at_once(dataset, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(local, "run", interrupt)
-    needed = ("--dataset_uri", dataset, "--checkpoint_uri", COQUI, "--output", tmp_path)
-    outcome = call("run", *needed)
+    folder = ("--output", tmp_path / "out")
+    outcome = call("run", "--dataset_uri", dataset, "--checkpoint_uri", COQUI, *folder)
     assert (outcome.code, outcome.error) == (130, "interrupted")
