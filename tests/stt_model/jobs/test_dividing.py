@@ -54,7 +54,7 @@ def test_rows_that_the_list_drops_are_left_out(dataset, tmp_path):
 
 def test_a_list_that_drops_everything_is_refused(dataset, tmp_path):
     marked = write_list(tmp_path / "suspects.csv", read_manifest(dataset / "train.csv"), "yes")
-    with pytest.raises(DataError, match="every row dropped"):
+    with pytest.raises(DataError, match="every row marked"):
         leave_out_suspects([dataset / "train.csv"], marked, tmp_path / "kept")
 
 

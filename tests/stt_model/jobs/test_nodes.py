@@ -80,7 +80,7 @@ def test_an_unfinished_training_cannot_be_collected(offer, tmp_path):
 
 
 def test_a_place_that_other_machines_do_not_reach_is_refused(offer, tmp_path):
-    with pytest.raises(TrainingError, match="give an s3:// URI of a folder"):
+    with pytest.raises(TrainingError, match="give its s3:// URI"):
         offer(run_uri=str(tmp_path / "runs"))
 
 
