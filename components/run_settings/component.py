@@ -167,10 +167,10 @@ def run_settings(
         strict_validation: Stop if any row of the dataset has an error, instead of rejecting it.
         test_batch_size: Utterances transcribed at once.
         train_batch_size: Utterances per training step, over all GPUs; auto depends on the corpus.
-        unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
-            Clips that the trained model is sure of are added with its own text, and it is trained
-            again; that is kept only if the dev split, of 30 clips or more, gets significantly
-            better. Empty for none.
+        unlabelled_uri: Recordings without transcripts: a folder, archive or file, as a path or URI.
+            Clips of which the trained model is certain are added with its text, and it is trained
+            again; the second model is kept only if it is significantly better on the dev split,
+            which needs 30 clips or more. Empty for none.
         warm_start: Keep the output weights of characters that both alphabets share, if only the
             output layer is replaced.
     """

@@ -45,10 +45,10 @@ def source_digests(
             and dev splits that it marks with drop are left out; empty for none.
         checkpoint_alphabet_uri: The checkpoint's alphabet file, if the checkpoint holds none; empty
             for none.
-        unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
-            Clips that the trained model is sure of are added with its own text, and it is trained
-            again; that is kept only if the dev split, of 30 clips or more, gets significantly
-            better. Empty for none.
+        unlabelled_uri: Recordings without transcripts: a folder, archive or file, as a path or URI.
+            Clips of which the trained model is certain are added with its text, and it is trained
+            again; the second model is kept only if it is significantly better on the dev split,
+            which needs 30 clips or more. Empty for none.
         run_state_uri: Folder for the state of the training; if it is an s3:// URI, this step fails
             unless an empty object can be stored there. Empty for none.
         export_uri: Folder that the export is copied to, checked in the same way; empty for none.

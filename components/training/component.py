@@ -79,10 +79,10 @@ def training(
         run_state_uri: Folder for the state of the training, so that another pod can resume it, as a
             path, file:// or s3:// URI. It is for this run alone; with STT_BOOTSTRAP_RUN_ID in the
             environment, each run has a folder below it. Empty for none.
-        unlabelled_uri: Recordings without transcripts, a folder, archive or file as any such URI.
-            Clips that the trained model is sure of are added with its own text, and it is trained
-            again; that is kept only if the dev split, of 30 clips or more, gets significantly
-            better. Empty for none.
+        unlabelled_uri: Recordings without transcripts: a folder, archive or file, as a path or URI.
+            Clips of which the trained model is certain are added with its text, and it is trained
+            again; the second model is kept only if it is significantly better on the dev split,
+            which needs 30 clips or more. Empty for none.
         unlabelled_digest: Digest of these recordings, from source_digests; recorded with the
             checkpoint.
         scorer_uri: Language model to transcribe these recordings with: a Coqui .scorer package, as

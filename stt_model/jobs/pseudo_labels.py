@@ -1,9 +1,8 @@
-"""Clips of recordings without texts that a model is sure of, with the text that it hears in them.
+"""Pseudo-labels: a model's text of clips without transcripts, where the model is certain.
 
-How sure is sure enough is measured on the dev split: clips are taken up to the uncertainty at which
-the model's text of dev clips is still right but for a small share of the characters. That share is
-half the model's error rate, and never above 10 %: what the second training learns from has to be
-better than what the first one learned.
+The limit is measured on the dev split: clips are taken up to the uncertainty at which the model's
+texts of dev clips have few wrong characters. Few means half of the model's error rate, and at most
+10 %, since the second training must learn from better texts than the first model writes.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ log = logging.getLogger(__name__)
 MOST_WRONG = 0.1
 """Share of wrong characters, on dev clips that are as certain, above which no clip is taken."""
 ALWAYS_RIGHT_ENOUGH = 0.02
-"""Share of wrong characters that is taken however good the model is."""
+"""Share of wrong characters that is accepted, however good the model is."""
 FEWEST_CERTAIN = 5
-"""Dev clips that the model has to be sure of, or nothing is known about its being sure."""
+"""Minimum number of dev clips up to the limit; with fewer, it is not reliable."""
 
 
 @dataclass(frozen=True)
 class PseudoLabel:
-    """A clip that the model is sure of."""
+    """A clip with the text of a model that is certain of it."""
 
     recording: str
     """Relative to the folder of the recordings."""
@@ -50,28 +49,28 @@ class PseudoLabel:
     """Seconds from the start of the recording."""
     end: float
     uncertainty: float
-    """Nats a character."""
+    """Nats per character."""
     transcript: str
-    """The model's."""
+    """The model's text."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The uncertainty up to which clips are taken, in nats a character."""
+    """The uncertainty up to which clips are taken, in nats per character."""
 
     uncertainty: float
     dev_clips: int
-    """Dev clips that the model is as sure of."""
+    """Dev clips up to this uncertainty."""
     dev_cer: float
-    """Its character error rate on these."""
+    """The model's character error rate on these."""
 
 
 def find_threshold(
     uncertainties: Sequence[float], errors: Sequence[int], lengths: Sequence[int]
 ) -> Threshold | None:
-    """Return the highest uncertainty up to which a model's texts of dev clips are right enough.
+    """Return the highest uncertainty up to which a model's texts of dev clips have few errors.
 
-    None where it is right about too few of them.
+    None if there are too few such clips.
 
     Args:
         uncertainties: of the model about each clip.
@@ -173,12 +172,12 @@ def _pieces(recordings: Sequence[Path]) -> Iterator[Piece]:
         try:
             yield from cut_recordings([path])
         except AudioError as error:
-            # Nobody has validated them, and there may be many.
+            # These recordings were not validated, and there may be many.
             log.warning("pseudo-labels: left out: %s", error)
 
 
 def write_list(labels: Sequence[PseudoLabel], path: Path) -> None:
-    """Write the list of clips, for people to look at and for a run that goes on."""
+    """Write the list of clips, for people and for a run that resumes."""
     with atomic_write(path) as beside, beside.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, list(PseudoLabel.__dataclass_fields__))
         writer.writeheader()

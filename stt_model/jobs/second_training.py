@@ -1,9 +1,8 @@
-"""Training once more with recordings that have no texts, kept only if that made the model better.
+"""A second training with recordings without transcripts, kept only if the model becomes better.
 
-A first model is trained as always. The clips of the recordings that it is sure of (see
-``pseudo_labels``) are added to the training split with its own text, and a second model is trained
-from the same source on both. It takes the place of the first only if it makes significantly fewer
-errors on the dev split.
+A first model is trained as usual. The clips of which it is certain (see ``pseudo_labels``) are
+added to the training split with its text, and a second model is trained from the same source on
+both. It replaces the first only if it makes significantly fewer errors on the dev split.
 """
 
 from __future__ import annotations
@@ -61,16 +60,16 @@ class Outcome:
     """Which of the two models was kept, and why."""
 
     identity: str
-    """Digest of all that decides what comes out."""
+    """Digest of everything that determines the outcome."""
     second_is_kept: bool
     summary: str
     """One sentence."""
     clips: int = 0
-    """That were added, of ``clips_found``."""
+    """Clips that were added, of ``clips_found``."""
     hours: float = 0.0
     clips_found: int = 0
     uncertainty: float | None = None
-    """Highest of a clip that is taken, in nats a character."""
+    """Highest uncertainty of an added clip, in nats per character."""
     first: Counts | None = None
     """Errors on the dev split."""
     second: Counts | None = None
@@ -106,10 +105,10 @@ def train_with_unlabelled(
     report: Path | None = None,
     **settings: Any,
 ) -> tuple[TrainingResult, Outcome]:
-    """Train, and train again with the clips of recordings without texts that the model is sure of.
+    """Train, then train again with pseudo-labels of recordings without transcripts.
 
-    Called again with the same arguments, it goes on where it was broken off. What was added is
-    listed in the folder ``pseudo-labels`` of the checkpoint; the report has a section about it.
+    Called again with the same arguments, it resumes. The added clips are listed in the folder
+    ``pseudo-labels`` of the checkpoint; the report has a section about them.
 
     Args:
         train_files: manifests to train on.
@@ -117,12 +116,12 @@ def train_with_unlabelled(
         test_files: manifests whose clips are never trained on; see ``train`` too.
         save_checkpoint_dir: folder for the checkpoint of the better model.
         unlabelled_uri: recordings of any length: a folder, archive or file, as a path or URI.
-        unlabelled_digest: of their content; by default it is taken from what lies there.
+        unlabelled_digest: digest of their content; by default it is computed.
         run_state_uri: see ``train``; the second training is kept beside the first.
         scorer_uri: language model for the texts, used with its own weights.
-        scorer_digest: of its content; by default it is taken from what lies there.
+        scorer_digest: digest of its content; by default it is computed.
         report: where the report is written.
-        settings: what else ``train`` takes.
+        settings: further arguments of ``train``.
 
     Raises:
         TrainingError: too few dev clips, or training in place.
@@ -169,7 +168,7 @@ def train_with_unlabelled(
 
 @dataclass(frozen=True)
 class _Work:
-    """Both trainings, and what is between them."""
+    """Both trainings, and the labelling between them."""
 
     prepared: PreparedTraining
     folder: Path
@@ -180,7 +179,7 @@ class _Work:
     settings: dict[str, Any]
 
     def read_outcome(self) -> Outcome | None:
-        """Return how an earlier call with the same arguments ended; None if it did not."""
+        """Return the outcome of an earlier call with the same arguments; None if unfinished."""
         path = self.folder / OUTCOME
         try:
             found = build(Outcome, read_json(path))
@@ -204,7 +203,7 @@ class _Work:
         return outcome
 
     def note_lineage(self, outcome: Outcome, digest: str) -> None:
-        """Add to the second model's lineage what it was trained on beside the dataset."""
+        """Add the second model's further training data to its lineage."""
         path = self.folder / MODEL / "lineage.json"
         if not path.is_file():
             return
@@ -310,7 +309,7 @@ def _check(
     run_state_uri: str,
     settings: dict[str, Any],
 ) -> None:
-    """Refuse beforehand what could not end well."""
+    """Refuse arguments that cannot work, before training."""
     if os.environ.get("TF_CONFIG"):
         raise TrainingError("--unlabelled_uri: expected training on one node, found several")
     clips = sum(1 for path in dev_files for _ in iter_utterances(Path(path)))
@@ -332,7 +331,7 @@ def _check(
 
 
 def _second_state(uri: str) -> str:
-    """Return where the second training is kept: never below the first, which tidies its folder."""
+    """Return the folder for the second training's state: not below the first's, which is tidied."""
     if not uri:
         return ""
     if os.environ.get(RUN_ID_VARIABLE):

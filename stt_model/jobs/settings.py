@@ -185,10 +185,10 @@ class UnlabelledSettings:
 
     unlabelled_uri: str = text(
         "",
-        "Recordings without transcripts, a folder, archive or file as any such URI. Clips that the"
-        " trained model is sure of are added with its own text, and it is trained again; that is"
-        " kept only if the dev split, of 30 clips or more, gets significantly better. Empty for"
-        " none.",
+        "Recordings without transcripts: a folder, archive or file, as a path or URI. Clips of"
+        " which the trained model is certain are added with its text, and it is trained again; the"
+        " second model is kept only if it is significantly better on the dev split, which needs 30"
+        " clips or more. Empty for none.",
         metavar="URI",
     )
 

@@ -60,11 +60,11 @@ def train_member(prepared: Path, key: str, rung: int, sweep_uri: str) -> Trial:
 def choose_members(
     prepared: Path, keys: Sequence[str], rung: int, sweep_uri: str, *, keep: float, choose_by: str
 ) -> list[str]:
-    """Return the keys of the best-ranked of the members that have reached a rung."""
+    """Return the keys of the best-ranked members of those that have reached a rung."""
     reached = {key: _trial(sweep_uri, key, [rung]) for key in keys}
     remaining = survivors(_members(prepared, keys), reached, keep, choose_by)
     names = "; ".join(each.name for each in remaining)
-    log.info("training on with %d: %s", len(remaining), names)
+    log.info("continuing with %d: %s", len(remaining), names)
     return [each.key for each in remaining]
 
 

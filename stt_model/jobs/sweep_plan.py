@@ -1,4 +1,4 @@
-"""What a sweep will train: every dataset validated and every source fetched once."""
+"""Plan a sweep: validate every dataset and fetch every source once, list the trainings."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SweepPlan:
 
     members: list[Member]
     left_out: list[str]
-    """Why, one line each."""
+    """The reasons, one line each."""
 
 
 def read_depths(text: str) -> list[int]:
@@ -105,7 +105,7 @@ def read_rates(text: str) -> list[float | None]:
 
 
 def read_rungs(text: str) -> list[int]:
-    """Return the epochs after which only the best-ranked members train on, such as ``4,12``."""
+    """Return the epochs after which only the best-ranked members continue, such as ``4,12``."""
     parts = [part for part in re.split(r"[,\s]+", text) if part]
     rungs = [int(part) for part in parts if part.isdecimal()]
     if len(rungs) != len(parts) or rungs != sorted(set(rungs)) or 0 in rungs:
@@ -202,7 +202,7 @@ def _names(uris: Sequence[str]) -> list[str]:
 
 
 def _decide(folder: Path, corpus: str, source: str, depth: int) -> str:
-    """Write the alphabet to train with, and return why that is impossible, "" if it is possible."""
+    """Write the alphabet to train with; return why that is impossible, or ""."""
     mode = "transfer" if depth else "fine-tune"
     alphabet = alphabet_of(folder, corpus, source, depth)
     if depth > 1 and alphabet.exists():

@@ -81,8 +81,8 @@ def sweep(
             with ``export`` and ``report.html``.
         drop_depths: numbers of layers to replace; 0 fine-tunes.
         learning_rates: auto and numbers.
-        rungs: epochs after which only the best-ranked members train on.
-        keep: share of the members that trains on.
+        rungs: epochs after which only the best-ranked members continue.
+        keep: share of the members that continue.
         choose_by: ``cer`` or ``wer`` of the dev split.
         normalise: see ``validate``.
         strict: see ``validate``.
@@ -125,7 +125,7 @@ def _sweep_one(
             # Ranked at this rung, even if an earlier run trained some members further.
             remaining = survivors(remaining, reached, keep, choose_by)
             names = "; ".join(each.name for each in remaining)
-            log.info("training on with %d: %s", len(remaining), names)
+            log.info("continuing with %d: %s", len(remaining), names)
     results = {each.key: latest_result(folder / MEMBERS / each.key, steps) for each in members}
     finished = {each.key for each in remaining}
     board = make_leaderboard(corpus, members, results, choose_by, finished)
@@ -143,7 +143,7 @@ def prepare_members(
     sweep_uri: str = "",
     **options: Any,
 ) -> SweepPlan:
-    """Do as ``prepare_sweep``, and compute the features of all clips for all members.
+    """Call ``prepare_sweep``, and compute the features of all clips for all members.
 
     ``sweep_uri`` is where their results will go; StorageError if it cannot be written to.
     """
@@ -189,7 +189,7 @@ def run_member(
         rung: the epoch, or ``TO_THE_END``.
         place: folder of this member alone, where its training resumes.
         cache: folder with the features.
-        run_state_uri: where its training is kept, if not in ``place``.
+        run_state_uri: folder for the state of its training, if not ``place``.
     """
     splits = find_splits(str(folder / "corpora" / member.corpus))
     return run_trial(
