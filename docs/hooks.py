@@ -62,11 +62,12 @@ def components() -> str:
 
 
 def api() -> str:
-    """Return the page that mkdocstrings fills with the functions of ``stt_model``."""
-    parts = ["# Python API\n"]
-    for name, package in _imports("stt_model"):
+    """Return the page that mkdocstrings fills with the functions of ``stt_model``, then classes."""
+    about = "What `import stt_model` offers; [From Python](../python.md) shows how it is used."
+    parts = [f"# Python API\n\n{about}\n"]
+    for name, package in sorted(_imports("stt_model"), key=lambda each: each[0][0].isupper()):
         module = dict(_imports(package)).get(name, package)
-        parts.append(f"## {name}\n\n::: {module}.{name}\n")
+        parts.append(f"::: {module}.{name}\n")
     return "\n".join(parts)
 
 

@@ -92,7 +92,9 @@ def _rows(definitions: Mapping[str, Any]) -> list[str]:
         default = "may be left out" if each.get("isOptional") else ""
         rows.append(f"| `{name}` | {kind} | {default} | {cell(each.get('description', ''))} |")
     for name, each in definitions.get("parameters", {}).items():
-        default = f"`{each['defaultValue']}`" if each.get("defaultValue", "") != "" else ""
         kind = _TYPES[each["parameterType"]]
+        value = each.get("defaultValue", "")
+        # In a compiled package all numbers are floats.
+        default = f"`{int(value) if kind == 'int' else value}`" if value != "" else ""
         rows.append(f"| `{name}` | {kind} | {default} | {cell(each.get('description', ''))} |")
     return rows
