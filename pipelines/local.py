@@ -119,7 +119,7 @@ def run(
         if link.exists() and not link.is_symlink():
             raise ParameterError(
                 f"{link}: expected a link from an earlier run, found something else; give another"
-                " --output"
+                " output folder"
             )
     chosen_runner = _make_runner(runner, values)
     run_dir = _make_run_dir(output_dir / "runs")

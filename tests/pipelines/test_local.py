@@ -194,7 +194,7 @@ def test_containers_see_local_paths_and_a_missing_engine_is_one_line(tmp_path, m
         "dataset_uri": f"file://{tmp_path}/my%20data",
         "checkpoint_uri": "https://x.org/c",
     }
-    with pytest.raises(BootstrapError, match=r"^docker: .* are the images built") as error:
+    with pytest.raises(BootstrapError, match=r"^docker: .* the images are built") as error:
         local.run(parameters, output_dir=tmp_path / "out", runner="docker")
     assert "\n" not in str(error.value)
     data, scratch = LocalExecutionConfig.instance.runner.container_run_args["mounts"]
