@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -123,7 +124,10 @@ def _decode(
     rate = sound.rate
     if start:
         sound.seek(round(start * rate))
-    blocks = [block.mean(axis=1) for block in _blocks(sound, seconds * rate)]
+    mono = sound.channels == 1
+    blocks = [
+        block[:, 0] if mono else block.mean(axis=1) for block in _blocks(sound, seconds * rate)
+    ]
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if not samples.size:
         raise AudioError(path, "no samples")
@@ -220,8 +224,13 @@ class _Sound:
     """An audio file read by soundfile, whose exceptions become _FailedError."""
 
     def __init__(self, handle: BinaryIO) -> None:
-        # By handle, not by name: by its name the library would take a *.raw file for raw samples.
-        self._file = self._ask(soundfile.SoundFile, LibraryStream(handle))
+        # Not by name: by its name the library would take a *.raw file for raw samples.
+        if isinstance(getattr(handle, "raw", None), io.FileIO):
+            # A file on disk, which the library reads itself, without the interpreter's lock.
+            os.lseek(handle.fileno(), 0, os.SEEK_SET)
+            self._file = self._ask(soundfile.SoundFile, handle.fileno(), closefd=False)
+        else:
+            self._file = self._ask(soundfile.SoundFile, LibraryStream(handle))
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames

@@ -61,9 +61,9 @@ def measure_clip(
         file_bytes=file_bytes,
         sample_rate=info.sample_rate,
         samples=len(samples),
-        digest=_digest(samples.tobytes()),
+        digest=_digest(samples.data),
         level=10 * math.log10(power) if power else -math.inf,
-        clipped_share=float(np.mean(np.abs(samples) >= FULL_SCALE)),
+        clipped_share=float(np.count_nonzero(np.abs(samples) >= FULL_SCALE)) / len(samples),
     )
 
 
@@ -95,5 +95,5 @@ def object_digest(stored: StoredObject) -> bytes:
     return _digest(f"{stored.size} {stored.etag}".encode())
 
 
-def _digest(content: bytes) -> bytes:
+def _digest(content: bytes | memoryview) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
