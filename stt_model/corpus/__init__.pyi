@@ -17,6 +17,7 @@ from .audio_settings import frame_count as frame_count
 from .clip_places import file_name as file_name
 from .clip_places import is_file as is_file
 from .clips import open_clip as open_clip
+from .dataset import HEADER_THREADS as HEADER_THREADS
 from .dataset import Samples as Samples
 from .dataset import drop_too_short as drop_too_short
 from .dataset import read_samples as read_samples

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_model.base import DataError
+from stt_model.base import (
+    DataError,
+    Progress,
+    Spool,
+    SpooledList,
+    SpooledNumbers,
+    SpooledSequence,
+    in_parallel,
+)
 from stt_model.corpus import (
+    HEADER_THREADS,
     NEW,
     SPEAKER_COLUMNS,
     SPLITS,
     Speech,
     SplitPlan,
+    Utterance,
     audio_info,
     digest,
     draw_splits,
+    iter_utterances,
     read_dropped,
-    read_manifest,
     row_named,
     text_key,
 )
@@ -47,30 +58,45 @@ def divide_manifest(manifest: str | Path, folder: str | Path, **plan: Any) -> di
         _check_same_clips(manifest, paths)
         log.info("%s: using the existing splits", folder)
         return paths
-    rows = read_manifest(manifest)
-    seconds = []
-    for row in rows:
-        with row_named(row):
-            seconds.append(audio_info(row.place).duration)
-    speakers = [
-        next((row.extra[name] for name in SPEAKER_COLUMNS if row.extra.get(name)), "")
-        for row in rows
-    ]
-    speech = Speech(
-        speakers=_digests(speakers),
-        texts=_digests([text_key(row.transcript) for row in rows]),
-        seconds=np.array(seconds),
-        strata=np.zeros(len(rows), np.uint64),
-        previous=np.full(len(rows), NEW, np.int8),
-    )
-    drawn = draw_splits(speech, SplitPlan(**plan))
+    rows, places = Spool[Utterance](), SpooledNumbers()
+    for row in iter_utterances(manifest):
+        places.append(rows.append(row))
+    drawn = draw_splits(_speech(rows, len(places)), SplitPlan(**plan))
     for note in drawn.notes:
         log.info("%s", note)
     for number, path in enumerate(paths.values()):
-        chosen = [row for row, place in zip(rows, drawn.splits, strict=True) if place == number]
-        write_manifest(path, chosen)
+        chosen = SpooledNumbers()
+        for at in np.flatnonzero(drawn.splits == number):
+            chosen.append(places[int(at)])
+        write_manifest(path, SpooledSequence[Utterance](rows, chosen, lambda row: row))
         log.info("%s: %d utterances", path, len(chosen))
     return paths
+
+
+def _speech(rows: Spool[Utterance], count: int) -> Speech:
+    """Return what splits are drawn by, of so many rows; the header of each clip is read."""
+
+    def measure(row: Utterance) -> tuple[Utterance, float]:
+        with row_named(row):
+            return row, audio_info(row.place).duration
+
+    speech = Speech(
+        speakers=np.zeros(count, np.uint64),
+        texts=np.zeros(count, np.uint64),
+        seconds=np.zeros(count),
+        strata=np.zeros(count, np.uint64),
+        previous=np.full(count, NEW, np.int8),
+    )
+    every_row = (row for _, row in rows)
+    with Progress("measuring", count) as progress:
+        measured = in_parallel(measure, every_row, workers=HEADER_THREADS)
+        for at, (row, seconds) in enumerate(measured):
+            named = (row.extra[name] for name in SPEAKER_COLUMNS if row.extra.get(name))
+            speech.speakers[at] = digest(next(named, ""))
+            speech.texts[at] = digest(text_key(row.transcript))
+            speech.seconds[at] = seconds
+            progress.update(1, seconds)
+    return speech
 
 
 def leave_out_suspects(
@@ -90,12 +116,14 @@ def leave_out_suspects(
         dropped = read_dropped(path) if path else {}
     written = []
     for number, manifest in enumerate(manifests):
-        rows = read_manifest(manifest)
-        kept = [row for row in rows if row.place not in dropped]
-        log.info(
-            "%s: %d of %d rows left out as suspects", manifest, len(rows) - len(kept), len(rows)
-        )
-        if rows and not kept:
+        kept: SpooledList[Utterance] = SpooledList()
+        count = 0
+        for row in iter_utterances(manifest):
+            count += 1
+            if row.place not in dropped:
+                kept.append(row)
+        log.info("%s: %d of %d rows left out as suspects", manifest, count - len(kept), count)
+        if count and not kept:
             raise DataError(
                 f"{suspects}: expected rows to keep in {manifest}, found every row marked to be"
                 " dropped"
@@ -108,14 +136,16 @@ def leave_out_suspects(
 
 def _check_same_clips(manifest: str | Path, paths: dict[str, Path]) -> None:
     """Refuse splits that an earlier call made of another manifest."""
-    held = {row.place for path in paths.values() for row in read_manifest(path)}
-    if strangers := held - {row.place for row in read_manifest(manifest)}:
-        folder = paths["train"].parent
-        raise DataError(
-            f"{folder}: expected the splits of {manifest}, found those of other clips, such as"
-            f" {min(strangers)}; remove the folder, or give another one"
-        )
+    known = _digests_of_clips(manifest)
+    for path in paths.values():
+        is_known = np.isin(_digests_of_clips(path), known)
+        if not is_known.all():
+            stranger = next(compress(iter_utterances(path), ~is_known))
+            raise DataError(
+                f"{path.parent}: expected the splits of {manifest}, found those of other clips,"
+                f" such as {stranger.place}; remove the folder, or give another one"
+            )
 
 
-def _digests(names: Sequence[str]) -> NDArray[np.uint64]:
-    return np.array([digest(name) for name in names], np.uint64)
+def _digests_of_clips(manifest: str | Path) -> NDArray[np.uint64]:
+    return np.fromiter((digest(row.place) for row in iter_utterances(manifest)), np.uint64)

@@ -1,6 +1,7 @@
 """One manifest divided into splits, and manifests without what an earlier run found suspicious."""
 
 import csv
+import tracemalloc
 
 import pytest
 
@@ -38,6 +39,26 @@ def test_no_speaker_is_in_two_splits_whatever_their_column_is_called(column, tmp
     }
     assert all(voices.values())
     assert sum(map(len, voices.values())) == 6
+
+
+def test_a_row_that_is_divided_takes_little_memory(tmp_path):
+    head, clip = write_tones(tmp_path / "all.csv", ["a"]).read_text().splitlines()
+    name, size, _ = clip.split(",")
+
+    def most_memory(rows):
+        lines = [f"{name},{size},{f'the sentence {row} ' * 20}" for row in range(rows)]
+        (tmp_path / "all.csv").write_text("\n".join([head, *lines]) + "\n")
+        tracemalloc.start()
+        try:
+            divided = divide_manifest(tmp_path / "all.csv", tmp_path / str(rows))
+            # And again, when they are there.
+            assert divide_manifest(tmp_path / "all.csv", tmp_path / str(rows)) == divided
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_memory(100)
+    assert (most_memory(3000) - most_memory(1000)) / 2000 < 300
 
 
 def test_rows_that_the_list_drops_are_left_out(dataset, tmp_path):
