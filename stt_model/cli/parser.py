@@ -32,7 +32,7 @@ DESCRIPTION = (
 )
 
 _OPTIONAL = {"av", "docker", "flashlight", "jinja2", "jiwer", "keras", "kfp", "kubernetes"}
-_OPTIONAL |= {"optuna", "tensorflow"}
+_OPTIONAL |= {"numba", "optuna", "tensorflow"}
 _OF_SERVING = {"anyio", "starlette", "uvicorn"}
 _OPTIONAL |= _OF_SERVING
 
@@ -185,7 +185,8 @@ def guard(action: Callable[[], int], debug: bool) -> int:
 def _describe(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] in _OPTIONAL:
         extras = "serve" if error.name in _OF_SERVING else "train and pipeline"
-        return f"{error.name} is not installed; install {PROGRAM} with its extras {extras}"
+        how = f"install {PROGRAM} with its extras {extras}; in a checkout make setup does"
+        return f"{error.name} is not installed; {how}"
     if isinstance(error, ImportError):
         # NumPy's long message ends with the actual error.
         reason = str(error).rpartition("Original error was:")[2].strip()

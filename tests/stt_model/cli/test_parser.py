@@ -161,7 +161,12 @@ def test_a_switch_alone_means_true():
         (
             ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow"),
             "error: tensorflow is not installed; install stt-bootstrap with its extras"
-            " train and pipeline\n",
+            " train and pipeline; in a checkout make setup does\n",
+        ),
+        (
+            ModuleNotFoundError("No module named 'numba'", name="numba"),
+            "error: numba is not installed; install stt-bootstrap with its extras"
+            " train and pipeline; in a checkout make setup does\n",
         ),
     ],
 )
