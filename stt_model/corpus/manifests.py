@@ -156,7 +156,8 @@ def _check_columns(source: Path, header: list[str]) -> tuple[str, ...]:
     if missing or len(set(header)) != len(header):
         raise ManifestError(
             source,
-            f"the columns {','.join(COLUMNS)} in the first line, and none twice",
+            f"the columns {','.join(COLUMNS)} in the first line, and none twice"
+            " (stt-bootstrap import makes such manifests of other tables)",
             repr(",".join(header)[:200]),
         )
     return tuple(header)

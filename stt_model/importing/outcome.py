@@ -76,8 +76,9 @@ class ImportResult:
         for number, name in _SPLITS.items():
             if number in self.totals:
                 clips, seconds, speakers = self.totals[number]
-                who = f", {speakers} speakers" if speakers else ""
-                lines.append(f"{name}: {clips} clips, {seconds / 3600:.2f} h{who}")
+                who = f", speakers: {speakers}" if speakers else ""
+                long = f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+                lines.append(f"{name}: {clips} clips, {long}{who}")
         lines += [
             f"set aside: {check}: {count}, such as: {why}" for check, count, why in self.reasons
         ]
