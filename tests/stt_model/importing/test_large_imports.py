@@ -2,6 +2,7 @@
 
 import gc
 import json
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -21,13 +22,18 @@ ROOT = Path(__file__).parents[3]
 
 
 def write_clips(folder, count):
-    """Write a table of so many clips, which are names of one file, by thirty speakers."""
+    """Write a table of so many clips, by thirty speakers; a thousand are names of one file."""
     samples.write_audio(folder / "clip.wav", 0.5)
     lines = ["file,sentence,speaker"]
     for number in range(count):
         name = f"clips/{number // 1000:03d}/{number:07d}.wav"
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).hardlink_to(folder / "clip.wav")
+        # File systems limit the names of a file, ext4 to 65,000.
+        if number % 1000:
+            (folder / name).hardlink_to(first)
+        else:
+            first = folder / name
+            first.parent.mkdir(parents=True)
+            shutil.copy(folder / "clip.wav", first)
         lines.append(f"{name},sentence {number},speaker {number % 30}")
     samples.write_text(folder / "list.csv", "\n".join(lines) + "\n")
     (folder / "clip.wav").unlink()
