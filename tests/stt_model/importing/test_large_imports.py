@@ -25,6 +25,7 @@ def write_clips(folder, count):
     """Write a table of so many clips, by thirty speakers; a thousand are names of one file."""
     samples.write_audio(folder / "clip.wav", 0.5)
     lines = ["file,sentence,speaker"]
+    first = folder
     for number in range(count):
         name = f"clips/{number // 1000:03d}/{number:07d}.wav"
         # File systems limit the names of a file, ext4 to 65,000.
