@@ -22,8 +22,8 @@ _GUARD = '"$@" & read -r _; kill -9 $!'
 class S3Server:
     """Serves ``folder`` while the ``with`` block lasts, and no longer than this process lives."""
 
-    remembers_folders_for = "0"
-    """Others hide what is written into ``folder`` meanwhile; at 0 rclone hangs in DELETE."""
+    remembers_folders_for = "1ms"
+    """Longer hides what is written into ``folder`` meanwhile; at 0 rclone sometimes hangs."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def test_suspects_come_from_all_splits_and_known_figures_are_not_made_again(
     page = ("--html_report_file", tmp_path / "s.html", "--report_file", tmp_path / "s.md")
     outcome = call("suspects", *flags, *page, "--show_progressbar", "false")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.startswith("13 utterances: ")
+    assert outcome.out.startswith("13 utterances, ")
     rows = list(csv.DictReader((tmp_path / "s.csv").open(encoding="utf-8")))
     assert rows and {"drop", "why", "wav_filename"} <= rows[0].keys()
     assert "## Suspects" in (tmp_path / "s.md").read_text()
