@@ -202,19 +202,21 @@ from stt_model.cli.flags import show_log
 from stt_model.training.trainer import train
 from tests.stt_model.training_runs import make_config
 show_log()
-dataset, source, out = map(Path, sys.argv[1:])
-train(make_config(dataset, source, out, epochs=40, dropout_rate=0.2, checkpoint_secs=1e-6))
+dataset, source, out = map(Path, sys.argv[1:4])
+settings = {"epochs": 40, "dropout_rate": 0.2, "checkpoint_secs": 1e-6}
+train(make_config(dataset, source, out, mixed_precision=sys.argv[4], **settings))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_kill_9_at_any_moment_changes_no_bit(dataset, tmp_path):
+@pytest.mark.parametrize("precision", ["off", "bfloat16"])
+def test_kill_9_at_any_moment_changes_no_bit(dataset, tmp_path, precision):
     # Wide enough for a save to take its time.
     source = write_source(tmp_path / "source", n_hidden=192)
 
     def start(out):
-        command = [sys.executable, "-c", PROGRAM, dataset, source, out]
+        command = [sys.executable, "-c", PROGRAM, dataset, source, out, precision]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         for line in process.stderr:
             if line.startswith("training "):
