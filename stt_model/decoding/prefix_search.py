@@ -136,7 +136,7 @@ def _search(
         found = _extend(texts, count, frames[time], best_first[time], candidates)
         least, equal = _least_to_keep(candidates.total, found, width, to_sort)
         if nodes + width > len(tree):
-            tree = _twice_the_room(tree)
+            tree = _enlarge(tree, nodes + width)
         new = np.int64(0)
         for candidate in range(found):
             total = candidates.total[candidate]
@@ -316,8 +316,9 @@ def _first_place(number: np.uint64, places: NDArray[np.int32]) -> int:
 
 
 @compiled
-def _twice_the_room(tree: NDArray[np.int32]) -> NDArray[np.int32]:
-    larger = np.empty((2 * len(tree), 2), np.int32)
+def _enlarge(tree: NDArray[np.int32], nodes: int) -> NDArray[np.int32]:
+    """Return the tree with room for twice as many ``nodes`` as it needs."""
+    larger = np.empty((2 * nodes, 2), np.int32)
     for node in range(len(tree)):
         larger[node, 0], larger[node, 1] = tree[node, 0], tree[node, 1]
     return larger

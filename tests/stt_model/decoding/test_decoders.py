@@ -189,6 +189,14 @@ def test_a_long_text_outgrows_the_first_room_of_the_tree():
     assert decode([logits], ALPHABET, beam_width=20) == [ALPHABET.decode(labels)]
 
 
+def test_a_beam_may_more_than_double_the_tree_of_labels_in_one_frame():
+    # Of bytes, the second frame may add as many texts as the beam is wide.
+    alphabet = BytesAlphabet()
+    path = [label for byte in alphabet.encode("ab") for label in (byte, alphabet.blank)]
+    logits = logits_of(path, alphabet.classes, certainty=2.0)
+    assert decode([logits], alphabet, beam_width=60_000) == ["ab"]
+
+
 def test_functions_compile_where_numba_finds_no_folder_for_its_cache():
     """As it does not for code that is in no file, or where nothing can be written."""
     script = (
