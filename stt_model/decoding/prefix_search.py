@@ -4,8 +4,8 @@ At each frame the most probable prefixes of the text are kept. Each has two prob
 paths that end in a blank, and of those that end in its last label. All probabilities are natural
 logarithms, float32.
 
-The first call compiles. NumPy's functions for sorting are avoided here, because Numba takes
-seconds to compile them.
+The first call compiles. NumPy's functions for sorting, and copies from slice to slice, are avoided
+here, because Numba takes seconds to compile them.
 """
 
 from __future__ import annotations
@@ -170,9 +170,7 @@ def _stay(
     Its new paths end in a blank, repeat its last label, or come from the text without that label.
     """
     _fill_places(texts.number, count, places)
-    for text in range(count):
-        for label in range(len(frame) - 1):
-            candidates.is_kept[text, label] = False
+    candidates.is_kept[:count] = False
     for text in range(count):
         last, in_label = texts.last[text], _NEVER
         if last != _NONE:
@@ -291,8 +289,7 @@ def _add(one: np.float32, other: np.float32) -> np.float32:
 @compiled
 def _fill_places(numbers: NDArray[np.uint64], count: int, places: NDArray[np.int32]) -> None:
     """Make ``places`` a hash table, by number, of indices of texts."""
-    for place in range(len(places)):
-        places[place] = _NONE
+    places[:] = _NONE
     for text in range(count):
         place = _first_place(numbers[text], places)
         while places[place] != _NONE:
